@@ -1,0 +1,3 @@
+//! The Kubernetes client that every loop uses, over a backend: in process, or TLS to a server.
+
+pub mod backend;

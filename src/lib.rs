@@ -1,0 +1,17 @@
+//! Skiff: Kubernetes 1.36 in one binary.
+//!
+//! Modules in reading order; `ARCHITECTURE.md` has the map and the rules between them.
+
+pub mod api;
+pub mod base;
+pub mod client;
+pub mod cmd;
+pub mod controllers;
+pub mod kubelet;
+pub mod network;
+pub mod object;
+pub mod proxy;
+pub mod resources;
+pub mod scheduler;
+pub mod security;
+pub mod store;

@@ -1,0 +1,3 @@
+//! The executable: parse, run, print the error chain, exit code.
+
+fn main() {}

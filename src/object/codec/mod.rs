@@ -1,0 +1,1 @@
+//! Encodings: JSON, YAML, protobuf.

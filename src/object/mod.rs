@@ -1,0 +1,25 @@
+//! The API object model: pure data and functions, no clock, no IO.
+
+pub mod call;
+pub mod codec;
+pub mod field;
+pub mod gvk;
+pub mod key;
+pub mod meta;
+pub mod object;
+pub mod patch;
+pub mod schema;
+pub mod status;
+pub mod time;
+pub mod tree;
+pub mod view;
+
+pub use call::{Answer, Body, Call, Encoding, Event, List, Options, PatchKind, Reply, Target, User, Verb};
+pub use field::{FieldError, FieldErrors};
+pub use gvk::Gvk;
+pub use key::{GroupResource, Key, Revision};
+pub use meta::{Meta, OwnerReference, StringMap};
+pub use object::{Object, ObjectRef, View};
+pub use status::{Reason, Status};
+pub use time::Timestamp;
+pub use tree::{Tree, TreePath};

@@ -1,0 +1,104 @@
+//! A JSON tree with paths: the form in which an object is changed and checked.
+
+pub use serde_json::{Map, Value as Tree, json};
+
+/// Reading and writing by dotted path. Keys that hold dots go through [`Tree::get`] instead.
+pub trait TreePath {
+    /// The value at `path`, such as `spec.template.metadata`; `None` where any step is missing.
+    fn at(&self, path: &str) -> Option<&Tree>;
+    fn at_mut(&mut self, path: &str) -> Option<&mut Tree>;
+    /// Whether something other than `null` is at `path`.
+    fn has(&self, path: &str) -> bool;
+    /// The text at `path`, or `""`.
+    fn text(&self, path: &str) -> &str;
+    fn int(&self, path: &str) -> Option<i64>;
+    fn flag(&self, path: &str) -> Option<bool>;
+    /// The elements of the list at `path`; none where there is no list.
+    fn items(&self, path: &str) -> &[Tree];
+    /// The map at `path`, if one is there.
+    fn map(&self, path: &str) -> Option<&Map<String, Tree>>;
+    /// Puts `value` at `path`, making the maps on the way; what was in the way is replaced.
+    fn set(&mut self, path: &str, value: impl Into<Tree>) -> &mut Tree;
+    /// As [`TreePath::set`], where nothing (or `null`) is yet.
+    fn set_default(&mut self, path: &str, value: impl Into<Tree>);
+    /// Takes away what is at `path`.
+    fn unset(&mut self, path: &str) -> Option<Tree>;
+}
+
+impl TreePath for Tree {
+    fn at(&self, path: &str) -> Option<&Tree> {
+        path.split('.').try_fold(self, |tree, step| tree.get(step))
+    }
+
+    fn at_mut(&mut self, path: &str) -> Option<&mut Tree> {
+        path.split('.').try_fold(self, |tree, step| tree.get_mut(step))
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.at(path).is_some_and(|value| !value.is_null())
+    }
+
+    fn text(&self, path: &str) -> &str {
+        self.at(path).and_then(Tree::as_str).unwrap_or_default()
+    }
+
+    fn int(&self, path: &str) -> Option<i64> {
+        self.at(path).and_then(Tree::as_i64)
+    }
+
+    fn flag(&self, path: &str) -> Option<bool> {
+        self.at(path).and_then(Tree::as_bool)
+    }
+
+    fn items(&self, path: &str) -> &[Tree] {
+        self.at(path).and_then(Tree::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    fn map(&self, path: &str) -> Option<&Map<String, Tree>> {
+        self.at(path).and_then(Tree::as_object)
+    }
+
+    fn set(&mut self, path: &str, value: impl Into<Tree>) -> &mut Tree {
+        let mut here = self;
+        for step in path.split('.') {
+            if !here.is_object() {
+                *here = Tree::Object(Map::new());
+            }
+            let Tree::Object(map) = here else { unreachable!("made an object above") };
+            here = map.entry(step).or_insert(Tree::Null);
+        }
+        *here = value.into();
+        here
+    }
+
+    fn set_default(&mut self, path: &str, value: impl Into<Tree>) {
+        if !self.has(path) {
+            self.set(path, value);
+        }
+    }
+
+    fn unset(&mut self, path: &str) -> Option<Tree> {
+        let (parent, last) = match path.rsplit_once('.') {
+            Some((parent, last)) => (self.at_mut(parent)?, last),
+            None => (self, path),
+        };
+        parent.as_object_mut()?.remove(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_makes_the_way_and_unset_takes_only_the_end() {
+        let mut tree = Tree::Null;
+        tree.set("spec.replicas", 3);
+        tree.set_default("spec.replicas", 9);
+        tree.set_default("spec.paused", true);
+        assert_eq!(tree.int("spec.replicas"), Some(3));
+        assert_eq!(tree.unset("spec.replicas"), Some(json!(3)));
+        assert_eq!(tree, json!({"spec": {"paused": true}}));
+        assert!(tree.items("spec.nothing").is_empty() && !tree.has("status"));
+    }
+}

@@ -1,0 +1,4 @@
+//! What we serve: one file per resource, one row each in a table.
+
+pub mod def;
+pub mod names;
