@@ -15,3 +15,6 @@ pub mod resources;
 pub mod scheduler;
 pub mod security;
 pub mod store;
+
+/// The version that clients see: the Kubernetes it speaks, and our own behind the `+`.
+pub const VERSION: &str = concat!("v1.36.2+skiff", env!("CARGO_PKG_VERSION"));

@@ -1,3 +1,22 @@
 //! The executable: parse, run, print the error chain, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use skiff::cmd;
+
+/// Small and few arenas, and freed pages given back soon: memory is what skiff has least of.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    match cmd::run(std::env::args_os()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast::<clap::Error>() {
+            Ok(usage) => usage.exit(),
+            Err(error) => {
+                eprintln!("skiff: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}

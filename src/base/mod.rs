@@ -2,5 +2,7 @@
 
 pub mod clock;
 pub mod error;
+pub mod fs;
 pub mod rand;
 pub mod service;
+pub mod telemetry;

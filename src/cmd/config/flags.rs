@@ -1,0 +1,203 @@
+//! Every flag, once: help, environment variable, default and syntax.
+//!
+//! Names and defaults are k3s's where it has the flag. The configuration file has the same names
+//! (see `file`), and nothing else in the program knows them.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
+
+use super::values::{DnsName, FileMode, NodeLabel, NodeTaint, PortRange, SecretText, ServerUrl};
+use crate::base::telemetry::{LogFormat, LogLevel};
+
+/// Kubernetes in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "skiff", version = crate::VERSION, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a whole cluster: control plane and, unless disabled, a node
+    Server(Box<ServerFlags>),
+    /// Run a node that joins a server
+    Agent(Box<AgentFlags>),
+    /// Print the token with which agents join this server
+    Token(TokenFlags),
+}
+
+#[derive(Debug, Args)]
+pub struct ServerFlags {
+    #[command(flatten)]
+    pub common: CommonFlags,
+    #[command(flatten)]
+    pub listener: ListenerFlags,
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
+    #[command(flatten)]
+    pub networking: NetworkingFlags,
+    #[command(flatten)]
+    pub kubeconfig: KubeconfigFlags,
+    #[command(flatten)]
+    pub components: ComponentFlags,
+    #[command(flatten)]
+    pub node: NodeFlags,
+}
+
+#[derive(Debug, Args)]
+pub struct AgentFlags {
+    #[command(flatten)]
+    pub common: CommonFlags,
+    #[command(flatten)]
+    pub join: JoinFlags,
+    #[command(flatten)]
+    pub node: NodeFlags,
+}
+
+#[derive(Debug, Args)]
+pub struct TokenFlags {
+    /// Folder of the server's state
+    #[arg(short, long, value_name = "DIR", env = "SKIFF_DATA_DIR", default_value = super::DATA_DIR)]
+    pub data_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "General")]
+pub struct CommonFlags {
+    /// Configuration file; FILE.d/*.yaml beside it is read after it, in order of name
+    #[arg(short, long, value_name = "FILE", env = "SKIFF_CONFIG_FILE", default_value = super::CONFIG_FILE)]
+    pub config: PathBuf,
+    /// Folder for all state
+    #[arg(short, long, value_name = "DIR", env = "SKIFF_DATA_DIR", default_value = super::DATA_DIR)]
+    pub data_dir: PathBuf,
+    /// Least severe messages to log: error, warn, info, debug or trace, or directives such as
+    /// `info,skiff::store=debug`
+    #[arg(long, value_name = "LEVEL", env = "SKIFF_LOG_LEVEL", default_value = "info")]
+    pub log_level: LogLevel,
+    /// How to write the log
+    #[arg(long, value_name = "FORMAT", env = "SKIFF_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Listener")]
+pub struct ListenerFlags {
+    /// Address to listen on
+    #[arg(long, value_name = "IP", env = "SKIFF_BIND_ADDRESS", default_value = "0.0.0.0")]
+    pub bind_address: IpAddr,
+    /// Address that members of the cluster reach this server at [default: the node's]
+    #[arg(long, value_name = "IP", env = "SKIFF_ADVERTISE_ADDRESS")]
+    pub advertise_address: Option<IpAddr>,
+    /// Port of the Kubernetes API
+    #[arg(long, value_name = "PORT", env = "SKIFF_HTTPS_LISTEN_PORT", default_value_t = 6443,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub https_listen_port: u16,
+    /// More names and addresses for the server's certificate
+    #[arg(long, value_name = "NAME", env = "SKIFF_TLS_SAN", value_delimiter = ',')]
+    pub tls_san: Vec<DnsName>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct ClusterFlags {
+    /// Shared secret with which agents and servers join [default: made at first start]
+    #[arg(short, long, value_name = "TOKEN", env = "SKIFF_TOKEN", hide_env_values = true)]
+    pub token: Option<SecretText>,
+    /// File that holds the token
+    #[arg(long, value_name = "FILE", env = "SKIFF_TOKEN_FILE", conflicts_with = "token")]
+    pub token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Networking")]
+pub struct NetworkingFlags {
+    /// Networks for the addresses of pods, at most one of each family
+    #[arg(long, value_name = "CIDR", env = "SKIFF_CLUSTER_CIDR", value_delimiter = ',', default_value = "10.42.0.0/16")]
+    pub cluster_cidr: Vec<IpNet>,
+    /// Networks for the addresses of services, at most one of each family
+    #[arg(long, value_name = "CIDR", env = "SKIFF_SERVICE_CIDR", value_delimiter = ',', default_value = "10.43.0.0/16")]
+    pub service_cidr: Vec<IpNet>,
+    /// Ports for services of type NodePort
+    #[arg(long, value_name = "FIRST-LAST", env = "SKIFF_SERVICE_NODE_PORT_RANGE", default_value = "30000-32767")]
+    pub service_node_port_range: PortRange,
+    /// Addresses of the cluster's DNS service [default: the tenth of --service-cidr]
+    #[arg(long, value_name = "IP", env = "SKIFF_CLUSTER_DNS", value_delimiter = ',')]
+    pub cluster_dns: Vec<IpAddr>,
+    /// Domain of the cluster's names
+    #[arg(long, value_name = "DOMAIN", env = "SKIFF_CLUSTER_DOMAIN", default_value = "cluster.local")]
+    pub cluster_domain: DnsName,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Administrator's kubeconfig")]
+pub struct KubeconfigFlags {
+    /// File to write it to [default: /etc/skiff/skiff.yaml, or skiff.yaml in a --data-dir that is
+    /// not the default]
+    #[arg(short = 'o', long, value_name = "FILE", env = "SKIFF_WRITE_KUBECONFIG")]
+    pub write_kubeconfig: Option<PathBuf>,
+    /// Permissions of that file
+    #[arg(long, value_name = "MODE", env = "SKIFF_WRITE_KUBECONFIG_MODE", default_value = "600")]
+    pub write_kubeconfig_mode: FileMode,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Components")]
+pub struct ComponentFlags {
+    /// Packaged components not to deploy
+    #[arg(long, value_name = "NAME", env = "SKIFF_DISABLE", value_delimiter = ',')]
+    pub disable: Vec<String>,
+    /// Run the control plane only: needs no root and no containerd
+    #[arg(long, env = "SKIFF_DISABLE_AGENT")]
+    pub disable_agent: bool,
+    /// Do not run the controllers
+    #[arg(long, env = "SKIFF_DISABLE_CONTROLLER_MANAGER")]
+    pub disable_controller_manager: bool,
+    /// Do not run the scheduler
+    #[arg(long, env = "SKIFF_DISABLE_SCHEDULER")]
+    pub disable_scheduler: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Node")]
+pub struct NodeFlags {
+    /// Name of this node [default: the host's name]
+    #[arg(long, value_name = "NAME", env = "SKIFF_NODE_NAME")]
+    pub node_name: Option<DnsName>,
+    /// Addresses of this node [default: of the interface with the default route]
+    #[arg(short = 'i', long, value_name = "IP", env = "SKIFF_NODE_IP", value_delimiter = ',')]
+    pub node_ip: Vec<IpAddr>,
+    /// Labels to register the node with
+    #[arg(long, value_name = "KEY=VALUE", env = "SKIFF_NODE_LABEL", value_delimiter = ',')]
+    pub node_label: Vec<NodeLabel>,
+    /// Taints to register the node with
+    #[arg(long, value_name = "KEY=VALUE:EFFECT", env = "SKIFF_NODE_TAINT", value_delimiter = ',')]
+    pub node_taint: Vec<NodeTaint>,
+    /// Port of the kubelet's server
+    #[arg(long, value_name = "PORT", env = "SKIFF_KUBELET_PORT", default_value_t = 10250,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub kubelet_port: u16,
+    /// Socket of a container runtime to use [default: a containerd that skiff runs]
+    #[arg(long, value_name = "SOCKET", env = "SKIFF_CONTAINER_RUNTIME_ENDPOINT")]
+    pub container_runtime_endpoint: Option<String>,
+    /// Image of the container that holds a pod's namespaces [default: built in]
+    #[arg(long, value_name = "IMAGE", env = "SKIFF_PAUSE_IMAGE")]
+    pub pause_image: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct JoinFlags {
+    /// Server to join
+    #[arg(short, long, value_name = "URL", env = "SKIFF_URL")]
+    pub server: ServerUrl,
+    /// Token of that server
+    #[arg(short, long, value_name = "TOKEN", env = "SKIFF_TOKEN", hide_env_values = true)]
+    pub token: Option<SecretText>,
+    /// File that holds the token
+    #[arg(long, value_name = "FILE", env = "SKIFF_TOKEN_FILE", conflicts_with = "token")]
+    pub token_file: Option<PathBuf>,
+}

@@ -1,0 +1,80 @@
+//! What the command line and the file may say, and what comes of it.
+
+use std::path::Path;
+
+use super::*;
+
+fn server_of(args: &str) -> Result<ServerConfig> {
+    let file = tempfile::tempdir().unwrap();
+    std::fs::write(file.path().join("c.yaml"), "").unwrap();
+    server_with(args, &file.path().join("c.yaml"))
+}
+
+fn server_with(args: &str, file: &Path) -> Result<ServerConfig> {
+    let config = format!("--config={}", file.display());
+    let args = ["skiff", "server", config.as_str()].into_iter().chain(args.split_whitespace());
+    match parse(args.map(OsString::from))? {
+        Task::Server(config) => Ok(*config),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_table_of_flags_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn silence_gives_the_defaults_of_k3s() {
+    let config = server_of("").unwrap();
+    assert_eq!(config.port, 6443);
+    assert_eq!(config.network.cluster_cidrs, ["10.42.0.0/16".parse::<IpNet>().unwrap()]);
+    assert_eq!(config.network.cluster_dns, ["10.43.0.10".parse::<IpAddr>().unwrap()]);
+    assert_eq!(config.network.api_service_ip().to_string(), "10.43.0.1");
+    assert_eq!(config.network.node_ports, 30000..=32767);
+    assert_eq!(config.kubeconfig, Path::new("/etc/skiff/skiff.yaml"));
+    assert!(config.run_node && config.run_controllers && config.run_scheduler);
+}
+
+#[test]
+fn another_data_dir_brings_its_own_kubeconfig() {
+    assert_eq!(server_of("--data-dir /srv/two").unwrap().kubeconfig, Path::new("/srv/two/skiff.yaml"));
+}
+
+#[test]
+fn the_command_line_beats_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    std::fs::write(&file, "https-listen-port: 7000\ntls-san: [a.example, b.example]\ndisable-agent: true\n").unwrap();
+    std::fs::create_dir(folder.path().join("config.yaml.d")).unwrap();
+    std::fs::write(folder.path().join("config.yaml.d/10.yaml"), "tls-san+: c.example\nserver: https://ignored:1\n").unwrap();
+    let config = server_with("--https-listen-port 7001", &file).unwrap();
+    assert_eq!(config.port, 7001);
+    assert_eq!(config.tls_sans, ["a.example", "b.example", "c.example"]);
+    assert!(!config.run_node);
+}
+
+#[test]
+fn bad_values_are_refused_with_flag_value_and_what_is_right() {
+    for (args, flag, value, right) in [
+        ("--https-listen-port 0", "--https-listen-port", "0", "1..=65535"),
+        ("--service-node-port-range 9-1", "--service-node-port-range", "9-1", "30000-32767"),
+        ("--write-kubeconfig-mode 9", "--write-kubeconfig-mode", "9", "600"),
+        ("--node-taint a=b:Never", "--node-taint", "a=b:Never", "NoExecute"),
+        ("--node-name Über", "--node-name", "Über", "lower-case"),
+        ("--cluster-cidr 10.0.0.0/8,11.0.0.0/8", "--cluster-cidr", "11.0.0.0/8", "IPv6"),
+        ("--service-cidr 10.42.9.0/24", "--service-cidr", "10.42.9.0/24", "overlaps"),
+        ("--log-level loud", "--log-level", "loud", "debug"),
+    ] {
+        let told = server_of(args).unwrap_err().to_string();
+        assert!(told.contains(flag) && told.contains(value) && told.contains(right), "{args}: {told}");
+    }
+}
+
+#[test]
+fn a_misspelt_key_in_the_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    std::fs::write(&file, "cluster-cird: 10.0.0.0/16\n").unwrap();
+    assert!(server_with("", &file).unwrap_err().to_string().contains("cluster-cird"));
+}
