@@ -2,13 +2,16 @@
 
 use std::process::ExitCode;
 
-use skiff::cmd;
+use skiff::{cmd, network};
 
 /// Small and few arenas, and freed pages given back soon: memory is what skiff has least of.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    if let Some(code) = std::env::args().next().and_then(|argv0| network::cni::run_if_named(&argv0)) {
+        return code;
+    }
     match cmd::run(std::env::args_os()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => match error.downcast::<clap::Error>() {
