@@ -1,9 +1,12 @@
-//! What it takes to serve a resource: data, and the rules that its schema cannot say.
+//! What a resource is, as its file declares it: data, and the rules that its schema cannot say.
 
 use crate::object::field::FieldErrors;
 use crate::object::tree::Tree;
 
-/// A built-in resource, as its file declares it.
+use super::column::Column;
+
+/// A built-in resource, as its file declares it. See [`super::resource::Resource`] for the form in
+/// which built-in and custom resources are the same.
 pub struct ResourceDef {
     pub group: &'static str,
     pub kind: &'static str,
@@ -13,10 +16,13 @@ pub struct ResourceDef {
     pub short_names: &'static [&'static str],
     pub categories: &'static [&'static str],
     pub scope: Scope,
-    /// Served versions, the preferred one first.
+    /// Known versions, the preferred one first.
     pub versions: &'static [Version],
     /// The version that objects are stored in.
     pub storage: &'static str,
+    /// The resource (`plural.group`) under whose keys, and `apiVersion` in which, objects are
+    /// stored, where that is another one: both kinds of Event are one.
+    pub stored_as: Option<StoredAs>,
     pub verbs: Verbs,
     pub subresources: &'static [Subresource],
     pub columns: &'static [Column],
@@ -25,10 +31,70 @@ pub struct ResourceDef {
     pub rules: &'static dyn Rules,
 }
 
+impl ResourceDef {
+    /// A stored, namespaced resource with the columns that upstream gives to those without any.
+    pub const fn namespaced(
+        group: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+        singular: &'static str,
+        versions: &'static [Version],
+    ) -> Self {
+        Self {
+            group,
+            kind,
+            plural,
+            singular,
+            short_names: &[],
+            categories: &[],
+            scope: Scope::Namespaced,
+            versions,
+            storage: versions[0].name,
+            stored_as: None,
+            verbs: Verbs::All,
+            subresources: &[],
+            columns: Column::UNKNOWN,
+            selectable: &[],
+            rules: &NoRules,
+        }
+    }
+
+    /// As [`ResourceDef::namespaced`], outside of namespaces.
+    pub const fn cluster(
+        group: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+        singular: &'static str,
+        versions: &'static [Version],
+    ) -> Self {
+        Self { scope: Scope::Cluster, ..Self::namespaced(group, kind, plural, singular, versions) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredAs {
+    pub group: &'static str,
+    pub resource: &'static str,
+    pub version: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
     pub name: &'static str,
     /// The type's name in the schema table.
     pub schema: &'static str,
+    /// Served unless asked otherwise. Upstream leaves alpha and beta versions off.
+    pub on: bool,
+}
+
+impl Version {
+    pub const fn on(name: &'static str, schema: &'static str) -> Self {
+        Self { name, schema, on: true }
+    }
+
+    pub const fn off(name: &'static str, schema: &'static str) -> Self {
+        Self { name, schema, on: false }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,52 +107,111 @@ pub enum Scope {
 pub enum Verbs {
     /// Stored, with every verb.
     All,
-    /// Answered on the spot and never stored (reviews); create only.
+    /// Stored; a collection cannot be deleted at once (namespaces).
+    NoDeleteCollection,
+    /// Worked out on each read (component statuses).
+    ReadOnly,
+    /// Answered on the spot and never stored (reviews, bindings).
     CreateOnly,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Verbs {
+    /// In the order that discovery lists them.
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::All => &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+            Self::NoDeleteCollection => &["create", "delete", "get", "list", "patch", "update", "watch"],
+            Self::ReadOnly => &["get", "list"],
+            Self::CreateOnly => &["create"],
+        }
+    }
+
+    pub fn allows(self, verb: &str) -> bool {
+        self.names().contains(&verb)
+    }
+
+    pub fn is_stored(self) -> bool {
+        matches!(self, Self::All | Self::NoDeleteCollection)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subresource {
     Status,
     Scale(ScalePaths),
-    /// One with a handler of its own in `api::subresources`; `kind` and its group/version as
-    /// discovery shows them.
-    Special {
+    /// One with a handler of its own in `api::subresources`.
+    Special(Special),
+}
+
+impl Subresource {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Scale(_) => "scale",
+            Self::Special(special) => special.name,
+        }
+    }
+
+    pub fn verbs(&self) -> &'static [&'static str] {
+        match self {
+            Self::Status | Self::Scale(_) => GET_PATCH_UPDATE,
+            Self::Special(special) => special.verbs,
+        }
+    }
+}
+
+pub const GET_PATCH_UPDATE: &[&str] = &["get", "patch", "update"];
+
+/// A subresource as discovery shows it. An empty `kind` is the resource's own; an empty `version`
+/// the version that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Special {
+    pub name: &'static str,
+    pub group: &'static str,
+    pub version: &'static str,
+    pub kind: &'static str,
+    pub verbs: &'static [&'static str],
+}
+
+impl Special {
+    /// One that shows and changes the object itself.
+    pub const fn own(name: &'static str, verbs: &'static [&'static str]) -> Subresource {
+        Subresource::Special(Self { name, group: "", version: "", kind: "", verbs })
+    }
+
+    /// One with a kind of the resource's group and version.
+    pub const fn kind(name: &'static str, kind: &'static str, verbs: &'static [&'static str]) -> Subresource {
+        Subresource::Special(Self { name, group: "", version: "", kind, verbs })
+    }
+
+    /// One with a kind of another group.
+    pub const fn foreign(
         name: &'static str,
         group: &'static str,
         version: &'static str,
         kind: &'static str,
         verbs: &'static [&'static str],
-    },
+    ) -> Subresource {
+        Subresource::Special(Self { name, group, version, kind, verbs })
+    }
 }
 
 /// Where a scalable object keeps its numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScalePaths {
-    pub replicas: &'static str,
-    pub status_replicas: &'static str,
-    /// A selector string or a `LabelSelector`.
-    pub selector: &'static str,
+    pub replicas: std::borrow::Cow<'static, str>,
+    pub status_replicas: std::borrow::Cow<'static, str>,
+    /// A selector string, a `LabelSelector` or a map of labels; empty where there is none.
+    pub selector: std::borrow::Cow<'static, str>,
 }
 
-/// A column of the Table form; `kubectl get` prints priority 0, `-o wide` the rest too.
-pub struct Column {
-    pub name: &'static str,
-    /// OpenAPI type and format: `string`, `integer`, `date`, …, and `name` for the Name column.
-    pub kind: &'static str,
-    pub format: &'static str,
-    pub priority: i32,
-    pub cell: Cell,
-}
-
-/// How a cell's value is found.
-pub enum Cell {
-    /// What is at a dotted path.
-    Path(&'static str),
-    /// Age of the time at a dotted path, as `kubectl` shows ages.
-    Age(&'static str),
-    /// Worked out from the object; the time is now, in seconds since 1970.
-    With(fn(&Tree, now_secs: i64) -> Tree),
+impl ScalePaths {
+    /// Where upstream's own workloads keep them.
+    pub const WORKLOAD: Self = Self {
+        replicas: std::borrow::Cow::Borrowed("spec.replicas"),
+        status_replicas: std::borrow::Cow::Borrowed("status.replicas"),
+        selector: std::borrow::Cow::Borrowed("spec.selector"),
+    };
 }
 
 /// What a resource's schema cannot say. Every method has a sensible default.
@@ -109,10 +234,18 @@ pub trait Rules: Send + Sync + 'static {
 
     fn prepare_status(&self, new: &mut Tree, old: &Tree) {}
 
-    /// Complaints about a created (`old` is none) or updated object, in upstream's order.
+    /// What a write through one of the special subresources that show the object itself (`resize`,
+    /// `ephemeralcontainers`, `approval`, `finalize`) may change.
+    fn prepare_subresource(&self, subresource: &str, new: &mut Tree, old: &Tree) {}
+
+    /// Complaints about a created (`old` is none) or updated object, in upstream's order. Metadata is
+    /// checked by [`super::meta`], before this.
     fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {}
 
     fn validate_status(&self, new: &Tree, old: &Tree, errors: &mut FieldErrors) {}
+
+    /// As `validate`, for a write through the special subresource.
+    fn validate_subresource(&self, subresource: &str, new: &Tree, old: &Tree, errors: &mut FieldErrors) {}
 
     /// Warnings for the client about a valid object.
     fn warnings(&self, new: &Tree, old: Option<&Tree>) -> Vec<String> {
@@ -126,7 +259,12 @@ pub trait Rules: Send + Sync + 'static {
 
     /// Whether the kind has `metadata.generation` (it rises with each change of the spec).
     fn has_generation(&self) -> bool {
-        true
+        false
+    }
+
+    /// Whether `new` differs from `old` in what generation counts; the default compares `spec`.
+    fn bumps_generation(&self, new: &Tree, old: &Tree) -> bool {
+        new.get("spec") != old.get("spec")
     }
 
     /// PUT creates what is not there.
@@ -139,8 +277,8 @@ pub trait Rules: Send + Sync + 'static {
         true
     }
 
-    /// How long a delete gives the object if the client does not say; 0 deletes at once.
-    fn grace_period_seconds(&self, object: &Tree) -> i64 {
+    /// How long a delete gives the object, of what the client asks for (if it does).
+    fn grace_period_seconds(&self, object: &Tree, asked: Option<i64>) -> i64 {
         0
     }
 
@@ -149,8 +287,13 @@ pub trait Rules: Send + Sync + 'static {
         None
     }
 
+    /// Conditions of the object's row in a Table (a finished pod has one).
+    fn row_conditions(&self, object: &Tree) -> Vec<Tree> {
+        Vec::new()
+    }
+
     /// Turns a stored tree into another served version, or one of that into the storage version.
-    /// `apiVersion` is set by the caller.
+    /// Both are apiVersions, such as `autoscaling/v2`. `apiVersion` is set by the caller.
     fn convert(&self, tree: Tree, from: &str, to: &str) -> Tree {
         tree
     }

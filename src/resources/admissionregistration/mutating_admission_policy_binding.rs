@@ -1,0 +1,18 @@
+//! MutatingAdmissionPolicyBinding: where a MutatingAdmissionPolicy applies.
+
+use crate::resources::{ResourceDef, Version};
+
+pub static DEF: ResourceDef = ResourceDef {
+    categories: &["api-extensions"],
+    ..ResourceDef::cluster(
+        "admissionregistration.k8s.io",
+        "MutatingAdmissionPolicyBinding",
+        "mutatingadmissionpolicybindings",
+        "mutatingadmissionpolicybinding",
+        &[
+            Version::on("v1", "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicyBinding"),
+            Version::off("v1beta1", "io.k8s.api.admissionregistration.v1beta1.MutatingAdmissionPolicyBinding"),
+            Version::off("v1alpha1", "io.k8s.api.admissionregistration.v1alpha1.MutatingAdmissionPolicyBinding"),
+        ],
+    )
+};

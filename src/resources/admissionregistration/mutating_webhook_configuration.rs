@@ -1,0 +1,14 @@
+//! MutatingWebhookConfiguration: webhooks that may change requests.
+
+use crate::resources::{ResourceDef, Version};
+
+pub static DEF: ResourceDef = ResourceDef {
+    categories: &["api-extensions"],
+    ..ResourceDef::cluster(
+        "admissionregistration.k8s.io",
+        "MutatingWebhookConfiguration",
+        "mutatingwebhookconfigurations",
+        "mutatingwebhookconfiguration",
+        &[Version::on("v1", "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration")],
+    )
+};

@@ -1,0 +1,14 @@
+//! ValidatingWebhookConfiguration: webhooks that may refuse requests.
+
+use crate::resources::{ResourceDef, Version};
+
+pub static DEF: ResourceDef = ResourceDef {
+    categories: &["api-extensions"],
+    ..ResourceDef::cluster(
+        "admissionregistration.k8s.io",
+        "ValidatingWebhookConfiguration",
+        "validatingwebhookconfigurations",
+        "validatingwebhookconfiguration",
+        &[Version::on("v1", "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration")],
+    )
+};

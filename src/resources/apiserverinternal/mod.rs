@@ -1,0 +1,3 @@
+//! Resources of internal.apiserver.k8s.io.
+
+pub mod storage_version;

@@ -1,0 +1,3 @@
+//! Resources of autoscaling.
+
+pub mod horizontal_pod_autoscaler;

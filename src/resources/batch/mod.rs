@@ -1,0 +1,4 @@
+//! Resources of batch.
+
+pub mod cron_job;
+pub mod job;

@@ -1,0 +1,13 @@
+//! Lease: who holds a lock, and since when.
+
+use crate::resources::{ResourceDef, Version};
+
+pub static DEF: ResourceDef = ResourceDef {
+    ..ResourceDef::namespaced(
+        "coordination.k8s.io",
+        "Lease",
+        "leases",
+        "lease",
+        &[Version::on("v1", "io.k8s.api.coordination.v1.Lease")],
+    )
+};

@@ -1,0 +1,4 @@
+//! Resources of coordination.k8s.io.
+
+pub mod lease;
+pub mod lease_candidate;

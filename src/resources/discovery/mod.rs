@@ -1,0 +1,3 @@
+//! Resources of discovery.k8s.io.
+
+pub mod endpoint_slice;

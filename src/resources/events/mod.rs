@@ -1,0 +1,3 @@
+//! Resources of events.k8s.io.
+
+pub mod event;

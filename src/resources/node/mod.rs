@@ -1,0 +1,3 @@
+//! Resources of node.k8s.io.
+
+pub mod runtime_class;

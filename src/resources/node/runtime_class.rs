@@ -1,0 +1,13 @@
+//! RuntimeClass: which container runtime runs a pod.
+
+use crate::resources::{ResourceDef, Version};
+
+pub static DEF: ResourceDef = ResourceDef {
+    ..ResourceDef::cluster(
+        "node.k8s.io",
+        "RuntimeClass",
+        "runtimeclasses",
+        "runtimeclass",
+        &[Version::on("v1", "io.k8s.api.node.v1.RuntimeClass")],
+    )
+};

@@ -1,0 +1,3 @@
+//! Resources of policy.
+
+pub mod pod_disruption_budget;
