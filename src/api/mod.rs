@@ -1,1 +1,8 @@
-//! To be written.
+//! The API server: from a request to an answer, over HTTP or by direct call.
+
+pub mod flow;
+pub mod health;
+pub mod metrics;
+pub mod negotiate;
+pub mod request;
+pub mod version;
