@@ -1,8 +1,10 @@
 //! What knows nothing of Kubernetes.
 
+pub mod backoff;
 pub mod clock;
 pub mod error;
 pub mod fs;
+pub mod queue;
 pub mod rand;
 pub mod service;
 pub mod telemetry;

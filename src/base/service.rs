@@ -95,6 +95,11 @@ impl Scope {
         self.stop.cancelled().await;
     }
 
+    /// Tells every task to stop, without waiting.
+    pub fn cancel(&self) {
+        self.stop.cancel();
+    }
+
     pub fn is_stopping(&self) -> bool {
         self.stop.is_cancelled()
     }

@@ -5,6 +5,7 @@ pub mod codec;
 pub mod field;
 pub mod gvk;
 pub mod key;
+pub mod kind;
 pub mod meta;
 pub mod object;
 pub mod patch;
@@ -18,6 +19,7 @@ pub use call::{Answer, Body, Call, Encoding, Event, List, Options, PatchKind, Re
 pub use field::{FieldError, FieldErrors};
 pub use gvk::Gvk;
 pub use key::{GroupResource, Key, Revision};
+pub use kind::Kind;
 pub use meta::{Meta, OwnerReference, StringMap};
 pub use object::{Object, ObjectRef, View};
 pub use status::{Reason, Status};

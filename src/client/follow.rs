@@ -1,0 +1,89 @@
+//! Following one resource: list, watch, and again, whatever happens to the connection.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+
+use super::cache::{Cache, Follow, News};
+use crate::base::backoff::Backoff;
+use crate::object::{Event, Options, Reason, Revision, Status};
+
+const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
+/// How often to ask for a resource that the server does not have.
+const ABSENT_RETRY: Duration = Duration::from_secs(30);
+const BATCH_EVENTS_MAX: usize = 1024;
+
+/// Never returns; the caller cancels it.
+pub(super) async fn run(cache: &Cache, follow: &Follow) {
+    let mut failures = 0;
+    let mut listed = false;
+    loop {
+        let result = if listed { watch(cache, follow, &mut failures).await } else { list(cache, follow).await };
+        let pause = match result {
+            Ok(()) => {
+                listed = true;
+                Duration::ZERO
+            }
+            Err(status) if matches!(status.reason, Reason::Expired | Reason::Gone) => {
+                listed = false;
+                failures += 1;
+                RETRY.delay(failures)
+            }
+            Err(status) if status.is(Reason::NotFound) => {
+                tracing::debug!(kind = ?follow.kind, "the server does not have this resource");
+                cache.take_in(follow, News::Listed { items: Vec::new(), revision: Revision::ZERO });
+                ABSENT_RETRY
+            }
+            Err(status) => {
+                failures += 1;
+                tracing::debug!(kind = ?follow.kind, %status, failures, "following was interrupted");
+                RETRY.delay(failures)
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn list(cache: &Cache, follow: &Follow) -> Result<(), Status> {
+    let list = cache.client().list(&follow.kind, &follow.namespace, options(follow)).await?;
+    cache.take_in(follow, News::Listed { items: list.items, revision: list.revision });
+    Ok(())
+}
+
+/// Takes in changes until the stream ends.
+async fn watch(cache: &Cache, follow: &Follow, failures: &mut u32) -> Result<(), Status> {
+    let options = Options {
+        resource_version: cache.revision(&follow.kind).to_string(),
+        allow_watch_bookmarks: true,
+        ..options(follow)
+    };
+    let mut events = cache.client().watch(&follow.kind, &follow.namespace, options).await?;
+    while let Some(first) = events.next().await {
+        *failures = 0;
+        let mut batch: Vec<Event> = vec![first?];
+        let mut end = None;
+        while batch.len() < BATCH_EVENTS_MAX {
+            match events.next().now_or_never() {
+                Some(Some(Ok(event))) => batch.push(event),
+                Some(Some(Err(status))) => {
+                    end = Some(status);
+                    break;
+                }
+                Some(None) | None => break,
+            }
+        }
+        cache.take_in(follow, News::Changed(batch));
+        if let Some(status) = end {
+            return Err(status);
+        }
+    }
+    Ok(())
+}
+
+fn options(follow: &Follow) -> Options {
+    Options {
+        label_selector: follow.label_selector.clone(),
+        field_selector: follow.field_selector.clone(),
+        ..Options::default()
+    }
+}

@@ -1,0 +1,86 @@
+//! What shapes the cluster itself: namespaces, accounts, roles, custom resources, addons.
+
+use super::common::{Condition, Named, Raw, Reference};
+use super::selector::LabelSelector;
+
+views! {
+    Namespace = "namespaces",
+    ServiceAccount = "serviceaccounts",
+    ClusterRole = "clusterroles.rbac.authorization.k8s.io",
+    CustomResourceDefinition = "customresourcedefinitions.apiextensions.k8s.io",
+    Addon = "addons.addons.skiff.io",
+}
+
+fields! {
+    Namespace {
+        spec: NamespaceSpec,
+        status: NamespaceStatus,
+    }
+
+    NamespaceSpec {
+        finalizers: Vec<String>,
+    }
+
+    NamespaceStatus {
+        phase: String,
+        conditions: Vec<Condition>,
+    }
+
+    ServiceAccount {
+        secrets: Vec<Named>,
+        image_pull_secrets: Vec<Named>,
+        automount_service_account_token: Option<bool>,
+    }
+
+    ClusterRole {
+        rules: Vec<Raw>,
+        aggregation_rule: Option<AggregationRule>,
+    }
+
+    AggregationRule {
+        cluster_role_selectors: Vec<LabelSelector>,
+    }
+
+    CustomResourceDefinition {
+        spec: CustomResourceDefinitionSpec,
+        status: CustomResourceDefinitionStatus,
+    }
+
+    CustomResourceDefinitionSpec {
+        group: String,
+        scope: String,
+        names: CustomResourceNames,
+        versions: Vec<CustomResourceVersion>,
+    }
+
+    CustomResourceNames {
+        plural: String,
+        kind: String,
+    }
+
+    CustomResourceVersion {
+        name: String,
+        served: bool,
+        storage: bool,
+    }
+
+    CustomResourceDefinitionStatus {
+        conditions: Vec<Condition>,
+    }
+
+    /// A file of manifests that is kept applied.
+    Addon {
+        spec: AddonSpec,
+        status: AddonStatus,
+    }
+
+    AddonSpec {
+        source: String,
+        checksum: String,
+    }
+
+    AddonStatus {
+        checksum: String,
+        objects: Vec<Reference>,
+    }
+}
