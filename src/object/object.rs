@@ -19,6 +19,8 @@ pub type ObjectRef = Arc<Object>;
 pub struct Object {
     key: Key,
     revision: Revision,
+    /// Where the digits of `revision` stand in `bytes`; zero when nobody knows.
+    revision_at: u32,
     bytes: Bytes,
     meta: OnceLock<Box<Meta>>,
     view: OnceLock<Box<dyn Any + Send + Sync>>,
@@ -37,7 +39,32 @@ impl Object {
     /// An object whose canonical JSON in its storage version is `bytes`, with the
     /// `metadata.resourceVersion` of `revision` already inside.
     pub fn new(key: Key, revision: Revision, bytes: Bytes) -> ObjectRef {
-        Arc::new(Self { key, revision, bytes, meta: OnceLock::new(), view: OnceLock::new() })
+        Self::with_revision_at(key, revision, bytes, 0)
+    }
+
+    /// As [`Object::new`], where the digits of `revision` are known to begin at `revision_at`.
+    pub fn with_revision_at(key: Key, revision: Revision, bytes: Bytes, revision_at: u32) -> ObjectRef {
+        Arc::new(Self { key, revision, revision_at, bytes, meta: OnceLock::new(), view: OnceLock::new() })
+    }
+
+    /// An object from JSON that lacks only the digits of its revision, which belong at `revision_at`.
+    pub fn spliced(key: Key, revision: Revision, bytes: &[u8], revision_at: u32) -> ObjectRef {
+        let (before, after) = bytes.split_at(bytes.len().min(revision_at as usize));
+        let digits = revision.to_string();
+        let spliced = [before, digits.as_bytes(), after].concat();
+        Self::with_revision_at(key, revision, spliced.into(), revision_at)
+    }
+
+    /// The same state as of another revision; a deleted object is told to watchers with the revision
+    /// of its deletion.
+    pub fn at_revision(&self, revision: Revision) -> ObjectRef {
+        let at = self.revision_at as usize;
+        let end = at + self.revision.to_string().len();
+        if at == 0 || end > self.bytes.len() {
+            return Self::new(self.key.clone(), revision, self.bytes.clone());
+        }
+        let without = [&self.bytes[..at], &self.bytes[end..]].concat();
+        Self::spliced(self.key.clone(), revision, &without, self.revision_at)
     }
 
     pub fn key(&self) -> &Key {
@@ -47,6 +74,11 @@ impl Object {
     /// The revision of the write that made this state of the object.
     pub fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// Where the digits of the revision begin in [`Object::bytes`]; zero when unknown.
+    pub fn revision_at(&self) -> u32 {
+        self.revision_at
     }
 
     pub fn bytes(&self) -> &Bytes {

@@ -1,0 +1,209 @@
+//! Where the applier publishes and readers look: the current state, history, and who watches what.
+//!
+//! Watchers of the same range share one queue of shared events; each is only a place in it. An event
+//! touches the at most four queues whose range holds its key, so a thousand watchers of other things
+//! cost nothing. A queue holds no more than the ring does: who is slower than that is cut off.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
+
+use super::event::EventRef;
+use super::range::{KeyRange, ranges_of};
+use super::ring::{Record, Ring, RingLimits, undo};
+use super::state::{Position, State};
+use super::watch::{Watch, WatchError};
+use crate::object::Revision;
+
+pub(super) struct Hub {
+    state: ArcSwap<State>,
+    inner: Mutex<Inner>,
+    /// Everything up to here is in the queues.
+    published: AtomicU64,
+    /// The same, for those who wait for it.
+    advanced: watch::Sender<Revision>,
+}
+
+struct Inner {
+    ring: Ring,
+    queues: HashMap<KeyRange, Arc<Queue>>,
+    closed: bool,
+}
+
+/// The events of one range, for all who watch it.
+pub(super) struct Queue {
+    range: KeyRange,
+    events: Mutex<Events>,
+    pub(super) wake: Notify,
+}
+
+#[derive(Default)]
+pub(super) struct Events {
+    /// The place of the first event that is still here, counted from the queue's beginning.
+    first: u64,
+    events: VecDeque<EventRef>,
+    watchers: usize,
+    pub(super) closed: bool,
+}
+
+impl Hub {
+    pub fn new(state: State, limits: RingLimits) -> Arc<Self> {
+        let ring = Ring::new(limits, &state);
+        let revision = state.revision();
+        Arc::new(Self {
+            state: ArcSwap::from_pointee(state),
+            inner: Mutex::new(Inner { ring, queues: HashMap::new(), closed: false }),
+            published: AtomicU64::new(revision.0),
+            advanced: watch::Sender::new(revision),
+        })
+    }
+
+    /// Makes `state` the current one, and `records`, which led to it, history.
+    pub fn publish(&self, state: State, records: Vec<Record>, now: Duration) {
+        let revision = state.revision();
+        let mut touched: Vec<Arc<Queue>> = Vec::new();
+        {
+            let mut inner = self.lock();
+            self.state.store(Arc::new(state));
+            for record in records {
+                for range in ranges_of(record.event.key()) {
+                    let Some(queue) = inner.queues.get(range) else { continue };
+                    queue.lock().events.push_back(record.event.clone());
+                    if !touched.iter().any(|other| Arc::ptr_eq(other, queue)) {
+                        touched.push(queue.clone());
+                    }
+                }
+                inner.ring.push(record);
+            }
+            for record in inner.ring.trim(now) {
+                let queues = ranges_of(record.event.key()).into_iter().filter_map(|range| inner.queues.get(range));
+                queues.for_each(|queue| queue.forget(&record.event));
+            }
+            self.published.store(revision.0, Ordering::Release);
+        }
+        touched.iter().for_each(|queue| queue.wake.notify_waiters());
+        self.advanced.send_if_modified(|seen| std::mem::replace(seen, revision) < revision);
+    }
+
+    pub fn state(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+
+    pub fn published(&self) -> Revision {
+        Revision(self.published.load(Ordering::Acquire))
+    }
+
+    pub fn advanced(&self) -> watch::Receiver<Revision> {
+        self.advanced.subscribe()
+    }
+
+    /// The state as it was at `revision`.
+    pub fn state_at(&self, revision: Revision) -> Result<Arc<State>, WatchError> {
+        let (state, newer) = {
+            let inner = self.lock();
+            let state = self.state();
+            if revision >= state.revision() {
+                return if revision == state.revision() { Ok(state) } else { Err(WatchError::future(revision, &state)) };
+            }
+            let newer: Vec<EventRef> = inner.ring.after(revision)?.cloned().collect();
+            (state, newer)
+        };
+        Ok(Arc::new(undo(&state, revision, newer.iter())))
+    }
+
+    /// The state at the ring's base, and where in the log it stands.
+    pub fn base(&self) -> (State, Position) {
+        let inner = self.lock();
+        let (revision, position) = inner.ring.base();
+        let state = self.state();
+        let newer: Vec<EventRef> = inner.ring.after(revision).map(|events| events.cloned().collect()).unwrap_or_default();
+        drop(inner);
+        let mut base = undo(&state, revision, newer.iter());
+        base.position = position;
+        (base, position)
+    }
+
+    /// Events and bytes of history, for the metrics.
+    pub fn history(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.ring.len(), inner.ring.bytes())
+    }
+
+    pub fn watch(self: &Arc<Self>, range: KeyRange, from: Revision) -> Result<Watch, WatchError> {
+        let mut inner = self.lock();
+        let state = self.state();
+        if from > state.revision() {
+            return Err(WatchError::future(from, &state));
+        }
+        if inner.closed {
+            return Err(WatchError::Closed);
+        }
+        let missed = inner.ring.after(from)?.filter(|event| range.contains(event.key())).cloned().collect();
+        let queue = inner.queues.entry(range.clone()).or_insert_with(|| Queue::new(range)).clone();
+        let place = {
+            let mut events = queue.lock();
+            events.watchers += 1;
+            events.end()
+        };
+        Ok(Watch::new(self.clone(), queue, place, missed, from))
+    }
+
+    /// Called for each watch that ends.
+    pub fn leave(&self, queue: &Queue) {
+        let mut inner = self.lock();
+        let mut events = queue.lock();
+        events.watchers -= 1;
+        if events.watchers == 0 {
+            inner.queues.remove(&queue.range);
+        }
+    }
+
+    /// Ends every watch after what it has still to deliver.
+    pub fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        for queue in inner.queues.values() {
+            queue.lock().closed = true;
+            queue.wake.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn new(range: KeyRange) -> Arc<Self> {
+        Arc::new(Self { range, events: Mutex::default(), wake: Notify::new() })
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of `event` if it is the oldest here.
+    fn forget(&self, event: &EventRef) {
+        let mut events = self.lock();
+        if events.events.front().is_some_and(|first| Arc::ptr_eq(first, event)) {
+            events.events.pop_front();
+            events.first += 1;
+        }
+    }
+}
+
+impl Events {
+    pub fn end(&self) -> u64 {
+        self.first + self.events.len() as u64
+    }
+
+    /// The events from `place` on; `None` when the first of them is gone.
+    pub fn from(&self, place: u64) -> Option<impl Iterator<Item = &EventRef>> {
+        let skip = usize::try_from(place.checked_sub(self.first)?).ok()?;
+        Some(self.events.iter().skip(skip))
+    }
+}
