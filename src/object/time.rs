@@ -41,6 +41,11 @@ impl Timestamp {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
+    /// Whole seconds since `earlier`, negative if it is later.
+    pub fn secs_since(self, earlier: Self) -> i64 {
+        i64::try_from((self.as_nanos() - earlier.as_nanos()) / 1_000_000_000).unwrap_or(i64::MAX)
+    }
+
     /// As `metav1.MicroTime`: always six decimals.
     pub fn micros(self) -> String {
         let micros = self.as_nanos().rem_euclid(1_000_000_000) / 1_000;
@@ -95,6 +100,30 @@ impl From<Timestamp> for serde_json::Value {
     }
 }
 
+/// A duration of whole seconds in the two or three digits that people read, as `kubectl` shows ages.
+pub fn human_duration(secs: i64) -> String {
+    let (minutes, hours) = (secs / 60, secs / 3600);
+    let (days, years) = (hours / 24, hours / 24 / 365);
+    let two = |big: i64, unit: &str, small: i64, small_unit: &str| match small {
+        0 => format!("{big}{unit}"),
+        _ => format!("{big}{unit}{small}{small_unit}"),
+    };
+    match () {
+        // Clocks of two machines differ a little.
+        () if secs < -1 => "<invalid>".into(),
+        () if secs < 0 => "0s".into(),
+        () if secs < 120 => format!("{secs}s"),
+        () if minutes < 10 => two(minutes, "m", secs % 60, "s"),
+        () if minutes < 180 => format!("{minutes}m"),
+        () if hours < 8 => two(hours, "h", minutes % 60, "m"),
+        () if hours < 48 => format!("{hours}h"),
+        () if hours < 24 * 8 => two(days, "d", hours % 24, "h"),
+        () if years < 2 => format!("{days}d"),
+        () if years < 8 => two(years, "y", days % 365, "d"),
+        () => format!("{years}y"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +134,13 @@ mod tests {
         assert_eq!(time.to_string(), "2026-01-02T02:04:05Z");
         assert_eq!(time.micros(), "2026-01-02T02:04:05.678901Z");
         assert_eq!((time + Duration::from_secs(60)).since(time), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn ages_are_short() {
+        let shown = [0, 119, 120, 125, 600, 10800, 11100, 28800, 172800, 176400, 691200, 63072000, 63158400];
+        let ages: Vec<String> = shown.into_iter().map(human_duration).collect();
+        assert_eq!(ages.join(" "), "0s 119s 2m 2m5s 10m 3h 3h5m 8h 2d 2d1h 8d 2y 2y1d");
+        assert_eq!(human_duration(-2), "<invalid>");
     }
 }

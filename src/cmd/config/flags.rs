@@ -116,10 +116,22 @@ pub struct ClusterFlags {
 #[command(next_help_heading = "Networking")]
 pub struct NetworkingFlags {
     /// Networks for the addresses of pods, at most one of each family
-    #[arg(long, value_name = "CIDR", env = "SKIFF_CLUSTER_CIDR", value_delimiter = ',', default_value = "10.42.0.0/16")]
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "SKIFF_CLUSTER_CIDR",
+        value_delimiter = ',',
+        default_value = "10.42.0.0/16"
+    )]
     pub cluster_cidr: Vec<IpNet>,
     /// Networks for the addresses of services, at most one of each family
-    #[arg(long, value_name = "CIDR", env = "SKIFF_SERVICE_CIDR", value_delimiter = ',', default_value = "10.43.0.0/16")]
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "SKIFF_SERVICE_CIDR",
+        value_delimiter = ',',
+        default_value = "10.43.0.0/16"
+    )]
     pub service_cidr: Vec<IpNet>,
     /// Ports for services of type NodePort
     #[arg(long, value_name = "FIRST-LAST", env = "SKIFF_SERVICE_NODE_PORT_RANGE", default_value = "30000-32767")]

@@ -117,9 +117,8 @@ fn merge_file(mut args: Vec<OsString>, given: &ArgMatches) -> Result<Vec<OsStrin
     let cli = Cli::command();
     let Some((name, matches)) = given.subcommand() else { return Ok(args) };
     let Ok(Some(file)) = matches.try_get_one::<PathBuf>("config") else { return Ok(args) };
-    let is_given = |id: &str| {
-        matches!(matches.value_source(id), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
-    };
+    let is_given =
+        |id: &str| matches!(matches.value_source(id), Some(ValueSource::CommandLine | ValueSource::EnvVariable));
     let settings = file::read(file, is_given("config"))?;
     for (key, values) in settings {
         let named = |arg: &&clap::Arg| arg.get_long() == Some(key.as_str()) && key != "config";
@@ -136,7 +135,9 @@ fn merge_file(mut args: Vec<OsString>, given: &ArgMatches) -> Result<Vec<OsStrin
                 Some(other) => bail!("invalid value '{other}' for '--{key}': want true or false"),
             },
             None if anyones() => (),
-            None => bail!("unknown flag '{key}' in {} or its .d folder; `skiff {name} --help` lists all", file.display()),
+            None => {
+                bail!("unknown flag '{key}' in {} or its .d folder; `skiff {name} --help` lists all", file.display())
+            }
         }
     }
     Ok(args)
@@ -149,10 +150,14 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
     one_of_each_family("--service-cidr", &net.service_cidr)?;
     for service in &net.service_cidr {
         if service.max_prefix_len() - service.prefix_len() < 4 {
-            bail!("invalid value '{service}' for '--service-cidr': want room for 16 addresses or more, such as 10.43.0.0/16");
+            bail!(
+                "invalid value '{service}' for '--service-cidr': want room for 16 addresses or more, such as 10.43.0.0/16"
+            );
         }
         if let Some(pods) = net.cluster_cidr.iter().find(|pods| pods.contains(service) || service.contains(*pods)) {
-            bail!("invalid value '{service}' for '--service-cidr': it overlaps --cluster-cidr {pods}; want two networks apart");
+            bail!(
+                "invalid value '{service}' for '--service-cidr': it overlaps --cluster-cidr {pods}; want two networks apart"
+            );
         }
     }
     let node = node(flags.node)?;
@@ -269,7 +274,9 @@ fn default_route_address() -> IpAddr {
         socket.connect(to).ok()?;
         socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_unspecified())
     };
-    probe("0.0.0.0:0", "198.51.100.1:9").or_else(|| probe("[::]:0", "[2001:db8::1]:9")).unwrap_or(Ipv4Addr::LOCALHOST.into())
+    probe("0.0.0.0:0", "198.51.100.1:9")
+        .or_else(|| probe("[::]:0", "[2001:db8::1]:9"))
+        .unwrap_or(Ipv4Addr::LOCALHOST.into())
 }
 
 #[cfg(test)]

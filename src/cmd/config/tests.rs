@@ -47,7 +47,8 @@ fn the_command_line_beats_the_file() {
     let file = folder.path().join("config.yaml");
     std::fs::write(&file, "https-listen-port: 7000\ntls-san: [a.example, b.example]\ndisable-agent: true\n").unwrap();
     std::fs::create_dir(folder.path().join("config.yaml.d")).unwrap();
-    std::fs::write(folder.path().join("config.yaml.d/10.yaml"), "tls-san+: c.example\nserver: https://ignored:1\n").unwrap();
+    std::fs::write(folder.path().join("config.yaml.d/10.yaml"), "tls-san+: c.example\nserver: https://ignored:1\n")
+        .unwrap();
     let config = server_with("--https-listen-port 7001", &file).unwrap();
     assert_eq!(config.port, 7001);
     assert_eq!(config.tls_sans, ["a.example", "b.example", "c.example"]);

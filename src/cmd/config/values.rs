@@ -157,7 +157,9 @@ fn label_value(text: &str) -> Result<(), String> {
     if is_label_text(text) {
         return Ok(());
     }
-    Err(format!("{text:?} is no value: want at most 63 letters, digits, '-', '_' and '.', none of these three at an end"))
+    Err(format!(
+        "{text:?} is no value: want at most 63 letters, digits, '-', '_' and '.', none of these three at an end"
+    ))
 }
 
 fn is_label_text(text: &str) -> bool {

@@ -1,9 +1,16 @@
 //! MutatingAdmissionPolicy: changes requests by CEL expressions.
 
-use crate::resources::{ResourceDef, Version};
+use super::param_kind;
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     categories: &["api-extensions"],
+    columns: &[
+        Column::NAME,
+        Column::count("Mutations", "spec.mutations").of("integer"),
+        Column::with("ParamKind", param_kind),
+        Column::AGE,
+    ],
     ..ResourceDef::cluster(
         "admissionregistration.k8s.io",
         "MutatingAdmissionPolicy",

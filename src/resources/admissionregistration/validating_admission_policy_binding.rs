@@ -1,9 +1,16 @@
 //! ValidatingAdmissionPolicyBinding: where a ValidatingAdmissionPolicy applies.
 
-use crate::resources::{ResourceDef, Version};
+use super::param_ref;
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     categories: &["api-extensions"],
+    columns: &[
+        Column::NAME,
+        Column::path("PolicyName", "spec.policyName"),
+        Column::with("ParamRef", param_ref),
+        Column::AGE,
+    ],
     ..ResourceDef::cluster(
         "admissionregistration.k8s.io",
         "ValidatingAdmissionPolicyBinding",

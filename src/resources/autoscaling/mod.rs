@@ -1,3 +1,4 @@
 //! Resources of autoscaling.
 
 pub mod horizontal_pod_autoscaler;
+mod targets;

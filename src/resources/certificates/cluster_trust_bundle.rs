@@ -1,9 +1,10 @@
 //! ClusterTrustBundle: certificates that pods may trust.
 
-use crate::resources::{ResourceDef, Version};
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     selectable: &["spec.signerName"],
+    columns: &[Column::NAME, Column::path_or("SignerName", "spec.signerName", "<none>")],
     ..ResourceDef::cluster(
         "certificates.k8s.io",
         "ClusterTrustBundle",

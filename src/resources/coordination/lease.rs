@@ -1,8 +1,9 @@
 //! Lease: who holds a lock, and since when.
 
-use crate::resources::{ResourceDef, Version};
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
+    columns: &[Column::NAME, Column::path("Holder", "spec.holderIdentity"), Column::AGE],
     ..ResourceDef::namespaced(
         "coordination.k8s.io",
         "Lease",

@@ -1,8 +1,15 @@
 //! LeaseCandidate: who would like to hold a lease.
 
-use crate::resources::{ResourceDef, Version};
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
+    columns: &[
+        Column::NAME,
+        Column::path("LeaseName", "spec.leaseName"),
+        Column::path("BinaryVersion", "spec.binaryVersion"),
+        Column::path("EmulationVersion", "spec.emulationVersion"),
+        Column::AGE,
+    ],
     ..ResourceDef::namespaced(
         "coordination.k8s.io",
         "LeaseCandidate",

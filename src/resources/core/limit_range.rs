@@ -1,9 +1,10 @@
 //! LimitRange: defaults and limits of resources for what a namespace holds.
 
-use crate::resources::{ResourceDef, Version};
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     short_names: &["limits"],
+    columns: &[Column::NAME, Column::CREATED_AT],
     ..ResourceDef::namespaced(
         "",
         "LimitRange",

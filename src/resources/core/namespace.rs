@@ -1,12 +1,13 @@
 //! Namespace: a room for names, and what is deleted as one.
 
-use crate::resources::{ResourceDef, Special, Subresource, Verbs, Version};
+use crate::resources::{Column, ResourceDef, Special, Subresource, Verbs, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     short_names: &["ns"],
     verbs: Verbs::NoDeleteCollection,
     subresources: &[Special::own("finalize", &["update"]), Subresource::Status],
     selectable: &["status.phase"],
+    columns: &[Column::NAME, Column::path("Status", "status.phase"), Column::AGE],
     ..ResourceDef::cluster(
         "",
         "Namespace",

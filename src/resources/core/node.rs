@@ -9,5 +9,6 @@ pub static DEF: ResourceDef = ResourceDef {
         Subresource::Status,
     ],
     selectable: &["spec.unschedulable"],
+    columns: super::node_columns::COLUMNS,
     ..ResourceDef::cluster("", "Node", "nodes", "node", &[Version::on("v1", "io.k8s.api.core.v1.Node")])
 };

@@ -1,7 +1,8 @@
 //! Pod: containers that run together on one node.
 
+use crate::object::tree::Tree;
 use crate::resources::def::GET_PATCH_UPDATE;
-use crate::resources::{ResourceDef, Special, Subresource, Version};
+use crate::resources::{ResourceDef, Rules, Special, Subresource, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     short_names: &["po"],
@@ -29,5 +30,15 @@ pub static DEF: ResourceDef = ResourceDef {
         "status.podIPs",
         "status.nominatedNodeName",
     ],
+    columns: super::pod_columns::COLUMNS,
+    rules: &Pod,
     ..ResourceDef::namespaced("", "Pod", "pods", "pod", &[Version::on("v1", "io.k8s.api.core.v1.Pod")])
 };
+
+pub struct Pod;
+
+impl Rules for Pod {
+    fn row_conditions(&self, pod: &Tree) -> Vec<Tree> {
+        super::pod_columns::row_conditions(pod)
+    }
+}

@@ -1,12 +1,24 @@
 //! ReplicationController: the first kind of ReplicaSet.
 
-use crate::resources::{ResourceDef, ScalePaths, Subresource, Version};
+use crate::object::tree::TreePath;
+use crate::resources::cells::{CONTAINERS, IMAGES, labels};
+use crate::resources::{Column, ResourceDef, ScalePaths, Subresource, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     short_names: &["rc"],
     categories: &["all"],
     subresources: &[Subresource::Scale(ScalePaths::WORKLOAD), Subresource::Status],
     selectable: &["status.replicas"],
+    columns: &[
+        Column::NAME,
+        Column::number("Desired", "spec.replicas"),
+        Column::number("Current", "status.replicas"),
+        Column::number("Ready", "status.readyReplicas"),
+        Column::AGE,
+        CONTAINERS,
+        IMAGES,
+        Column::with("Selector", |o| labels(o.at("spec.selector")).into()).wide(),
+    ],
     ..ResourceDef::namespaced(
         "",
         "ReplicationController",

@@ -10,5 +10,6 @@ pub static DEF: ResourceDef = ResourceDef {
         Subresource::Status,
     ],
     selectable: &["spec.clusterIP", "spec.type"],
+    columns: super::service_columns::COLUMNS,
     ..ResourceDef::namespaced("", "Service", "services", "service", &[Version::on("v1", "io.k8s.api.core.v1.Service")])
 };

@@ -6,6 +6,7 @@ use crate::resources::{ResourceDef, Version};
 pub static DEF: ResourceDef = ResourceDef {
     short_names: &["ev"],
     stored_as: Some(StoredAs { group: "", resource: "events", version: "v1" }),
+    columns: crate::resources::core::event_columns::COLUMNS,
     ..ResourceDef::namespaced(
         "events.k8s.io",
         "Event",

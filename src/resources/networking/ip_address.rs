@@ -1,9 +1,11 @@
 //! IPAddress: an address in use by a service.
 
-use crate::resources::{ResourceDef, Version};
+use crate::object::tree::{Tree, TreePath};
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     short_names: &["ip"],
+    columns: &[Column::NAME, Column::with("ParentRef", parent)],
     ..ResourceDef::cluster(
         "networking.k8s.io",
         "IPAddress",
@@ -15,3 +17,15 @@ pub static DEF: ResourceDef = ResourceDef {
         ],
     )
 };
+
+/// `resource.group/namespace/name` of what the address is for.
+fn parent(object: &Tree) -> Tree {
+    let Some(parent) = object.at("spec.parentRef") else { return "<none>".into() };
+    let mut text = parent.text("resource").to_owned();
+    for (mark, part) in [(".", "group"), ("/", "namespace")] {
+        if !parent.text(part).is_empty() {
+            text += &format!("{mark}{}", parent.text(part));
+        }
+    }
+    format!("{}/{}", text.to_lowercase(), parent.text("name")).into()
+}

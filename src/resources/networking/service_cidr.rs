@@ -1,9 +1,11 @@
 //! ServiceCIDR: a range that service addresses are taken from.
 
-use crate::resources::{ResourceDef, Subresource, Version};
+use crate::object::tree::{Tree, TreePath};
+use crate::resources::{Column, ResourceDef, Subresource, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     subresources: &[Subresource::Status],
+    columns: &[Column::NAME, Column::with("CIDRs", cidrs), Column::AGE],
     ..ResourceDef::cluster(
         "networking.k8s.io",
         "ServiceCIDR",
@@ -15,3 +17,7 @@ pub static DEF: ResourceDef = ResourceDef {
         ],
     )
 };
+
+fn cidrs(object: &Tree) -> Tree {
+    object.items("spec.cidrs").iter().filter_map(Tree::as_str).collect::<Vec<_>>().join(",").into()
+}

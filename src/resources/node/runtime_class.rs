@@ -1,8 +1,9 @@
 //! RuntimeClass: which container runtime runs a pod.
 
-use crate::resources::{ResourceDef, Version};
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
+    columns: &[Column::NAME, Column::path("Handler", "handler"), Column::AGE],
     ..ResourceDef::cluster(
         "node.k8s.io",
         "RuntimeClass",

@@ -1,8 +1,18 @@
 //! ClusterRoleBinding: grants a cluster role everywhere.
 
-use crate::resources::{ResourceDef, Version};
+use super::subjects;
+use crate::resources::cells::kind_and_name;
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
+    columns: &[
+        Column::NAME,
+        Column::with("Role", |o| kind_and_name(o.get("roleRef")).into()),
+        Column::AGE,
+        Column::with("Users", |o| subjects(o, "User")).wide(),
+        Column::with("Groups", |o| subjects(o, "Group")).wide(),
+        Column::with("ServiceAccounts", |o| subjects(o, "ServiceAccount")).wide(),
+    ],
     ..ResourceDef::cluster(
         "rbac.authorization.k8s.io",
         "ClusterRoleBinding",

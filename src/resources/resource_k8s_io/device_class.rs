@@ -1,8 +1,9 @@
 //! DeviceClass: a kind of device that can be claimed.
 
-use crate::resources::{ResourceDef, Version};
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
+    columns: &[Column::NAME, Column::AGE],
     ..ResourceDef::cluster(
         "resource.k8s.io",
         "DeviceClass",

@@ -1,9 +1,20 @@
 //! DeviceTaintRule: taints devices that match.
 
-use crate::resources::{ResourceDef, Subresource, Version};
+use crate::object::time::Timestamp;
+use crate::object::tree::{Tree, TreePath};
+use crate::resources::cells::age;
+use crate::resources::{Column, ResourceDef, Subresource, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     subresources: &[Subresource::Status],
+    columns: &[
+        Column::NAME,
+        Column::path("Key", "spec.taint.key"),
+        Column::path("Value", "spec.taint.value"),
+        Column::path("Effect", "spec.taint.effect"),
+        Column::with_now("TimeAdded", added),
+        Column::AGE,
+    ],
     ..ResourceDef::cluster(
         "resource.k8s.io",
         "DeviceTaintRule",
@@ -15,3 +26,7 @@ pub static DEF: ResourceDef = ResourceDef {
         ],
     )
 };
+
+fn added(object: &Tree, now: Timestamp) -> Tree {
+    if object.has("spec.taint.timeAdded") { age(object, "spec.taint.timeAdded", now).into() } else { "".into() }
+}

@@ -1,9 +1,11 @@
 //! ResourceClaim: a request for devices.
 
-use crate::resources::{ResourceDef, Subresource, Version};
+use crate::object::tree::{Tree, TreePath};
+use crate::resources::{Column, ResourceDef, Subresource, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     subresources: &[Subresource::Status],
+    columns: &[Column::NAME, Column::with("State", state), Column::AGE],
     ..ResourceDef::namespaced(
         "resource.k8s.io",
         "ResourceClaim",
@@ -16,3 +18,20 @@ pub static DEF: ResourceDef = ResourceDef {
         ],
     )
 };
+
+fn state(object: &Tree) -> Tree {
+    let deleted = object.has("metadata.deletionTimestamp");
+    let mut states = Vec::new();
+    if deleted {
+        states.push("deleted");
+    }
+    if object.has("status.allocation") {
+        states.push("allocated");
+        if !object.items("status.reservedFor").is_empty() {
+            states.push("reserved");
+        }
+    } else if !deleted {
+        states.push("pending");
+    }
+    states.join(",").into()
+}

@@ -1,8 +1,9 @@
 //! ResourceClaimTemplate: a template of claims, one for each pod.
 
-use crate::resources::{ResourceDef, Version};
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
+    columns: &[Column::NAME, Column::AGE],
     ..ResourceDef::namespaced(
         "resource.k8s.io",
         "ResourceClaimTemplate",

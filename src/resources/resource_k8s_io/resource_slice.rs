@@ -1,9 +1,16 @@
 //! ResourceSlice: devices that a driver offers on a node.
 
-use crate::resources::{ResourceDef, Version};
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     selectable: &["spec.nodeName", "spec.driver"],
+    columns: &[
+        Column::NAME,
+        Column::path("Node", "spec.nodeName"),
+        Column::path("Driver", "spec.driver"),
+        Column::path("Pool", "spec.pool.name"),
+        Column::AGE,
+    ],
     ..ResourceDef::cluster(
         "resource.k8s.io",
         "ResourceSlice",

@@ -1,9 +1,17 @@
 //! PriorityClass: a name for how important pods are.
 
-use crate::resources::{ResourceDef, Version};
+use crate::object::tree::TreePath;
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     short_names: &["pc"],
+    columns: &[
+        Column::NAME,
+        Column::number("Value", "value"),
+        Column::with("Global-Default", |o| o.flag("globalDefault").unwrap_or(false).into()).of("boolean"),
+        Column::AGE,
+        Column::path("PreemptionPolicy", "preemptionPolicy"),
+    ],
     ..ResourceDef::cluster(
         "scheduling.k8s.io",
         "PriorityClass",

@@ -1,8 +1,9 @@
 //! Workload: groups of pods as the scheduler sees them.
 
-use crate::resources::{ResourceDef, Version};
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
+    columns: &[Column::NAME, Column::AGE],
     ..ResourceDef::namespaced(
         "scheduling.k8s.io",
         "Workload",

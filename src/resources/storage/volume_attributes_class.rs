@@ -1,9 +1,10 @@
 //! VolumeAttributesClass: attributes of volumes that can be changed later.
 
-use crate::resources::{ResourceDef, Version};
+use crate::resources::{Column, ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     short_names: &["vac"],
+    columns: &[Column::NAME, Column::path("DriverName", "driverName"), Column::AGE],
     ..ResourceDef::cluster(
         "storage.k8s.io",
         "VolumeAttributesClass",
