@@ -1,0 +1,257 @@
+//! May this user do that? Roles and bindings, as upstream's RBAC reads them.
+//!
+//! Asked on every request, so it allocates nothing on the way to yes: rules are parsed and indexed
+//! by subject once for each change of a role or binding (see `index`). Members of `system:masters`
+//! may do everything, whatever the roles say, so that no mistake in them can lock everybody out.
+//! Nothing is ever denied by a rule; what no rule allows is forbidden.
+
+pub mod bootstrap;
+mod escalation;
+mod index;
+mod rule;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::object::{GroupResource, ObjectRef, Status, Target, User};
+
+pub use escalation::check_write;
+pub use rule::Rule;
+
+use index::{Granted, Index};
+
+pub const ROLES: &str = "roles.rbac.authorization.k8s.io";
+pub const CLUSTER_ROLES: &str = "clusterroles.rbac.authorization.k8s.io";
+pub const ROLE_BINDINGS: &str = "rolebindings.rbac.authorization.k8s.io";
+pub const CLUSTER_ROLE_BINDINGS: &str = "clusterrolebindings.rbac.authorization.k8s.io";
+
+/// The cluster role that every node has without a binding, as upstream's node authorizer gives it.
+/// It is not narrowed to the node's own objects yet.
+const NODE_ROLE: &str = "system:node";
+
+/// Who may do everything.
+pub const MASTERS: &str = "system:masters";
+
+/// Where the stored roles and bindings are read.
+pub trait Policies: Send + Sync + 'static {
+    /// A number that changes whenever a role or a binding does. Asked on every request.
+    fn version(&self) -> u64;
+    /// All objects of one of the four resources above.
+    fn list(&self, resource: &str) -> Vec<ObjectRef>;
+}
+
+/// One question.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    pub user: &'a User,
+    /// A verb of the API, or of roles alone (`impersonate`, `bind`, `escalate`, …); for paths the
+    /// method in lower case.
+    pub verb: &'a str,
+    pub what: What<'a>,
+}
+
+/// What the user wants to do something with.
+#[derive(Clone, Copy, Debug)]
+pub enum What<'a> {
+    Resource(ResourceRef<'a>),
+    /// A path that is no resource, such as `/healthz`.
+    Path(&'a str),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ResourceRef<'a> {
+    pub group: &'a str,
+    pub resource: &'a str,
+    pub subresource: &'a str,
+    pub namespace: &'a str,
+    pub name: &'a str,
+}
+
+impl<'a> From<&'a Target> for ResourceRef<'a> {
+    fn from(target: &'a Target) -> Self {
+        Self {
+            group: &target.group,
+            resource: &target.resource,
+            subresource: &target.subresource,
+            namespace: &target.namespace,
+            name: &target.name,
+        }
+    }
+}
+
+impl<'a> Ask<'a> {
+    pub fn resource(user: &'a User, verb: &'a str, resource: ResourceRef<'a>) -> Self {
+        Self { user, verb, what: What::Resource(resource) }
+    }
+
+    pub fn path(user: &'a User, verb: &'a str, path: &'a str) -> Self {
+        Self { user, verb, what: What::Path(path) }
+    }
+
+    fn namespace(&self) -> &'a str {
+        match self.what {
+            What::Resource(resource) => resource.namespace,
+            What::Path(_) => "",
+        }
+    }
+}
+
+/// The answer, with the reason that access reviews show.
+#[derive(Debug)]
+pub enum Decision {
+    Allowed(Reason),
+    /// Empty, or what was wrong with the roles on the way.
+    Forbidden(String),
+}
+
+/// Why something is allowed; put into words only when somebody reads it.
+pub enum Reason {
+    Master,
+    Node,
+    Rule(Granted),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Master | Self::Node => Ok(()),
+            Self::Rule(granted) => write!(f, "RBAC: allowed by {granted}"),
+        }
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Decision {
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allowed(_))
+    }
+}
+
+/// Every rule that a user has in a namespace, and what was wrong with the roles on the way.
+#[derive(Debug, Default)]
+pub struct RulesOf {
+    pub rules: Vec<Arc<Rule>>,
+    pub errors: Vec<String>,
+}
+
+/// The authorizer.
+pub struct Authz {
+    policies: Arc<dyn Policies>,
+    index: ArcSwap<Index>,
+}
+
+impl Authz {
+    pub fn new(policies: Arc<dyn Policies>) -> Self {
+        let index = Index::read(policies.as_ref(), &Index::default());
+        Self { policies, index: ArcSwap::from_pointee(index) }
+    }
+
+    pub fn decide(&self, ask: &Ask<'_>) -> Decision {
+        if ask.user.in_group(MASTERS) {
+            return Decision::Allowed(Reason::Master);
+        }
+        let index = self.index();
+        match index.bindings_of(ask.user, ask.namespace()).find(|granted| granted.allows(ask)) {
+            Some(granted) => Decision::Allowed(Reason::Rule(granted.clone())),
+            None if is_node(ask.user) && index.role_allows(NODE_ROLE, ask) => Decision::Allowed(Reason::Node),
+            None => {
+                let errors = index.bindings_of(ask.user, ask.namespace()).filter_map(Granted::broken);
+                let told = aggregate(errors.collect());
+                Decision::Forbidden(if told.is_empty() { told } else { format!("RBAC: {told}") })
+            }
+        }
+    }
+
+    /// Lets pass what is allowed; the error is the 403 that clients see.
+    pub fn check(&self, ask: &Ask<'_>) -> Result<(), Status> {
+        match self.decide(ask) {
+            Decision::Allowed(_) => Ok(()),
+            Decision::Forbidden(reason) => Err(forbidden(ask, &reason)),
+        }
+    }
+
+    /// The rules that apply to `user` in `namespace`; cluster-wide ones only where it is empty.
+    pub fn rules_of(&self, user: &User, namespace: &str) -> RulesOf {
+        let mut found = RulesOf::default();
+        let index = self.index();
+        for granted in index.bindings_of(user, namespace) {
+            match granted.broken() {
+                Some(error) => found.errors.push(error),
+                None => found.rules.extend(granted.rules().iter().cloned()),
+            }
+        }
+        found
+    }
+
+    /// The rules of a role that a binding in `namespace` refers to; `None` if there is no such role.
+    fn rules_of_role(&self, kind: &str, namespace: &str, name: &str) -> Option<Arc<[Arc<Rule>]>> {
+        self.index().role(kind, namespace, name)
+    }
+
+    fn index(&self) -> Arc<Index> {
+        let index = self.index.load_full();
+        if index.version == self.policies.version() {
+            return index;
+        }
+        let index = Arc::new(Index::read(self.policies.as_ref(), &index));
+        self.index.store(index.clone());
+        index
+    }
+}
+
+fn is_node(user: &User) -> bool {
+    user.name.starts_with("system:node:") && user.in_group("system:nodes")
+}
+
+/// The 403 answer to `ask`, in upstream's words.
+pub fn forbidden(ask: &Ask<'_>, reason: &str) -> Status {
+    let told = denial(ask);
+    let told = if reason.is_empty() { told } else { format!("{told}: {reason}") };
+    match ask.what {
+        What::Resource(at) => Status::forbidden(&GroupResource::new(at.group, at.resource), at.name, told),
+        What::Path(_) => Status::forbidden(&GroupResource::new("", ""), "", told),
+    }
+}
+
+fn denial(ask: &Ask<'_>) -> String {
+    let (user, verb) = (&ask.user.name, ask.verb);
+    let told = match ask.what {
+        What::Path(path) => format!("User {user:?} cannot {verb} path {path:?}"),
+        What::Resource(at) => {
+            let slash = if at.subresource.is_empty() { "" } else { "/" };
+            let resource = format!("{}{slash}{}", at.resource, at.subresource);
+            let scope = match at.namespace {
+                "" => "at the cluster scope".to_owned(),
+                namespace => format!("in the namespace {namespace:?}"),
+            };
+            format!("User {user:?} cannot {verb} resource {resource:?} in API group {:?} {scope}", at.group)
+        }
+    };
+    // What a request says must not become markup where a browser shows the answer.
+    told.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Several errors as one, the way upstream joins them.
+fn aggregate(errors: Vec<String>) -> String {
+    let mut distinct: Vec<String> = Vec::new();
+    for error in errors {
+        if !distinct.contains(&error) {
+            distinct.push(error);
+        }
+    }
+    match distinct.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
