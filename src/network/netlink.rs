@@ -7,7 +7,8 @@ use std::path::Path;
 
 use futures_util::TryStreamExt;
 use ipnet::Ipv4Net;
-use rtnetlink::packet_route::link::LinkAttribute;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 /// Why the network could not be changed.
@@ -58,6 +59,12 @@ where
     std::thread::scope(|scope| {
         scope.spawn(enter_and_work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+/// The packet size for pods: what every link out of this machine carries; 1500 if there is none.
+pub async fn default_mtu() -> u32 {
+    const ETHERNET: u32 = 1500;
+    with_netlink(|links| async move { Ok(links.smallest_mtu().await) }).await.ok().flatten().unwrap_or(ETHERNET)
 }
 
 /// Changes to links, each safe to repeat.
@@ -142,7 +149,7 @@ impl Links {
             .destination_prefix(to.network(), to.prefix_len())
             .output_interface(link)
             .pref_source(source)
-            .scope(rtnetlink::packet_route::route::RouteScope::Link)
+            .scope(RouteScope::Link)
             .build();
         allow_existing(self.0.route().add(route).execute().await, || format!("route {to} on this machine"))
     }
@@ -158,30 +165,23 @@ impl Links {
         removed.map_err(|source| NetlinkError::Change { what: format!("remove link {name}"), source })
     }
 
-    /// The largest packet that the link with the default route carries; 1500 where there is none.
-    pub async fn default_mtu(&self) -> u32 {
-        let mut mtu = 1500;
+    /// The smallest packet size of the links that lead out of this machine.
+    async fn smallest_mtu(&self) -> Option<u32> {
+        let mut smallest = None;
         let mut links = self.0.link().get().execute();
         while let Ok(Some(link)) = links.try_next().await {
-            let up = link.header.flags.contains(rtnetlink::packet_route::link::LinkFlags::LowerUp);
-            let loopback = link.header.flags.contains(rtnetlink::packet_route::link::LinkFlags::Loopback);
-            for attribute in &link.attributes {
-                if let LinkAttribute::Mtu(size) = attribute
-                    && up
-                    && !loopback
-                {
-                    mtu = mtu.min(*size);
+            let flags = link.header.flags;
+            let outward = flags.contains(LinkFlags::LowerUp) && !flags.contains(LinkFlags::Loopback);
+            for attribute in link.attributes.iter().filter(|_| outward) {
+                if let LinkAttribute::Mtu(mtu) = attribute {
+                    smallest = Some(smallest.unwrap_or(*mtu).min(*mtu));
                 }
             }
         }
-        mtu
+        smallest
     }
 
-    async fn set(
-        &self,
-        message: rtnetlink::packet_route::link::LinkMessage,
-        what: impl FnOnce() -> String,
-    ) -> Result<(), NetlinkError> {
+    async fn set(&self, message: LinkMessage, what: impl FnOnce() -> String) -> Result<(), NetlinkError> {
         self.0.link().set(message).execute().await.map_err(|source| NetlinkError::Change { what: what(), source })
     }
 }

@@ -19,9 +19,15 @@ pub struct Event {
 /// What a change did, borrowed from its [`Event`].
 #[derive(Clone, Copy, Debug)]
 pub enum EventKind<'a> {
-    Put { object: &'a ObjectRef, previous: Option<&'a ObjectRef> },
+    Put {
+        object: &'a ObjectRef,
+        previous: Option<&'a ObjectRef>,
+    },
     /// `object` is the last state, its resourceVersion that of the deletion.
-    Delete { object: &'a ObjectRef, previous: &'a ObjectRef },
+    Delete {
+        object: &'a ObjectRef,
+        previous: &'a ObjectRef,
+    },
 }
 
 impl Event {

@@ -107,7 +107,11 @@ impl Hub {
             let inner = self.lock();
             let state = self.state();
             if revision >= state.revision() {
-                return if revision == state.revision() { Ok(state) } else { Err(WatchError::future(revision, &state)) };
+                return if revision == state.revision() {
+                    Ok(state)
+                } else {
+                    Err(WatchError::future(revision, &state))
+                };
             }
             let newer: Vec<EventRef> = inner.ring.after(revision)?.cloned().collect();
             (state, newer)
@@ -120,7 +124,8 @@ impl Hub {
         let inner = self.lock();
         let (revision, position) = inner.ring.base();
         let state = self.state();
-        let newer: Vec<EventRef> = inner.ring.after(revision).map(|events| events.cloned().collect()).unwrap_or_default();
+        let newer: Vec<EventRef> =
+            inner.ring.after(revision).map(|events| events.cloned().collect()).unwrap_or_default();
         drop(inner);
         let mut base = undo(&state, revision, newer.iter());
         base.position = position;

@@ -104,7 +104,11 @@ impl Ring {
 }
 
 /// The state as it was at `revision`, by taking back `newer`, which is every event after it.
-pub(super) fn undo<'a>(state: &State, revision: Revision, newer: impl DoubleEndedIterator<Item = &'a EventRef>) -> State {
+pub(super) fn undo<'a>(
+    state: &State,
+    revision: Revision,
+    newer: impl DoubleEndedIterator<Item = &'a EventRef>,
+) -> State {
     let mut past = state.clone();
     for event in newer.rev() {
         match event.previous() {

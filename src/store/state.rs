@@ -64,7 +64,9 @@ impl State {
 
     fn from<'a>(&'a self, keys: &'a KeyRange, start: Bound<&'a str>) -> impl Iterator<Item = &'a ObjectRef> + 'a {
         let range = self.objects.range::<(Bound<&str>, Bound<&str>), str>((start, Bound::Unbounded));
-        range.take_while(|(key, _)| key.as_str().starts_with(keys.as_str())).map(|(_, object)| object)
+        range
+            .take_while(|(key, _)| key.as_str().starts_with(keys.as_str()))
+            .map(|(_, object)| object)
             .filter(|object| keys.contains(object.key()))
     }
 

@@ -49,13 +49,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(
-        hub: Arc<Hub>,
-        queue: Arc<Queue>,
-        place: u64,
-        taken: VecDeque<EventRef>,
-        from: Revision,
-    ) -> Self {
+    pub(super) fn new(hub: Arc<Hub>, queue: Arc<Queue>, place: u64, taken: VecDeque<EventRef>, from: Revision) -> Self {
         Self { hub, queue, place, taken, from }
     }
 
