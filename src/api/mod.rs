@@ -1,6 +1,7 @@
 //! The API server: from a request to an answer, over HTTP or by direct call.
 
 pub mod authz;
+pub mod discovery;
 pub mod flow;
 pub mod health;
 pub mod metrics;

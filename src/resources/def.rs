@@ -113,6 +113,10 @@ pub enum Verbs {
     ReadOnly,
     /// Answered on the spot and never stored (reviews, bindings).
     CreateOnly,
+    /// As `All`, in the order that upstream lists a custom resource's.
+    Custom,
+    /// A custom resource whose definition is being deleted.
+    CustomTerminating,
 }
 
 impl Verbs {
@@ -123,6 +127,8 @@ impl Verbs {
             Self::NoDeleteCollection => &["create", "delete", "get", "list", "patch", "update", "watch"],
             Self::ReadOnly => &["get", "list"],
             Self::CreateOnly => &["create"],
+            Self::Custom => &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"],
+            Self::CustomTerminating => &["delete", "deletecollection", "get", "list", "watch"],
         }
     }
 
@@ -131,7 +137,7 @@ impl Verbs {
     }
 
     pub fn is_stored(self) -> bool {
-        matches!(self, Self::All | Self::NoDeleteCollection)
+        !matches!(self, Self::ReadOnly | Self::CreateOnly)
     }
 }
 
