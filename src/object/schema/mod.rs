@@ -1,5 +1,14 @@
 //! Schemas as data, and the walks over them.
 
+mod decode;
+mod fill;
+mod path;
+pub mod table;
 pub mod types;
 
-pub use types::{AnyKind, Field, Limits, ListKind, Node, NodeId, PatchStrategy, Schema, Shape, Types, Unknown};
+pub use decode::{DecodeError, Decoded, decode, decode_untyped, go_type, is_empty, zero};
+pub use fill::fill;
+pub use table::builtin;
+pub use types::{
+    AnyKind, Empty, Field, Limits, ListKind, Name, Node, NodeId, PatchStrategy, Schema, SchemaOr, Shape, Types, Unknown,
+};

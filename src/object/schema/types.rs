@@ -4,6 +4,7 @@
 //! are [`Types`], so decode, prune, default, validate, merge, apply, OpenAPI and the protobuf codec
 //! are written once. Nodes refer to each other by number, because schemas may be recursive.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::super::tree::Tree;
@@ -12,12 +13,22 @@ use super::super::tree::Tree;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NodeId(pub u32);
 
+/// A name that costs nothing when it comes from the built-in table.
+pub type Name = Cow<'static, str>;
+
+/// What upstream puts before the names of its own definitions; the table leaves it out.
+pub const UPSTREAM_PREFIX: &str = "io.k8s.";
+
 /// A set of types that refer to each other.
 #[derive(Debug, Default)]
 pub struct Types {
     pub nodes: Vec<Node>,
-    /// Named definitions, such as `io.k8s.api.core.v1.Pod`.
-    pub names: HashMap<Box<str>, NodeId>,
+    /// Named definitions, such as `api.core.v1.Pod` (without [`UPSTREAM_PREFIX`]).
+    pub names: HashMap<Name, NodeId>,
+    /// Types that are kinds, by `group/version/Kind` (`v1/Kind` in the core group).
+    pub kinds: HashMap<Name, NodeId>,
+    /// Objects are written with their keys sorted, as upstream does for custom resources.
+    pub sorted: bool,
 }
 
 /// A place in a [`Types`]; what every walk over a schema carries along.
@@ -30,6 +41,8 @@ pub struct Schema<'t> {
 #[derive(Debug, Clone)]
 pub struct Node {
     pub shape: Shape,
+    /// The definition's name for structs, `package.Type` for named Go strings, else empty.
+    pub name: Name,
     /// `null` is a value here, not an absence.
     pub nullable: bool,
     /// Limits that only custom resources and a few built-in fields have.
@@ -56,6 +69,8 @@ pub enum Shape {
     List {
         items: NodeId,
         kind: ListKind,
+        /// In protobuf a message that holds the list (named slices of Go used as map values).
+        wrapped: bool,
     },
     String,
     /// Base64 in JSON, bytes in protobuf.
@@ -72,6 +87,19 @@ pub enum Shape {
     Duration,
     /// Any JSON (`RawExtension`, `JSON`, `FieldsV1`); see [`AnyKind`] for its protobuf form.
     Any(AnyKind),
+    /// A JSON schema, or the other thing that is allowed in its place.
+    SchemaOr {
+        schema: NodeId,
+        other: SchemaOr,
+    },
+}
+
+/// What may stand where CRD schemas allow more than one form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SchemaOr {
+    Bool,
+    Schemas,
+    Strings,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,17 +129,31 @@ pub enum ListKind {
 
 #[derive(Debug, Clone)]
 pub struct Field {
-    pub name: Box<str>,
+    pub name: Name,
     pub node: NodeId,
     /// The protobuf field number; 0 where the type has no protobuf form.
     pub number: u32,
+    /// Numbers of the messages around the field that JSON does not show, outermost first; 0 is none.
+    pub inside: [u8; 2],
     pub required: bool,
-    /// Upstream encodes it even when it is empty (a Go field without a pointer and `omitempty`).
-    pub always: bool,
+    pub empty: Empty,
     /// The value an absent field takes on (static defaults only; others are in the resource's file).
     pub default: Option<Box<Tree>>,
     pub patch: PatchStrategy,
     pub patch_merge_key: Option<Box<str>>,
+}
+
+/// What becomes of a field's empty value: `""`, `0`, `false`, `[]`, `{}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Empty {
+    /// Kept; being absent is something else (a pointer in Go, anything in a custom resource).
+    Keep,
+    /// Left out: it means the same as being absent.
+    Drop,
+    /// Written even when absent.
+    Always,
+    /// Kept, and written as `null` when absent (a Go pointer without `omitempty`).
+    Null,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -146,8 +188,16 @@ pub struct Limits {
 }
 
 impl Types {
+    /// The definition `name`, with or without upstream's prefix.
     pub fn named(&self, name: &str) -> Option<Schema<'_>> {
+        let name = name.strip_prefix(UPSTREAM_PREFIX).unwrap_or(name);
         self.names.get(name).map(|id| Schema { types: self, id: *id })
+    }
+
+    /// The type of a kind, by what its `apiVersion` and `kind` say.
+    pub fn kind(&self, api_version: &str, kind: &str) -> Option<Schema<'_>> {
+        let id = self.kinds.get(format!("{api_version}/{kind}").as_str())?;
+        Some(Schema { types: self, id: *id })
     }
 
     pub fn node(&self, id: NodeId) -> &Node {
@@ -155,7 +205,11 @@ impl Types {
     }
 
     pub fn add(&mut self, shape: Shape) -> NodeId {
-        self.nodes.push(Node { shape, nullable: false, rules: None });
+        self.add_node(Node { shape, name: Name::Borrowed(""), nullable: false, rules: None })
+    }
+
+    pub fn add_node(&mut self, node: Node) -> NodeId {
+        self.nodes.push(node);
         NodeId(self.nodes.len() as u32 - 1)
     }
 }
@@ -176,7 +230,7 @@ impl<'t> Schema<'t> {
     /// The declared field `name` of a struct.
     pub fn field(self, name: &str) -> Option<&'t Field> {
         match self.shape() {
-            Shape::Struct { fields, .. } => fields.iter().find(|field| &*field.name == name),
+            Shape::Struct { fields, .. } => fields.iter().find(|field| field.name == name),
             _ => None,
         }
     }

@@ -1,0 +1,74 @@
+//! Absent fields that are not really absent: static defaults, and what Go writes even when empty.
+
+use super::super::tree::{Map, Tree};
+use super::decode::zero;
+use super::types::{Empty, Field, Schema, Shape};
+
+/// Puts in static defaults, then the fields that upstream writes even when they are empty.
+///
+/// Defaults reach into structs that are there, or always there, not into absent ones.
+pub fn fill(tree: &mut Tree, schema: Schema<'_>) {
+    match (schema.shape(), tree) {
+        (Shape::Struct { fields, .. }, Tree::Object(map)) => {
+            for field in fields {
+                let is_filled = field.default.is_some() || matches!(field.empty, Empty::Always | Empty::Null);
+                if is_filled && map.get(&*field.name).is_none_or(Tree::is_null) {
+                    map.insert(field.name.clone().into_owned(), filling(field, schema));
+                }
+            }
+            fill_children(map, schema);
+        }
+        (Shape::Map { values, .. }, Tree::Object(map)) => {
+            let values = schema.to(*values);
+            if is_composite(values) {
+                map.values_mut().for_each(|value| fill(value, values));
+            }
+        }
+        (Shape::List { items, .. }, Tree::Array(list)) => {
+            let items = schema.to(*items);
+            if is_composite(items) {
+                list.iter_mut().for_each(|item| fill(item, items));
+            }
+        }
+        _ => (),
+    }
+}
+
+fn filling(field: &Field, schema: Schema<'_>) -> Tree {
+    match (&field.default, field.empty) {
+        (Some(default), _) => Tree::clone(default),
+        (None, Empty::Always) => zero(schema.types, field.node),
+        _ => Tree::Null,
+    }
+}
+
+fn fill_children(map: &mut Map<String, Tree>, schema: Schema<'_>) {
+    for (name, value) in map.iter_mut().filter(|(_, value)| value.is_object() || value.is_array()) {
+        if let Some(child) = schema.child(name) {
+            fill(value, child);
+        }
+    }
+}
+
+fn is_composite(schema: Schema<'_>) -> bool {
+    matches!(schema.shape(), Shape::Struct { .. } | Shape::Map { .. } | Shape::List { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::builtin;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_go_always_writes_is_put_in_to_any_depth() {
+        let mut tree = json!({"spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 1}]}]}}}});
+        fill(&mut tree, builtin().kind("apps/v1", "Deployment").unwrap());
+        assert_eq!(tree["spec"]["strategy"], json!({}));
+        assert_eq!(tree["metadata"], json!({}));
+        let container = &tree["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["resources"], json!({}));
+        assert_eq!(container["ports"][0]["protocol"], "TCP");
+        assert!(container.get("image").is_none() && container.get("livenessProbe").is_none());
+    }
+}
