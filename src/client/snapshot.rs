@@ -107,6 +107,9 @@ impl State {
         for owner in &object.meta().owner_references {
             add(&mut self.by_owner, &owner.uid, object.key());
         }
+        if let Some(orphans) = orphans_of(object) {
+            add(&mut self.by_owner, &orphans, object.key());
+        }
         if let Some(node) = node_of(object) {
             add(&mut self.by_node, node, object.key());
         }
@@ -115,6 +118,9 @@ impl State {
     fn unindex(&mut self, object: &ObjectRef) {
         for owner in &object.meta().owner_references {
             take(&mut self.by_owner, &owner.uid, object.key());
+        }
+        if let Some(orphans) = orphans_of(object) {
+            take(&mut self.by_owner, &orphans, object.key());
         }
         if let Some(node) = node_of(object) {
             take(&mut self.by_node, node, object.key());
@@ -125,6 +131,19 @@ impl State {
 fn node_of(object: &ObjectRef) -> Option<&str> {
     let pod = (object.key().resource() == Pod::RESOURCE).then(|| object.view::<Pod>())?;
     pod.is_scheduled().then_some(pod.spec.node_name.as_str())
+}
+
+/// What workloads may adopt.
+const ADOPTABLE: &[&str] = &["pods", "replicasets.apps", "controllerrevisions.apps"];
+
+/// Under which made-up owner an adoptable object without a controller is indexed.
+fn orphans_of(object: &ObjectRef) -> Option<String> {
+    let adoptable = ADOPTABLE.contains(&object.key().resource()) && object.meta().controller().is_none();
+    adoptable.then(|| orphans_name(object.key().resource(), object.key().namespace()))
+}
+
+fn orphans_name(resource: &str, namespace: &str) -> String {
+    format!("/{resource}/{namespace}")
 }
 
 fn add(index: &mut HashMap<Arc<str>, OrdSet<Key>>, name: &str, key: &Key) {
@@ -201,6 +220,11 @@ impl Snapshot {
     pub fn owned_by<V: View>(&self, uid: &str) -> Vec<Seen<V>> {
         let mine = self.dependents(uid).filter(|object| object.meta().is_controlled_by(uid));
         mine.filter_map(Seen::new).collect()
+    }
+
+    /// Objects of an adoptable resource that no controller has, in one namespace.
+    pub fn orphans<V: View>(&self, namespace: &str) -> Vec<Seen<V>> {
+        self.dependents(&orphans_name(V::RESOURCE, namespace)).filter_map(Seen::new).collect()
     }
 
     pub fn pods_on_node(&self, node: &str) -> Vec<Seen<Pod>> {

@@ -1,0 +1,48 @@
+//! What drives controllers: they say what should happen, this makes it happen.
+//!
+//! A [`Controller`] is a row in a table: a pure `reconcile` and what wakes it. The driver keeps a
+//! queue of keys, hands each to `reconcile` with a fresh snapshot, executes the [`Plan`] that comes
+//! out, and holds the key until the snapshot shows what was committed.
+
+mod driver;
+mod execute;
+pub mod plan;
+mod print;
+
+pub use driver::start;
+pub use plan::{Failure, Plan, Told};
+
+use crate::client::{Change, Snapshot};
+use crate::object::{Key, Kind};
+
+/// One controller.
+pub struct Controller {
+    /// Its service account in `kube-system`, whose rights it uses.
+    pub name: &'static str,
+    /// Who its events say reported them.
+    pub component: &'static str,
+    /// What its keys are; `None` for every followed resource.
+    pub kind: Option<&'static Kind>,
+    pub woken_by: &'static [Wake],
+    pub reconcile: fn(&Snapshot, &Key, &mut Plan),
+}
+
+/// What makes a key due, besides changes of the object itself.
+pub enum Wake {
+    /// A change of an object of this kind wakes its controlling owner, if that is of the
+    /// controller's kind.
+    OwnerOf(&'static Kind),
+    /// A change of an object of this kind wakes the keys that the function finds.
+    By(&'static Kind, fn(&Snapshot, &Change) -> Vec<Key>),
+    /// As [`Wake::By`], for changes of anything.
+    Any(fn(&Snapshot, &Change) -> Vec<Key>),
+}
+
+/// What controllers must know of this cluster and cannot read from it.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Pod address ranges, one for each IP family; empty if nodes' ranges are given out elsewhere.
+    pub cluster_cidrs: Vec<ipnet::IpNet>,
+    /// The certificates that clients in the cluster should trust, in PEM.
+    pub root_ca: String,
+}

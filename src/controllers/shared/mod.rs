@@ -1,0 +1,7 @@
+//! What several controllers do alike.
+
+pub mod conditions;
+pub mod hash;
+pub mod ownership;
+pub mod pods;
+pub mod status;
