@@ -1,0 +1,240 @@
+//! A certificate authority of our own: its key, and the certificates it signs.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber,
+};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use super::{Identity, SecurityError, random_bytes, x509};
+use crate::base::fs;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const AUTHORITY_LIFETIME: Duration = DAY.saturating_mul(3650);
+pub const LEAF_LIFETIME: Duration = DAY.saturating_mul(365);
+/// Leaves are made anew at a start of the server when they have less than this left.
+pub const RENEW_BEFORE: Duration = DAY.saturating_mul(90);
+/// Clocks of a cluster's machines may differ by so much.
+const SKEW: Duration = Duration::from_secs(60 * 60);
+
+/// A key that signs certificates, and the certificate that says so.
+pub struct Authority {
+    pem: String,
+    der: CertificateDer<'static>,
+    subject: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// Who a certificate is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The user's name.
+    pub common_name: String,
+    /// The user's groups.
+    pub organizations: Vec<String>,
+    /// Names and addresses it serves; without any it is no server's.
+    pub sans: Vec<String>,
+    pub is_client: bool,
+}
+
+impl Subject {
+    pub fn client(name: &str, groups: &[&str]) -> Self {
+        let organizations = groups.iter().map(|group| (*group).to_owned()).collect();
+        Self { common_name: name.into(), organizations, sans: Vec::new(), is_client: true }
+    }
+
+    pub fn server(name: &str, mut sans: Vec<String>) -> Self {
+        sans.sort();
+        sans.dedup();
+        Self { common_name: name.into(), sans, ..Self::default() }
+    }
+}
+
+impl Authority {
+    /// Takes the authority from its two files, or makes it and them.
+    pub fn open(certificate: &Path, key: &Path, name: &str, now_secs: i64) -> Result<Self, SecurityError> {
+        match (fs::read_if_there(certificate)?, fs::read_if_there(key)?) {
+            (Some(pem), Some(key_pem)) => Self::from_pem(&pem, &key_pem)
+                .map_err(|why| SecurityError::damaged(certificate.display().to_string(), why)),
+            (None, None) => {
+                let (pem, key_pem) = make(name, now_secs).map_err(making(name))?;
+                fs::write_atomic(key, key_pem.as_bytes(), 0o600)?;
+                fs::write_atomic(certificate, pem.as_bytes(), 0o600)?;
+                Self::from_pem(&pem, &key_pem).map_err(making(name))
+            }
+            // The key is written first, so a lone one is a first start that was cut off; but to make
+            // a new authority beside a lone certificate would cut off every member of the cluster.
+            (None, Some(_)) => {
+                std::fs::remove_file(key).map_err(|error| SecurityError::damaged(key.display().to_string(), error))?;
+                Self::open(certificate, key, name, now_secs)
+            }
+            (Some(_), None) => Err(SecurityError::damaged(key.display().to_string(), "missing, but its certificate is there")),
+        }
+    }
+
+    pub fn from_pem(pem: &str, key_pem: &str) -> Result<Self, rcgen::Error> {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
+        let facts = x509::facts(&der).ok_or(rcgen::Error::CouldNotParseCertificate)?;
+        let issuer = Issuer::from_ca_cert_der(&der, KeyPair::from_pem(key_pem)?)?;
+        Ok(Self { pem: pem.to_owned(), der, subject: facts.common_name, issuer })
+    }
+
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    pub fn der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+
+    /// A new key and certificate for `subject`.
+    pub fn issue(&self, subject: &Subject, now_secs: i64) -> Result<Identity, SecurityError> {
+        let make = || {
+            let key = KeyPair::generate()?;
+            let mut params = CertificateParams::new(subject.sans.clone())?;
+            params.distinguished_name = subject.name();
+            params.extended_key_usages = subject.usages();
+            set_times(&mut params, now_secs, LEAF_LIFETIME);
+            set_leaf(&mut params);
+            Ok((params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
+        };
+        let (certificate, key) = make().map_err(making(&subject.common_name))?;
+        Ok(Identity { certificate, key })
+    }
+
+    /// Signs somebody else's key, taken from a PEM certificate request; everything else that the
+    /// request says is replaced by `subject`.
+    pub fn sign_request(&self, request: &str, subject: &Subject, lifetime: Duration, now_secs: i64) -> Result<String, SecurityError> {
+        let sign = || {
+            let mut request = CertificateSigningRequestParams::from_pem(request)?;
+            let mut params = CertificateParams::new(subject.sans.clone())?;
+            params.distinguished_name = subject.name();
+            params.extended_key_usages = subject.usages();
+            set_times(&mut params, now_secs, lifetime);
+            set_leaf(&mut params);
+            request.params = params;
+            Ok(request.signed_by(&self.issuer)?.pem())
+        };
+        sign().map_err(making(&subject.common_name))
+    }
+
+    /// The identity in two files, made anew if it is missing, somebody else's, signed by another
+    /// authority, or has less than [`RENEW_BEFORE`] left.
+    pub fn keep(&self, certificate: &Path, key: &Path, subject: &Subject, now_secs: i64) -> Result<Identity, SecurityError> {
+        if let (Some(pem), Some(key_pem)) = (fs::read_if_there(certificate)?, fs::read_if_there(key)?)
+            && self.still_good(&pem, &key_pem, subject, now_secs)
+        {
+            return Ok(Identity { certificate: pem, key: key_pem });
+        }
+        let identity = self.issue(subject, now_secs)?;
+        fs::write_atomic(key, identity.key.as_bytes(), 0o600)?;
+        fs::write_atomic(certificate, identity.certificate.as_bytes(), 0o600)?;
+        tracing::info!(subject = subject.common_name, certificate = %certificate.display(), "made a certificate");
+        Ok(identity)
+    }
+
+    fn still_good(&self, pem: &str, key_pem: &str, subject: &Subject, now_secs: i64) -> bool {
+        let Ok(der) = CertificateDer::from_pem_slice(pem.as_bytes()) else { return false };
+        let Some(facts) = x509::facts(&der) else { return false };
+        let Ok(key) = KeyPair::from_pem(key_pem) else { return false };
+        facts.common_name == subject.common_name
+            && facts.organizations == subject.organizations
+            && facts.sans == subject.sans
+            && facts.issuer == format!("CN={}", self.subject)
+            && contains(&der, key.public_key_raw())
+            && facts.not_before_secs <= now_secs
+            && facts.not_after_secs - now_secs > RENEW_BEFORE.as_secs() as i64
+    }
+}
+
+impl Subject {
+    fn name(&self) -> DistinguishedName {
+        let mut name = DistinguishedName::new();
+        for organization in &self.organizations {
+            name.push(DnType::OrganizationName, organization.as_str());
+        }
+        name.push(DnType::CommonName, self.common_name.as_str());
+        name
+    }
+
+    fn usages(&self) -> Vec<ExtendedKeyUsagePurpose> {
+        let server = (!self.sans.is_empty()).then_some(ExtendedKeyUsagePurpose::ServerAuth);
+        server.into_iter().chain(self.is_client.then_some(ExtendedKeyUsagePurpose::ClientAuth)).collect()
+    }
+}
+
+fn make(name: &str, now_secs: i64) -> Result<(String, String), rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages =
+        vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    set_times(&mut params, now_secs, AUTHORITY_LIFETIME);
+    Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
+}
+
+fn set_leaf(params: &mut CertificateParams) {
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.use_authority_key_identifier_extension = true;
+    let mut serial: [u8; 16] = random_bytes();
+    // Serial numbers are positive.
+    serial[0] &= 0x7f;
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+}
+
+fn set_times(params: &mut CertificateParams, now_secs: i64, lifetime: Duration) {
+    let now = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(now_secs.max(0) as u64);
+    params.not_before = now - SKEW;
+    params.not_after = now + lifetime;
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+fn making(what: &str) -> impl FnOnce(rcgen::Error) -> SecurityError + '_ {
+    move |source| SecurityError::Make { what: format!("the certificate of {what}"), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    #[test]
+    fn an_identity_is_kept_until_it_is_due_or_its_subject_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let authority = Authority::open(&at("ca.crt"), &at("ca.key"), "test-ca", NOW).unwrap();
+        let keep = |subject: &Subject, now| authority.keep(&at("a.crt"), &at("a.key"), subject, now).unwrap().certificate;
+
+        let subject = Subject::server("web", vec!["web".into(), "10.0.0.1".into()]);
+        let first = keep(&subject, NOW);
+        assert_eq!(keep(&subject, NOW + 1), first);
+        let almost_a_year = NOW + 300 * 24 * 3600;
+        let second = keep(&subject, almost_a_year);
+        assert_ne!(second, first);
+        let third = keep(&Subject::server("web", vec!["web".into(), "10.0.0.2".into()]), almost_a_year);
+        assert_ne!(third, second);
+    }
+
+    #[test]
+    fn an_authority_is_the_same_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let at = |name: &str| folder.path().join(name);
+            Authority::open(&at("ca.crt"), &at("ca.key"), "test-ca", NOW)
+        };
+        assert_eq!(open().unwrap().pem(), open().unwrap().pem());
+        std::fs::remove_file(folder.path().join("ca.key")).unwrap();
+        assert!(open().is_err(), "a certificate without its key is not replaced");
+    }
+}

@@ -1,0 +1,86 @@
+//! The authorities and certificates of one server, kept in `<data-dir>/server/tls`.
+//!
+//! Authorities are made once and stay; leaves are made anew when they are due or when what they
+//! must say has changed. Every file is readable by its owner only.
+
+use std::path::{Path, PathBuf};
+
+use super::ca::{Authority, Subject};
+use super::tokens::TokenKey;
+use super::{Identity, SecurityError};
+use crate::base::fs;
+
+/// Everything a server proves itself and others with.
+pub struct Pki {
+    pub server_ca: Authority,
+    pub client_ca: Authority,
+    /// Signs those who may say on whose behalf they ask (aggregated API servers trust it).
+    pub request_header_ca: Authority,
+    pub token_key: TokenKey,
+    /// What the API listens with.
+    pub serving: Identity,
+    /// The administrator: a member of `system:masters`.
+    pub admin: Identity,
+    /// How the API calls kubelets.
+    pub kubelet_client: Identity,
+    /// How the API calls aggregated API servers.
+    pub proxy_client: Identity,
+    folder: PathBuf,
+}
+
+impl Pki {
+    /// Opens the folder, making what is missing or due. `sans` are the names of the API's
+    /// certificate.
+    pub fn open(folder: &Path, sans: Vec<String>, now_secs: i64) -> Result<Self, SecurityError> {
+        fs::private_dir(folder)?;
+        let at = |name: &str| folder.join(name);
+        let authority = |name: &str| {
+            // With the time in it: an authority made anew must not look like the old one.
+            let common_name = format!("skiff-{name}@{now_secs}");
+            Authority::open(&at(&format!("{name}.crt")), &at(&format!("{name}.key")), &common_name, now_secs)
+        };
+        let (server_ca, client_ca) = (authority("server-ca")?, authority("client-ca")?);
+        let request_header_ca = authority("request-header-ca")?;
+        let leaf = |authority: &Authority, name: &str, subject: Subject| {
+            authority.keep(&at(&format!("{name}.crt")), &at(&format!("{name}.key")), &subject, now_secs)
+        };
+        Ok(Self {
+            serving: leaf(&server_ca, "serving-kube-apiserver", Subject::server("kube-apiserver", sans))?,
+            admin: leaf(&client_ca, "client-admin", Subject::client("system:admin", &["system:masters"]))?,
+            kubelet_client: leaf(
+                &client_ca,
+                "client-kube-apiserver",
+                Subject::client("system:apiserver", &["system:masters"]),
+            )?,
+            proxy_client: leaf(&request_header_ca, "client-auth-proxy", Subject::client("system:auth-proxy", &[]))?,
+            token_key: TokenKey::open(&at("service.key"))?,
+            server_ca,
+            client_ca,
+            request_header_ca,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The certificates of the node that runs in this process: as a client, and for its server.
+    pub fn node(&self, name: &str, sans: Vec<String>, now_secs: i64) -> Result<(Identity, Identity), SecurityError> {
+        let keep = |authority: &Authority, file: &str, subject: &Subject| {
+            let at = |end: &str| self.folder.join(format!("{file}.{end}"));
+            authority.keep(&at("crt"), &at("key"), subject, now_secs)
+        };
+        Ok((
+            keep(&self.client_ca, "client-kubelet", &node_client(name))?,
+            keep(&self.server_ca, "serving-kubelet", &node_server(name, sans))?,
+        ))
+    }
+}
+
+/// The user that a node is.
+pub fn node_client(name: &str) -> Subject {
+    Subject::client(&format!("system:node:{name}"), &["system:nodes"])
+}
+
+/// What a kubelet listens with.
+pub fn node_server(name: &str, sans: Vec<String>) -> Subject {
+    let organizations = vec!["system:nodes".to_owned()];
+    Subject { organizations, ..Subject::server(&format!("system:node:{name}"), sans) }
+}
