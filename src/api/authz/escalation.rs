@@ -15,13 +15,7 @@ const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// Checks a create (`old` is none) or an update of an RBAC object, in any of its versions; lets
 /// everything else pass. `new` has its name already.
-pub fn check_write(
-    authz: &Authz,
-    user: &User,
-    target: &Target,
-    new: &Tree,
-    old: Option<&Tree>,
-) -> Result<(), Status> {
+pub fn check_write(authz: &Authz, user: &User, target: &Target, new: &Tree, old: Option<&Tree>) -> Result<(), Status> {
     if target.group != GROUP || user.in_group(MASTERS) || old.is_some_and(|old| only_collects(new, old)) {
         return Ok(());
     }

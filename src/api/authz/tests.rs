@@ -68,7 +68,10 @@ fn a_binding_in_a_namespace_gives_its_role_there_only() {
         bind ns/readers role reader user bob serviceaccount ns/bot
     ";
     let bob = User::named("bob", &["system:authenticated"]);
-    assert_eq!(told(policy, &bob, "list", "ns::pods"), r#"RBAC: allowed by RoleBinding "readers/ns" of Role "reader" to User "bob""#);
+    assert_eq!(
+        told(policy, &bob, "list", "ns::pods"),
+        r#"RBAC: allowed by RoleBinding "readers/ns" of Role "reader" to User "bob""#
+    );
     let bot = User::service_account("ns", "bot");
     assert_eq!(
         told(policy, &bot, "get", "ns::pods/log:a"),
@@ -114,7 +117,10 @@ fn masters_pass_without_any_role_and_nobody_else() {
     let master = User::named("admin", &[MASTERS]);
     assert_eq!(told("", &master, "delete", "::nodes:n"), "");
     let anonymous = User::named("system:anonymous", &["system:unauthenticated"]);
-    assert_eq!(told("", &anonymous, "get", "/<x>"), r#"forbidden: User "system:anonymous" cannot get path "/&lt;x&gt;""#);
+    assert_eq!(
+        told("", &anonymous, "get", "/<x>"),
+        r#"forbidden: User "system:anonymous" cannot get path "/&lt;x&gt;""#
+    );
 }
 
 #[test]
@@ -166,9 +172,7 @@ fn nobody_grants_what_they_do_not_hold() {
 
 #[test]
 fn nobody_binds_what_they_do_not_hold() {
-    let binding = |kind: &str, name: &str| {
-        json!({"metadata": {"name": "b"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}})
-    };
+    let binding = |kind: &str, name: &str| json!({"metadata": {"name": "b"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}});
     let view = "role view\n  list  core  pods\n";
     assert!(write(view, "rolebindings", binding("ClusterRole", "view")).unwrap_err().contains("not currently held"));
     assert_eq!(write(&format!("{view}bind view user bob"), "rolebindings", binding("ClusterRole", "view")), Ok(()));
@@ -186,7 +190,8 @@ fn the_bootstrap_policy_is_what_a_stock_server_has() {
         [count(CLUSTER_ROLES), count(ROLES), count(CLUSTER_ROLE_BINDINGS), count(ROLE_BINDINGS)],
         [71, 7, 52, 7]
     );
-    let find = |resource: &str, name: &str| objects.iter().find(|(key, _)| *key == Key::of(resource, "", name)).unwrap();
+    let find =
+        |resource: &str, name: &str| objects.iter().find(|(key, _)| *key == Key::of(resource, "", name)).unwrap();
     assert_eq!(
         find(CLUSTER_ROLES, "edit").1,
         json!({

@@ -48,8 +48,7 @@ pub fn reconcile(wanted: &Tree, stored: Option<&Tree>) -> Option<Tree> {
 }
 
 fn add_missing(merged: &mut Tree, list: &str, wanted: &Tree, has: impl Fn(&[Tree], &Tree) -> bool) {
-    let lacking: Vec<Tree> =
-        wanted.items(list).iter().filter(|want| !has(merged.items(list), want)).cloned().collect();
+    let lacking: Vec<Tree> = wanted.items(list).iter().filter(|want| !has(merged.items(list), want)).cloned().collect();
     if !lacking.is_empty() {
         let mut all = merged.items(list).to_vec();
         all.extend(lacking);
@@ -126,7 +125,9 @@ fn role(full_name: &str, notes: &[&str]) -> (Key, Tree) {
 }
 
 fn rule(verbs: &str, groups: &str, rest: &[&str]) -> Tree {
-    let list = |text: &str| -> Vec<String> { text.split(',').map(|word| if word == "core" { "" } else { word }.to_owned()).collect() };
+    let list = |text: &str| -> Vec<String> {
+        text.split(',').map(|word| if word == "core" { "" } else { word }.to_owned()).collect()
+    };
     match (groups, rest) {
         ("-", paths) => json!({"verbs": list(verbs), "nonResourceURLs": list(paths[0])}),
         (_, [resources]) => json!({"verbs": list(verbs), "apiGroups": list(groups), "resources": list(resources)}),

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# tests/run.sh - every test of the project, on a fresh machine as root: installs what they need first.
+#
+#   tests/run.sh          everything
+#   tests/run.sh quick    what needs neither root nor containerd
+#
+# Closes with the number of tests that passed and failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+
+packages=(containerd runc nftables protobuf-compiler busybox-static docker-registry iproute2 iputils-ping curl python3 gcc)
+programs=(containerd runc nft protoc busybox docker-registry ip ping curl python3 cc)
+
+install_packages() {
+  missing=()
+  for i in "${!packages[@]}"; do
+    command -v "${programs[$i]}" >/dev/null || missing+=("${packages[$i]}")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  say "installing ${missing[*]}"
+  [ "$(id -u)" = 0 ] || { echo "run this as root, or install: ${missing[*]}" >&2; exit 1; }
+  apt-get update -qq
+  # Services that packages would start are not wanted: the tests start their own.
+  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || exit 1
+  rm -f /usr/sbin/policy-rc.d
+}
+
+passed=0 failed=0
+# Runs a command that prints 'N passed' and, where something fails, 'N failed', and adds them up.
+count() {
+  local log status
+  log=$(mktemp)
+  say "$*"
+  "$@" 2>&1 | tee "$log"
+  status=${PIPESTATUS[0]}
+  local p f
+  p=$(sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -oE '[0-9]+ passed' | awk '{n += $1} END {print n + 0}')
+  f=$(sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -oE '[0-9]+ failed' | awk '{n += $1} END {print n + 0}')
+  [ "$status" = 0 ] || [ "$f" -gt 0 ] || f=1
+  passed=$((passed + p)) failed=$((failed + f))
+  rm -f "$log"
+}
+
+run_tests() {
+  if command -v cargo-nextest >/dev/null; then cargo nextest run --no-fail-fast "$@"; else cargo test --no-fail-fast "$@"; fi
+}
+
+install_packages
+count cargo fmt --check
+[ "${1:-}" = quick ] && { count run_tests --lib --test tidy --test reference; echo; echo "$passed passed, $failed failed"; exit $((failed > 0)); }
+
+count run_tests
+say "release build"
+cargo build --release --bin skiff || failed=$((failed + 1))
+count cargo test --quiet --test e2e
+
+echo
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
