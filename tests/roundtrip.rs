@@ -4,7 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use skiff::object::codec::json;
+use skiff::object::Tree;
+use skiff::object::codec::protobuf::{self, Envelope};
+use skiff::object::codec::{json, yaml};
 use skiff::object::schema::table::{TABLE, parse};
 use skiff::object::schema::{Schema, Types, decode, fill};
 
@@ -69,18 +71,61 @@ fn check(each: impl Fn(&Case, &Types) -> Option<String>) {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
+/// Decodes JSON, strictly, as the API does.
+fn decoded(case: &Case, text: &[u8], schema: Schema<'_>) -> Result<Tree, String> {
+    let decoded = decode(text, schema).map_err(|error| format!("{}: {error}", case.name))?;
+    match decoded.complaints.as_slice() {
+        [] => {
+            let mut tree = decoded.tree;
+            fill(&mut tree, schema);
+            Ok(tree)
+        }
+        complaints => Err(format!("{}: {complaints:?}", case.name)),
+    }
+}
+
 #[test]
 fn json_is_written_as_it_was_read() {
     check(|case, types| {
         let (text, schema) = (case.read("json"), case.schema(types));
-        let decoded = match decode(&text, schema) {
-            Ok(decoded) => decoded,
+        match decoded(case, &text, schema) {
+            Ok(tree) => compare(case, "json", &json::indent(&json::to_json(&tree, Some(schema))), &text),
+            Err(error) => Some(error),
+        }
+    });
+}
+
+#[test]
+fn yaml_is_written_as_it_was_read() {
+    check(|case, types| {
+        let (text, schema) = (case.read("yaml"), case.schema(types));
+        let read = yaml::to_json(&text).map_err(|error| format!("{}: {error}", case.name));
+        match read.and_then(|json| decoded(case, &json, schema)) {
+            Ok(tree) => compare(case, "yaml", yaml::to_yaml(&tree).as_bytes(), &text),
+            Err(error) => Some(error),
+        }
+    });
+}
+
+#[test]
+fn protobuf_says_the_same_as_json_byte_for_byte() {
+    check(|case, types| {
+        let (bytes, schema) = (case.read("pb"), case.schema(types));
+        let wanted = match decoded(case, &case.read("json"), schema) {
+            Ok(tree) => tree,
+            Err(error) => return Some(error),
+        };
+        let mut read = match Envelope::open(&bytes).and_then(|envelope| envelope.decode(schema)) {
+            Ok(tree) => tree,
             Err(error) => return Some(format!("{}: {error}", case.name)),
         };
-        let mut tree = decoded.tree;
-        fill(&mut tree, schema);
-        let written = json::indent(&json::to_json(&tree, Some(schema)));
-        let complaints = (!decoded.complaints.is_empty()).then(|| format!("{}: {:?}", case.name, decoded.complaints));
-        complaints.or_else(|| compare(case, "json", &written, &text))
+        fill(&mut read, schema);
+        if read != wanted {
+            let lines = |tree: &Tree| json::indent(&json::to_json(tree, Some(schema)));
+            return compare(case, "from protobuf", &lines(&read), &lines(&wanted));
+        }
+        let written = protobuf::encode(&wanted, schema);
+        let differs = written.iter().zip(&bytes).position(|(got, want)| got != want);
+        (written != bytes).then(|| format!("{} protobuf: differs at {differs:?}", case.name))
     });
 }
