@@ -1,5 +1,6 @@
 //! The API server: from a request to an answer, over HTTP or by direct call.
 
+pub mod authn;
 pub mod authz;
 pub mod discovery;
 pub mod flow;

@@ -34,17 +34,16 @@ pub struct Authority {
 pub struct Subject {
     /// The user's name.
     pub common_name: String,
-    /// The user's groups.
-    pub organizations: Vec<String>,
+    /// The user's group, or nothing. The library that makes certificates knows one at most.
+    pub organization: String,
     /// Names and addresses it serves; without any it is no server's.
     pub sans: Vec<String>,
     pub is_client: bool,
 }
 
 impl Subject {
-    pub fn client(name: &str, groups: &[&str]) -> Self {
-        let organizations = groups.iter().map(|group| (*group).to_owned()).collect();
-        Self { common_name: name.into(), organizations, sans: Vec::new(), is_client: true }
+    pub fn client(name: &str, group: &str) -> Self {
+        Self { common_name: name.into(), organization: group.into(), sans: Vec::new(), is_client: true }
     }
 
     pub fn server(name: &str, mut sans: Vec<String>) -> Self {
@@ -142,7 +141,7 @@ impl Authority {
         let Some(facts) = x509::facts(&der) else { return false };
         let Ok(key) = KeyPair::from_pem(key_pem) else { return false };
         facts.common_name == subject.common_name
-            && facts.organizations == subject.organizations
+            && facts.organizations.concat() == subject.organization
             && facts.sans == subject.sans
             && facts.issuer == format!("CN={}", self.subject)
             && contains(&der, key.public_key_raw())
@@ -154,8 +153,8 @@ impl Authority {
 impl Subject {
     fn name(&self) -> DistinguishedName {
         let mut name = DistinguishedName::new();
-        for organization in &self.organizations {
-            name.push(DnType::OrganizationName, organization.as_str());
+        if !self.organization.is_empty() {
+            name.push(DnType::OrganizationName, self.organization.as_str());
         }
         name.push(DnType::CommonName, self.common_name.as_str());
         name

@@ -46,13 +46,13 @@ impl Pki {
         };
         Ok(Self {
             serving: leaf(&server_ca, "serving-kube-apiserver", Subject::server("kube-apiserver", sans))?,
-            admin: leaf(&client_ca, "client-admin", Subject::client("system:admin", &["system:masters"]))?,
+            admin: leaf(&client_ca, "client-admin", Subject::client("system:admin", "system:masters"))?,
             kubelet_client: leaf(
                 &client_ca,
                 "client-kube-apiserver",
-                Subject::client("system:apiserver", &["system:masters"]),
+                Subject::client("system:apiserver", "system:masters"),
             )?,
-            proxy_client: leaf(&request_header_ca, "client-auth-proxy", Subject::client("system:auth-proxy", &[]))?,
+            proxy_client: leaf(&request_header_ca, "client-auth-proxy", Subject::client("system:auth-proxy", ""))?,
             token_key: TokenKey::open(&at("service.key"))?,
             server_ca,
             client_ca,
@@ -76,11 +76,10 @@ impl Pki {
 
 /// The user that a node is.
 pub fn node_client(name: &str) -> Subject {
-    Subject::client(&format!("system:node:{name}"), &["system:nodes"])
+    Subject::client(&format!("system:node:{name}"), "system:nodes")
 }
 
 /// What a kubelet listens with.
 pub fn node_server(name: &str, sans: Vec<String>) -> Subject {
-    let organizations = vec!["system:nodes".to_owned()];
-    Subject { organizations, ..Subject::server(&format!("system:node:{name}"), sans) }
+    Subject { organization: "system:nodes".into(), ..Subject::server(&format!("system:node:{name}"), sans) }
 }

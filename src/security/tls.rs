@@ -186,7 +186,7 @@ mod tests {
             let identity = authority.issue(subject, NOW).unwrap();
             verifier.accepts(&certificates(&identity.certificate).unwrap(), now).is_ok()
         };
-        let client = Subject::client("bob", &["ops"]);
+        let client = Subject::client("bob", "ops");
         assert!(accepts(&ours, &client, NOW));
         assert!(!accepts(&theirs, &client, NOW));
         assert!(!accepts(&ours, &client, NOW + 400 * 24 * 3600));

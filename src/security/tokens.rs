@@ -131,10 +131,7 @@ impl TokenKey {
     /// The claims of a token that this key signed for `issuer`, and that is good at `now_secs`.
     pub fn verify(&self, token: &str, issuer: &str, now_secs: i64) -> Result<Claims, TokenError> {
         let claims = self.read(token)?;
-        if claims.iss != issuer && claims.iss != LEGACY_ISSUER {
-            return Err(TokenError::Foreign);
-        }
-        claims.check_times(now_secs)?;
+        claims.check(issuer, now_secs)?;
         Ok(claims)
     }
 
@@ -210,7 +207,11 @@ impl Claims {
         self.iss == LEGACY_ISSUER
     }
 
-    fn check_times(&self, now_secs: i64) -> Result<(), TokenError> {
+    /// Whether they are `issuer`'s and good at `now_secs`.
+    pub fn check(&self, issuer: &str, now_secs: i64) -> Result<(), TokenError> {
+        if self.iss != issuer && self.iss != LEGACY_ISSUER {
+            return Err(TokenError::Foreign);
+        }
         let expired = match self.exp {
             Some(exp) => now_secs - LEEWAY_SECS >= exp,
             None => !self.is_legacy(),

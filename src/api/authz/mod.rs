@@ -9,6 +9,7 @@ pub mod bootstrap;
 mod escalation;
 mod index;
 mod rule;
+mod stored;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::object::{GroupResource, ObjectRef, Status, Target, User};
 
 pub use escalation::check_write;
 pub use rule::Rule;
+pub use stored::StoredPolicies;
 
 use index::{Granted, Index};
 

@@ -64,7 +64,7 @@ fn covers(have: &[Tree], want: &Tree) -> bool {
 }
 
 /// Reads the policy's own syntax, which its head describes.
-pub(super) fn parse(policy: &str) -> Vec<(Key, Tree)> {
+pub(in crate::api) fn parse(policy: &str) -> Vec<(Key, Tree)> {
     let mut objects: Vec<(Key, Tree)> = Vec::new();
     for line in policy.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
