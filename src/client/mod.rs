@@ -10,6 +10,7 @@ mod correlate;
 mod custom;
 mod events;
 mod follow;
+pub mod remote;
 pub mod snapshot;
 mod subscription;
 
