@@ -1,11 +1,32 @@
 //! The API server: from a request to an answer, over HTTP or by direct call.
+//!
+//! [`pipeline::Api`] answers calls, whoever makes them; [`http`] makes calls of requests and answers of
+//! replies; [`server`] has the sockets.
 
+pub mod admission;
+pub mod alloc;
 pub mod authn;
 pub mod authz;
+mod body;
 pub mod discovery;
+mod encode;
 pub mod flow;
 pub mod health;
+pub mod http;
 pub mod metrics;
 pub mod negotiate;
+mod options;
+pub mod pipeline;
+mod plain;
+mod policies;
 pub mod request;
+mod respond;
+mod selector;
+pub mod server;
+pub mod settings;
+mod stream;
+pub mod subresources;
 pub mod version;
+
+pub use pipeline::{Api, Events, Setup};
+pub use settings::Settings;

@@ -11,6 +11,8 @@ use crate::object::{Encoding, PatchKind, Reason, Status};
 pub struct Format {
     pub encoding: Encoding,
     pub shape: Shape,
+    /// The version of `meta.k8s.io` that shapes are written in.
+    pub meta: &'static str,
     pub pretty: bool,
 }
 
@@ -27,7 +29,7 @@ pub enum Shape {
 }
 
 impl Format {
-    pub const JSON: Self = Self { encoding: Encoding::Json, shape: Shape::Whole, pretty: false };
+    pub const JSON: Self = Self { encoding: Encoding::Json, shape: Shape::Whole, meta: "v1", pretty: false };
 
     pub fn content_type(self) -> &'static str {
         content_type(self.encoding)
@@ -90,7 +92,8 @@ fn format_for(wish: &Wish<'_>, pretty: bool) -> Option<Format> {
         "" => Shape::Whole,
         kind => shape_of(kind, wish.param("g"), wish.param("v"))?,
     };
-    Some(Format { encoding, shape, pretty: pretty || wish.param("pretty") == "1" })
+    let meta = if wish.param("v") == "v1beta1" { "v1beta1" } else { "v1" };
+    Some(Format { encoding, shape, meta, pretty: pretty || wish.param("pretty") == "1" })
 }
 
 fn encoding_of(media: &str) -> Option<Encoding> {
@@ -173,7 +176,7 @@ mod tests {
     use super::*;
 
     fn check(header: &str, encoding: Encoding, shape: Shape) {
-        assert_eq!(accept(header, false), Ok(Format { encoding, shape, pretty: false }), "{header}");
+        assert_eq!(accept(header, false), Ok(Format { encoding, shape, ..Format::JSON }), "{header}");
     }
 
     #[test]

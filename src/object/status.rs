@@ -82,6 +82,8 @@ pub struct Status {
     pub reason: Reason,
     pub message: String,
     pub details: Option<Box<Details>>,
+    /// Of an expired page of a list: where to go on in the newest state.
+    pub continue_token: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -118,7 +120,7 @@ fn is_zero(n: &u32) -> bool {
 
 impl Status {
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), details: None }
+        Self { reason, message: message.into(), details: None, continue_token: String::new() }
     }
 
     pub fn with_details(mut self, details: Details) -> Self {
@@ -185,6 +187,9 @@ impl Status {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "code": self.code(),
         });
+        if !self.continue_token.is_empty() {
+            body["metadata"]["continue"] = self.continue_token.as_str().into();
+        }
         if !self.reason.as_str().is_empty() {
             body["reason"] = self.reason.as_str().into();
         }
@@ -203,11 +208,20 @@ impl Status {
             reason: String,
             message: String,
             details: Option<Box<Details>>,
+            metadata: WireMeta,
+        }
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct WireMeta {
+            r#continue: String,
         }
         match serde_json::from_slice::<Wire>(body) {
-            Ok(wire) if wire.kind == "Status" => {
-                Self { reason: Reason::parse(&wire.reason, code), message: wire.message, details: wire.details }
-            }
+            Ok(wire) if wire.kind == "Status" => Self {
+                reason: Reason::parse(&wire.reason, code),
+                message: wire.message,
+                details: wire.details,
+                continue_token: wire.metadata.r#continue,
+            },
             _ => Self::new(Reason::Other(code), String::from_utf8_lossy(&body[..body.len().min(1024)])),
         }
     }

@@ -127,7 +127,7 @@ impl Command {
 }
 
 impl Write {
-    pub(super) fn size(&self) -> usize {
+    fn size(&self) -> usize {
         let object = match &self.action {
             Action::Put(payload) => payload.bytes.len(),
             Action::Delete => 0,

@@ -1,0 +1,161 @@
+//! Admission: what the cluster as a whole has to say about a write, in upstream's order.
+//!
+//! [`PLUGINS`] is the order. First every plugin may change the object, then, when it is complete and
+//! valid, every plugin may refuse it. Plugins see one state of the store and write nothing.
+
+mod default_class;
+mod default_tolerations;
+mod namespace;
+mod priority;
+mod rbac;
+mod runtime_class;
+mod service_account;
+mod storage_protection;
+mod taint_nodes;
+pub mod topology_labels;
+
+use crate::base::rand::Rand;
+use crate::object::tree::Tree;
+use crate::object::{GroupResource, Key, ObjectRef, Status, Target, Timestamp, User};
+use crate::resources::Resource;
+use crate::store::{KeyRange, State};
+
+use super::authz::Authz;
+use super::pipeline::Api;
+use super::pipeline::act::Act;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+}
+
+/// One write that is to be admitted.
+pub struct Attributes<'a> {
+    pub operation: Operation,
+    pub user: &'a User,
+    pub target: &'a Target,
+    pub resource: &'a Resource,
+    pub version: &'a str,
+    pub subresource: &'a str,
+    pub namespace: &'a str,
+    /// Empty while a generated name is not yet made.
+    pub name: &'a str,
+    /// The stored object of an update or deletion.
+    pub old: Option<&'a Tree>,
+    pub dry_run: bool,
+    pub now: Timestamp,
+    state: &'a State,
+    authz: &'a Authz,
+    pub rand: &'a dyn Rand,
+}
+
+impl<'a> Attributes<'a> {
+    pub fn of(api: &'a Api, act: &'a Act, state: &'a State, operation: Operation, old: Option<&'a Tree>) -> Self {
+        let target = &act.call.target;
+        Self {
+            operation,
+            user: &act.call.user,
+            target,
+            resource: &act.resource,
+            version: &target.version,
+            subresource: &target.subresource,
+            namespace: act.namespace(),
+            name: &target.name,
+            old,
+            dry_run: act.is_dry_run(),
+            now: api.now(),
+            state,
+            authz: &api.authz,
+            rand: &*api.rand,
+        }
+    }
+
+    /// Whether this is about `resource.group` itself, or with `/` behind it about a subresource.
+    pub fn is(&self, resource: &str) -> bool {
+        match resource.split_once('/') {
+            Some((resource, sub)) => self.resource.name.as_str() == resource && self.subresource == sub,
+            None => self.resource.name.as_str() == resource && self.subresource.is_empty(),
+        }
+    }
+
+    pub fn creates(&self, resource: &str) -> bool {
+        self.operation == Operation::Create && self.is(resource)
+    }
+
+    /// Another object, as it is stored now.
+    pub fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<&'a ObjectRef> {
+        self.state.get(&Key::of(resource, namespace, name))
+    }
+
+    /// The objects of a resource in a namespace; an empty one means all.
+    pub fn list(&self, resource: &str, namespace: &str) -> Vec<ObjectRef> {
+        let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
+        let resource = GroupResource::new(group, plural);
+        let range = match namespace {
+            "" => KeyRange::resource(&resource),
+            namespace => KeyRange::namespace(&resource, namespace),
+        };
+        self.state.range(&range).cloned().collect()
+    }
+
+    /// The 403 answer about the object that is written.
+    pub fn forbidden(&self, object: &Tree, why: impl std::fmt::Display) -> Status {
+        use crate::object::tree::TreePath;
+        let name = match (self.name, object.text("metadata.name")) {
+            ("", "") => object.text("metadata.generateName"),
+            ("", name) => name,
+            (name, _) => name,
+        };
+        Status::forbidden(&self.resource.name, name, why)
+    }
+}
+
+/// One thing the cluster has to say.
+#[allow(unused_variables)]
+trait Plugin: Sync {
+    /// Changes the object, or refuses it early.
+    fn admit(&self, on: &Attributes<'_>, object: &mut Tree, warnings: &mut Vec<String>) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// Refuses a complete object, or (`object` is none) a deletion.
+    fn validate(&self, on: &Attributes<'_>, object: Option<&Tree>, warnings: &mut Vec<String>) -> Result<(), Status> {
+        Ok(())
+    }
+}
+
+/// Every plugin, in the order they are asked.
+static PLUGINS: &[&dyn Plugin] = &[
+    &namespace::NamespaceLifecycle,
+    &service_account::ServiceAccount,
+    &taint_nodes::TaintNodesByCondition,
+    &priority::Priority,
+    &default_tolerations::DefaultTolerationSeconds,
+    &storage_protection::StorageObjectInUseProtection,
+    &runtime_class::RuntimeClass,
+    &default_class::DefaultClass,
+    &topology_labels::PodTopologyLabels,
+    &rbac::NoEscalation,
+];
+
+/// Runs the table.
+#[derive(Default)]
+pub struct Admission(());
+
+impl Admission {
+    pub fn admit(&self, on: &Attributes<'_>, object: &mut Tree, warnings: &mut Vec<String>) -> Result<(), Status> {
+        PLUGINS.iter().try_for_each(|plugin| plugin.admit(on, object, warnings))
+    }
+
+    pub fn validate(
+        &self,
+        on: &Attributes<'_>,
+        object: Option<&Tree>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Status> {
+        PLUGINS.iter().try_for_each(|plugin| plugin.validate(on, object, warnings))
+    }
+}

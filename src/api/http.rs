@@ -1,0 +1,399 @@
+//! One HTTP request and its answer: the only order of middleware.
+//!
+//! Audit id → who asks → seat → may they → what is there → do it → write the answer. Every answer,
+//! also one of a handler that panicked, leaves through the same door.
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use rustls_pki_types::CertificateDer;
+
+use crate::base::rand;
+use crate::object::status::{Cause, Details};
+use crate::object::{Body, Call, Encoding, Reason, Status, User, Verb};
+use crate::resources::{Resource, Verbs};
+
+use super::authn::impersonate;
+use super::authz::Ask;
+use super::body::{self, AnswerBody, BoxError};
+use super::flow::Load;
+use super::negotiate::{self, Format, Shape};
+use super::pipeline::Api;
+use super::pipeline::act::{no_such_method, no_such_resource};
+use super::request::RequestLine;
+use super::respond::{View, Written};
+use super::{encode, options, plain, stream, subresources};
+
+pub type Answer = Response<AnswerBody>;
+
+/// The largest body that is read.
+pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// How long a request that is not meant to last may take.
+const REQUEST_SECS_MAX: u64 = 60;
+
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache, private");
+
+/// The other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub address: SocketAddr,
+    /// What it proved to be with TLS; empty if it sent no certificate.
+    pub certificates: Vec<CertificateDer<'static>>,
+}
+
+/// One request on its way: what every step may look at.
+pub struct Exchange {
+    pub line: RequestLine,
+    pub method: Method,
+    pub headers: HeaderMap,
+    pub user: Arc<User>,
+    pub peer: Peer,
+}
+
+impl Exchange {
+    pub fn header(&self, name: impl header::AsHeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// Whether the client asked for indented output.
+    pub fn pretty(&self) -> bool {
+        match self.line.param("pretty") {
+            Some(value) => super::request::truth(value),
+            // People with a terminal or browser read better with line breaks.
+            None => ["curl", "Wget", "Mozilla/5.0"].iter().any(|agent| self.header(header::USER_AGENT).starts_with(agent)),
+        }
+    }
+
+    /// The format that errors are told in: what the client can read, else JSON.
+    fn error_format(&self) -> Format {
+        let accepted = negotiate::accept(self.header(header::ACCEPT), self.pretty());
+        accepted.map_or(Format::JSON, |format| Format { shape: Shape::Whole, ..format })
+    }
+
+    fn accepts_gzip(&self) -> bool {
+        self.header(header::ACCEPT_ENCODING).split(',').any(|coding| coding.split(';').next().is_some_and(|c| c.trim() == "gzip"))
+    }
+}
+
+impl Api {
+    /// Answers one request. Never fails: what goes wrong is an answer too.
+    pub async fn answer<B>(self: &Arc<Self>, request: Request<B>, peer: &Peer) -> Answer
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let started = self.clock.elapsed();
+        let (mut parts, body) = request.into_parts();
+        let line = RequestLine::read(parts.method.as_str(), parts.uri.path(), parts.uri.query().unwrap_or_default());
+        let audit_id = parts.headers.remove(AUDIT_ID).unwrap_or_else(|| {
+            HeaderValue::from_str(&rand::uuid(&*self.rand)).unwrap_or(HeaderValue::from_static("none"))
+        });
+        let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let mut exchange = Exchange {
+            line,
+            method: parts.method,
+            headers: parts.headers,
+            user: Arc::default(),
+            peer: peer.clone(),
+        };
+        let worked = AssertUnwindSafe(self.work(&mut exchange, body, upgrade)).catch_unwind().await;
+        let mut answer = match worked {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(status)) => failure(&status, exchange.error_format()),
+            Err(_) => {
+                tracing::error!(path = exchange.line.path, "a request handler panicked; this is a bug worth reporting");
+                let status = Status::internal("this request caused apiserver to panic. Look in the logs for details");
+                failure(&status, Format::JSON)
+            }
+        };
+        let headers = answer.headers_mut();
+        headers.insert(AUDIT_ID, audit_id);
+        headers.entry(header::CACHE_CONTROL).or_insert(NO_CACHE);
+        self.count(&exchange, answer.status(), self.clock.elapsed().saturating_sub(started));
+        answer
+    }
+
+    /// Who asks, and in whose name.
+    fn identify(&self, exchange: &Exchange) -> Result<Arc<User>, Status> {
+        let user = self.authn.authenticate(&exchange.headers, &exchange.peer.certificates)?;
+        impersonate(&self.authz, &user, &ask(&user, &exchange.line), &exchange.headers)
+    }
+
+    async fn work<B>(
+        self: &Arc<Self>,
+        exchange: &mut Exchange,
+        body: B,
+        upgrade: Option<hyper::upgrade::OnUpgrade>,
+    ) -> Result<Answer, Status>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        exchange.user = self.identify(exchange)?;
+        let load = load_of(&exchange.line);
+        let Ok(seat) = self.flow.enter(load, &exchange.user) else { return Ok(too_many()) };
+        self.authz.check(&ask(&exchange.user, &exchange.line))?;
+        let Some(target) = exchange.line.target.clone() else {
+            return plain::answer(self, exchange);
+        };
+        if self.registry.load().group(&target.group).is_none() {
+            return Ok(plain::not_found());
+        }
+        let resource = self.registry.find(&target.group, &target.version, &target.resource).ok_or_else(no_such_resource)?;
+        let verb = check_route(&resource, exchange)?;
+        if let Some(connect) = subresources::connect_of(&resource, &target.subresource) {
+            return subresources::connect::serve(self, connect, exchange, body, upgrade, seat).await;
+        }
+        let verb = verb.ok_or_else(no_such_method)?;
+        if verb == Verb::Watch {
+            return stream::watch(self, exchange, resource, seat);
+        }
+        let work = self.handle_resource(exchange, resource, verb, body);
+        match tokio::time::timeout(Duration::from_secs(REQUEST_SECS_MAX), work).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.metrics.terminations.with(&["504"]).add(1);
+                Err(timed_out())
+            }
+        }
+    }
+
+    async fn handle_resource<B>(
+        self: &Arc<Self>,
+        exchange: &Exchange,
+        resource: Arc<Resource>,
+        verb: Verb,
+        body: B,
+    ) -> Result<Answer, Status>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let target = exchange.line.target.clone().unwrap_or_default();
+        let content_type = exchange.header(header::CONTENT_TYPE);
+        let patch = match verb {
+            Verb::Patch => Some(negotiate::patch_kind(content_type, resource.is_custom)?),
+            _ => None,
+        };
+        let format = negotiate::accept(exchange.header(header::ACCEPT), exchange.pretty())?;
+        if resource.is_custom && format.encoding == Encoding::Protobuf {
+            return Err(negotiate::no_such_shape());
+        }
+        let view = View {
+            include: View::include(&exchange.line, format)?,
+            version: target.version.clone(),
+            format,
+            gzip: exchange.accepts_gzip(),
+            now: self.now(),
+            resource,
+        };
+        let encoding = match verb {
+            Verb::Create | Verb::Update | Verb::Delete | Verb::DeleteCollection => negotiate::body_encoding(content_type),
+            _ => Ok(Encoding::Json),
+        };
+        let bytes = match verb.is_read() {
+            true => Bytes::new(),
+            false => read_body(body).await?,
+        };
+        let body = match (patch, bytes.is_empty()) {
+            (Some(kind), _) => Body::Patch(kind, bytes),
+            (None, true) if verb.is_read() || matches!(verb, Verb::Delete | Verb::DeleteCollection) => Body::None,
+            (None, _) => Body::Bytes(encoding?, bytes),
+        };
+        let call = Call {
+            user: exchange.user.clone(),
+            verb,
+            target,
+            options: options::read(&exchange.line, verb, patch)?,
+            body,
+            user_agent: exchange.header(header::USER_AGENT).into(),
+        };
+        let answer = self.run(call).await?;
+        let mut response = write(view.reply(answer.reply)?);
+        warn(response.headers_mut(), &answer.warnings);
+        Ok(response)
+    }
+
+    fn count(&self, exchange: &Exchange, code: StatusCode, took: Duration) {
+        let line = &exchange.line;
+        let none = crate::object::Target::default();
+        let target = line.target.as_ref().filter(|_| code != StatusCode::NOT_FOUND).unwrap_or(&none);
+        let scope = match target {
+            target if target.resource.is_empty() => "",
+            target if !target.name.is_empty() => "resource",
+            target if !target.namespace.is_empty() => "namespace",
+            _ => "cluster",
+        };
+        let verb = match line.verb {
+            "update" => "PUT",
+            "create" => "POST",
+            "watch" => "WATCH",
+            "list" => "LIST",
+            "get" => "GET",
+            "patch" => "PATCH",
+            "delete" => "DELETE",
+            "deletecollection" => "DELETECOLLECTION",
+            _ => "other",
+        };
+        let dry_run = if line.param("dryRun").is_some() { "All" } else { "" };
+        let labels =
+            [verb, dry_run, &target.group, &target.version, &target.resource, &target.subresource, scope, "apiserver"];
+        let [a, b, c, d, e, f, g, h] = labels;
+        self.metrics.requests.with(&[a, b, c, d, e, f, g, h, code.as_str()]).add(1);
+        if verb != "WATCH" {
+            self.metrics.durations.with(&labels).observe(took);
+        }
+    }
+}
+
+/// The question that authorisation answers for a request.
+fn ask<'a>(user: &'a User, line: &'a RequestLine) -> Ask<'a> {
+    match &line.target {
+        Some(target) => Ask::resource(user, line.verb, target.into()),
+        None => Ask::path(user, line.verb, &line.path),
+    }
+}
+
+/// Whether the resource (or subresource) has something for this method, and which verb it is.
+fn check_route(resource: &Resource, exchange: &Exchange) -> Result<Option<Verb>, Status> {
+    let line = &exchange.line;
+    let target = line.target.as_ref().ok_or_else(no_such_resource)?;
+    let version = resource.version(&target.version).ok_or_else(no_such_resource)?;
+    let in_namespace = !target.namespace.is_empty();
+    let is_namespace_itself = target.resource == "namespaces" && target.group.is_empty();
+    if !resource.is_namespaced() && in_namespace && !is_namespace_itself {
+        return Err(no_such_resource());
+    }
+    if resource.is_namespaced() && !in_namespace && !target.name.is_empty() {
+        return Err(no_such_resource());
+    }
+    if !target.subresource.is_empty() {
+        let sub = version.subresource(&target.subresource).ok_or_else(no_such_resource)?;
+        if !line.rest.trim_matches('/').is_empty() && target.subresource != "proxy" {
+            return Err(no_such_resource());
+        }
+        let connects = subresources::connect_of(resource, &target.subresource).is_some();
+        if !connects && !sub.verbs().contains(&line.verb) {
+            return Err(no_such_method());
+        }
+        return Ok(line.pipeline_verb());
+    }
+    let verb = line.pipeline_verb().ok_or_else(no_such_method)?;
+    let named = !target.name.is_empty();
+    let fits = match verb {
+        Verb::Get | Verb::Update | Verb::Patch | Verb::Delete => named,
+        Verb::Create | Verb::DeleteCollection => !named && (in_namespace || !resource.is_namespaced() || review(resource)),
+        Verb::List => !named,
+        Verb::Watch => true,
+    };
+    if fits && resource.verbs.allows(verb.as_str()) { Ok(Some(verb)) } else { Err(no_such_method()) }
+}
+
+/// Reviews need no namespace to be created in.
+fn review(resource: &Resource) -> bool {
+    resource.verbs == Verbs::CreateOnly && !resource.is_namespaced()
+}
+
+fn load_of(line: &RequestLine) -> Load {
+    const LONG: &[&str] = &["exec", "attach", "portforward", "proxy", "log"];
+    let subresource = line.target.as_ref().map_or("", |target| target.subresource.as_str());
+    match line.verb {
+        "watch" => Load::LongRunning,
+        _ if LONG.contains(&subresource) => Load::LongRunning,
+        "get" | "list" | "head" | "options" => Load::Read,
+        _ if line.target.is_none() => Load::Read,
+        _ => Load::Write,
+    }
+}
+
+/// Reads a whole body, if it is not too large.
+pub async fn read_body<B>(body: B) -> Result<Bytes, Status>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin,
+    B::Error: Into<BoxError>,
+{
+    match http_body_util::Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            let message = format!("Request entity too large: limit is {BODY_BYTES_MAX}");
+            Err(Status::new(Reason::RequestEntityTooLarge, message))
+        }
+        Err(error) => Err(Status::bad_request(format!("cannot read the body: {error}"))),
+    }
+}
+
+/// Writes a body with its headers.
+pub fn write(written: Written) -> Answer {
+    let mut answer = Response::new(written.body);
+    *answer.status_mut() = StatusCode::from_u16(written.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Ok(value) = HeaderValue::from_str(&written.content_type) {
+        answer.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+    if written.gzip {
+        answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    answer
+}
+
+/// Writes a Status that says what went wrong.
+pub fn failure(status: &Status, format: Format) -> Answer {
+    let bytes = encode::status(&status.to_json(), format);
+    let written =
+        Written { code: status.code(), content_type: format.content_type().into(), gzip: false, body: body::full(bytes) };
+    let mut answer = write(written);
+    if let Some(details) = status.details.as_ref().filter(|details| details.retry_after_seconds > 0) {
+        answer.headers_mut().insert(header::RETRY_AFTER, details.retry_after_seconds.into());
+    }
+    answer
+}
+
+/// A plain text answer.
+pub fn text(code: u16, text: impl Into<Bytes>) -> Answer {
+    let content_type = "text/plain; charset=utf-8".into();
+    let mut answer = write(Written { code, content_type, gzip: false, body: body::full(text) });
+    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+fn too_many() -> Answer {
+    let mut answer = text(429, "Too many requests, please try again later.\n");
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}
+
+fn timed_out() -> Status {
+    let cause = Cause { message: "the request did not finish in time".into(), ..Cause::default() };
+    Status::new(
+        Reason::Timeout,
+        format!("Timeout: request did not complete within requested timeout - {REQUEST_SECS_MAX}s"),
+    )
+    .with_details(Details { causes: vec![cause], ..Details::default() })
+}
+
+/// Adds a `Warning` header for each text.
+pub fn warn(headers: &mut HeaderMap, warnings: &[String]) {
+    let mut seen: Vec<&str> = Vec::new();
+    for warning in warnings {
+        if seen.contains(&warning.as_str()) {
+            continue;
+        }
+        seen.push(warning);
+        let quoted: String = warning
+            .chars()
+            .filter(|c| !c.is_control())
+            .flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c]))
+            .collect();
+        if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
+            headers.append(header::WARNING, value);
+        }
+    }
+}

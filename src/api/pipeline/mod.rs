@@ -1,0 +1,189 @@
+//! From a call to what is stored: the same way for every client, in this process or far away.
+//!
+//! authorise → decode → default → track fields → admit → fill in metadata → the kind's own
+//! preparation → validate → validate admission → propose. Reads come from one state of the store.
+
+pub mod act;
+mod create;
+mod cursor;
+mod decode;
+pub mod delete;
+mod fields;
+pub mod metadata;
+mod read;
+mod select;
+pub mod update;
+pub mod watch;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::base::clock::ClockRef;
+use crate::base::rand::RandRef;
+use crate::base::service::Scope;
+use crate::object::{Answer, Call, ObjectRef, Reason, Status, Timestamp, Tree, Verb};
+use crate::resources::{Registry, Resource};
+use crate::security::tokens::TokenKey;
+use crate::store::{Command, CommandError, Outcome, Payload, ProposeError, State, Store};
+
+use super::admission::Admission;
+use super::alloc::Allocator;
+use super::authn::Authn;
+use super::authz::{Ask, Authz};
+use super::flow::Flow;
+use super::health::Health;
+use super::metrics::Metrics;
+use super::settings::Settings;
+use super::subresources::connect::Dialer;
+use super::{encode, policies, subresources};
+
+use act::{Act, no_such_method};
+pub use watch::Events;
+
+/// The API server, without its sockets.
+pub struct Api {
+    pub settings: Settings,
+    pub registry: Arc<Registry>,
+    pub store: Store,
+    pub authn: Authn,
+    pub authz: Arc<Authz>,
+    pub token_key: Arc<TokenKey>,
+    pub dialer: Arc<dyn Dialer>,
+    /// Owns the tasks that outlive a request.
+    pub scope: Scope,
+    pub admission: Admission,
+    pub allocator: Allocator,
+    pub health: Health,
+    pub metrics: Arc<Metrics>,
+    pub flow: Flow,
+    pub(super) clock: ClockRef,
+    pub(super) rand: RandRef,
+    /// Raised by every write of a role or binding.
+    policies_version: Arc<AtomicU64>,
+}
+
+/// What an API server is made of.
+pub struct Setup {
+    pub settings: Settings,
+    pub registry: Arc<Registry>,
+    pub store: Store,
+    pub authn: Authn,
+    pub token_key: Arc<TokenKey>,
+    pub dialer: Arc<dyn Dialer>,
+    pub scope: Scope,
+    pub clock: ClockRef,
+    pub rand: RandRef,
+}
+
+impl Api {
+    pub fn new(setup: Setup) -> Arc<Self> {
+        let Setup { settings, registry, store, authn, token_key, dialer, scope, clock, rand } = setup;
+        let policies_version = Arc::new(AtomicU64::new(1));
+        let policies = policies::Stored { store: store.clone(), version: policies_version.clone() };
+        let metrics = Arc::new(Metrics::new(Timestamp::from_nanos(clock.wall_nanos()).as_secs()));
+        Arc::new(Self {
+            authn,
+            token_key,
+            dialer,
+            scope,
+            authz: Arc::new(Authz::new(Arc::new(policies))),
+            admission: Admission::default(),
+            allocator: Allocator::new(&settings, store.clone()),
+            health: Health::default(),
+            flow: Flow::new(metrics.clone()),
+            metrics,
+            policies_version,
+            settings,
+            registry,
+            store,
+            clock,
+            rand,
+        })
+    }
+
+    /// Answers a call of anybody: checks the right to make it, then makes it.
+    pub async fn handle(&self, call: Call) -> Result<Answer, Status> {
+        self.authorize(&call)?;
+        self.run(call).await
+    }
+
+    /// As [`Api::run`], for handlers that make calls of their own.
+    pub(crate) fn run_boxed(&self, call: Call) -> BoxFuture<'_, Result<Answer, Status>> {
+        Box::pin(self.run(call))
+    }
+
+    pub fn authorize(&self, call: &Call) -> Result<(), Status> {
+        self.authz.check(&Ask::resource(&call.user, call.verb.as_str(), (&call.target).into()))
+    }
+
+    /// Answers a call that is authorised already.
+    pub(crate) async fn run(&self, call: Call) -> Result<Answer, Status> {
+        let act = Act::find(&self.registry, call)?;
+        if !act.call.target.subresource.is_empty() {
+            return subresources::run(self, act).await;
+        }
+        if !act.resource.verbs.allows(act.call.verb.as_str()) {
+            return Err(no_such_method());
+        }
+        if !act.resource.verbs.is_stored() {
+            return subresources::run_unstored(self, act).await;
+        }
+        match act.call.verb {
+            Verb::Get => self.get(act),
+            Verb::List => self.list(act),
+            Verb::Create => self.create(act).await,
+            Verb::Update => self.update(act, update::Part::Main).await,
+            Verb::Delete => self.delete(act).await,
+            Verb::DeleteCollection => self.delete_collection(act).await,
+            Verb::Patch | Verb::Watch => Err(no_such_method()),
+        }
+    }
+
+    pub fn state(&self) -> Arc<State> {
+        self.store.state()
+    }
+
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_nanos(self.clock.wall_nanos())
+    }
+
+    fn encode(&self, resource: &Resource, tree: &Tree) -> Result<Payload, Status> {
+        encode::payload(tree, resource)
+    }
+
+    /// Proposes a command and tells what became of it, or why nobody knows.
+    async fn propose(&self, act: &Act, command: Command) -> Result<Outcome, Status> {
+        let outcome = self.store.propose(command).await.map_err(refused)?;
+        if act.resource.group == super::policies::GROUP {
+            self.policies_version.fetch_add(1, Ordering::Release);
+        }
+        Ok(outcome)
+    }
+}
+
+/// The object that a write of one object made.
+fn stored(objects: Vec<ObjectRef>) -> Result<ObjectRef, Status> {
+    objects.into_iter().next().ok_or_else(|| Status::internal("the write has no object"))
+}
+
+fn deposed() -> Status {
+    Status::new(Reason::ServiceUnavailable, "this server does not lead the cluster any more; try again")
+}
+
+/// A proposal without outcome, as clients are told.
+fn refused(error: ProposeError) -> Status {
+    match error {
+        ProposeError::Invalid(CommandError::ObjectTooLarge { len, .. }) => Status::new(
+            Reason::RequestEntityTooLarge,
+            format!("Request is too large: the object is {len} bytes long, more than {} bytes", crate::store::command::OBJECT_BYTES_MAX),
+        ),
+        ProposeError::Invalid(error) => Status::bad_request(error.to_string()),
+        ProposeError::DiskFull => Status::new(Reason::Other(507), "the disk of the store is full; reads go on, writes are refused until there is space"),
+        error @ (ProposeError::NotLeader { .. } | ProposeError::LogFailed { .. } | ProposeError::Closed) => {
+            Status::new(Reason::ServiceUnavailable, error.to_string())
+        }
+        ProposeError::Unknown => Status::new(Reason::Timeout, "the write may or may not have happened: leadership was lost meanwhile"),
+    }
+}

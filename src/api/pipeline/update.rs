@@ -1,0 +1,290 @@
+//! PUT, and what every change of an existing object has in common.
+//!
+//! A change is made from the newest state and proposed on the condition that this still is the
+//! state; when another write came between, it is made again. Only a client that named a version is
+//! told of the conflict.
+
+use crate::api::admission::{Attributes, Operation};
+use crate::object::tree::{Tree, TreePath};
+use crate::object::{Answer, Call, FieldErrors, Key, ObjectRef, Reply, Status, Verb};
+use crate::api::alloc::Reservations;
+use crate::resources::meta;
+use crate::store::{Command, Outcome, Payload, State};
+
+use super::act::Act;
+use super::{Api, deposed, metadata, stored};
+
+/// How often a change is made again because another one was faster.
+const ATTEMPTS_MAX: usize = 64;
+
+pub const CONFLICT: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
+
+/// Which part of the object a write may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Everything but status.
+    Main,
+    Status,
+    /// What a special subresource (`resize`, `approval`, …) may change.
+    Special(&'static str),
+}
+
+/// What is to be done after all checks.
+enum Change {
+    Put(Tree),
+    /// The last finalizer is gone, and with it the object.
+    Remove(Tree),
+    Nothing,
+}
+
+impl Api {
+    pub(crate) async fn update(&self, mut act: Act, part: Part) -> Result<Answer, Status> {
+        let mut tree = self.decode(&mut act)?;
+        metadata::match_namespace(&mut tree, act.namespace())?;
+        let name = act.name().to_owned();
+        metadata::match_name(&mut tree, &name, false)?;
+        metadata::dedup_owners(&mut tree, false, &mut act.warnings);
+        let key = act.key();
+        if part == Part::Main && act.resource.rules.create_on_update() && self.state().get(&key).is_none() {
+            return self.create_by_update(act, tree).await;
+        }
+        self.change(act, part, |_, _, old| {
+            let uid = tree.text("metadata.uid");
+            if !uid.is_empty() && uid != old.meta().uid {
+                return Err(uid_mismatch(&key, uid, &old.meta().uid));
+            }
+            Ok(tree.clone())
+        })
+        .await
+    }
+
+    /// PUT of what is not there, for the few kinds that allow it.
+    async fn create_by_update(&self, act: Act, mut tree: Tree) -> Result<Answer, Status> {
+        let create = Call { verb: Verb::Create, ..act.call.clone() };
+        self.authorize(&create)?;
+        let uid = tree.text("metadata.uid").to_owned();
+        if !uid.is_empty() {
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
+            return Err(Status::conflict(&act.resource.name, act.name(), why));
+        }
+        metadata::wipe_system_fields(&mut tree);
+        self.create_tree(act, tree).await
+    }
+
+    /// Changes an existing object to what `make` makes of it.
+    pub(crate) async fn change<F>(&self, mut act: Act, part: Part, mut make: F) -> Result<Answer, Status>
+    where
+        F: FnMut(&Self, &mut Act, &ObjectRef) -> Result<Tree, Status>,
+    {
+        let key = act.key();
+        let warned = act.warnings.len();
+        for _ in 0..ATTEMPTS_MAX {
+            act.warnings.truncate(warned);
+            let state = self.state();
+            let old = state.get(&key).cloned().ok_or_else(|| act.not_found())?;
+            let new = make(self, &mut act, &old)?;
+            let named_version = metadata::parse_version(new.text("metadata.resourceVersion"))?;
+            let (change, reservations) = self.prepare_update(&mut act, part, &state, new, &old)?;
+            let done = self.carry_out(&mut act, &key, &old, change).await?;
+            drop(reservations);
+            match done {
+                Some(reply) => return Ok(Answer { reply, warnings: act.warnings }),
+                None if named_version.is_some() && act.call.verb == Verb::Update => {
+                    return Err(Status::conflict(&act.resource.name, act.name(), CONFLICT));
+                }
+                None => continue,
+            }
+        }
+        Err(Status::conflict(&act.resource.name, act.name(), CONFLICT))
+    }
+
+    /// Everything between a changed object and one that may be stored.
+    fn prepare_update(
+        &self,
+        act: &mut Act,
+        part: Part,
+        state: &State,
+        mut new: Tree,
+        old_object: &ObjectRef,
+    ) -> Result<(Change, Reservations), Status> {
+        let old = old_object.tree();
+        let rules = act.resource.rules.clone();
+        self.track_part(act, part, &old, &mut new);
+        let attributes = Attributes::of(self, act, state, Operation::Update, Some(&old));
+        let mut warnings = Vec::new();
+        self.admission.admit(&attributes, &mut new, &mut warnings)?;
+        metadata::dedup_owners(&mut new, true, &mut warnings);
+
+        match metadata::parse_version(new.text("metadata.resourceVersion"))? {
+            Some(version) if version != old_object.revision().0 => {
+                return Err(Status::conflict(&act.resource.name, act.name(), CONFLICT));
+            }
+            None if !rules.unconditional_update() => return Err(version_required(act)),
+            _ => (),
+        }
+        metadata::match_namespace(&mut new, act.namespace())?;
+        new.set("metadata.resourceVersion", old_object.revision().to_string());
+        metadata::copy(&mut new, &old, "generation");
+        self.keep_other_parts(act, part, &mut new, &old);
+        metadata::keep_system_fields(&mut new, &old);
+        if part == Part::Main && rules.has_generation() && rules.bumps_generation(&new, &old) {
+            new.set("metadata.generation", old.int("metadata.generation").unwrap_or(0) + 1);
+        }
+        let reservations = self.allocator.reserve(&attributes, &mut new)?;
+
+        let mut errors = FieldErrors::default();
+        meta::validate(&act.resource, &new, Some(&old), &mut errors);
+        match part {
+            Part::Main => rules.validate(&new, Some(&old), &mut errors),
+            Part::Status => rules.validate_status(&new, &old, &mut errors),
+            Part::Special(name) => rules.validate_subresource(name, &new, &old, &mut errors),
+        }
+        if !errors.is_empty() {
+            return Err(errors.into_status(&act.gvk(), act.name()));
+        }
+        if part == Part::Main {
+            warnings.extend(rules.warnings(&new, Some(&old)));
+        }
+        keep_field_times(&mut new, &old);
+        self.admission.validate(&attributes, Some(&new), &mut warnings)?;
+        drop(attributes);
+        act.warnings.extend(warnings);
+
+        let gone = new.items("metadata.finalizers").is_empty()
+            && old.has("metadata.deletionTimestamp")
+            && old.int("metadata.deletionGracePeriodSeconds").unwrap_or(0) == 0
+            && !spared(&act.resource.name, &new);
+        let change = match gone {
+            true => Change::Remove(new),
+            false if new == old => Change::Nothing,
+            false => Change::Put(new),
+        };
+        Ok((change, reservations))
+    }
+
+    /// Puts back what a write of `part` may not touch.
+    fn keep_other_parts(&self, act: &Act, part: Part, new: &mut Tree, old: &Tree) {
+        let rules = &act.resource.rules;
+        match part {
+            Part::Main => {
+                if act.version().has_status() {
+                    restore(new, old, "status");
+                }
+                rules.prepare_update(new, old);
+            }
+            Part::Status => {
+                let names: Vec<String> =
+                    [&*new, old].iter().filter_map(|tree| tree.as_object()).flat_map(|map| map.keys().cloned()).collect();
+                for name in names.iter().filter(|name| !matches!(name.as_str(), "metadata" | "status")) {
+                    restore(new, old, name);
+                }
+                metadata::copy(new, old, "ownerReferences");
+                metadata::copy(new, old, "deletionTimestamp");
+                rules.prepare_status(new, old);
+            }
+            Part::Special(name) => rules.prepare_subresource(name, new, old),
+        }
+    }
+
+    /// Writes the change; `None` if the object was no longer what it was made from.
+    async fn carry_out(
+        &self,
+        act: &mut Act,
+        key: &Key,
+        old: &ObjectRef,
+        change: Change,
+    ) -> Result<Option<Reply>, Status> {
+        let (command, tree) = match change {
+            Change::Nothing => return Ok(Some(Reply::Object { object: old.clone(), created: false })),
+            Change::Put(tree) if act.is_dry_run() => return Ok(Some(Reply::Tree { tree, created: false })),
+            Change::Remove(tree) if act.is_dry_run() => return Ok(Some(Reply::Tree { tree, created: false })),
+            Change::Put(tree) => {
+                let payload = self.encode(&act.resource, &tree)?;
+                (self.update_command(act, key, old, payload), None)
+            }
+            Change::Remove(tree) => (Command::delete(key.clone(), old.revision()), Some(tree)),
+        };
+        match self.propose(act, command).await? {
+            Outcome::Committed { objects, .. } => Ok(Some(match tree {
+                Some(tree) => Reply::Tree { tree, created: false },
+                None => Reply::Object { object: stored(objects)?, created: false },
+            })),
+            Outcome::Failed { .. } => Ok(None),
+            Outcome::Deposed { .. } => Err(deposed()),
+        }
+    }
+
+    fn update_command(&self, act: &Act, key: &Key, old: &ObjectRef, payload: Payload) -> Command {
+        let command = Command::update(key.clone(), old.revision(), payload);
+        // Heartbeats of nodes are worth no disk write: the next one says the same.
+        if act.resource.name.as_str() == "leases.coordination.k8s.io" && act.namespace() == "kube-node-lease" {
+            command.volatile()
+        } else {
+            command
+        }
+    }
+}
+
+/// A namespace is only gone when its own list of finalizers is empty too.
+fn spared(resource: &crate::object::GroupResource, new: &Tree) -> bool {
+    resource.as_str() == "namespaces" && !new.items("spec.finalizers").is_empty()
+}
+
+fn restore(new: &mut Tree, old: &Tree, field: &str) {
+    match (old.get(field), new.as_object_mut()) {
+        (Some(value), Some(map)) => {
+            map.insert(field.into(), value.clone());
+        }
+        (None, Some(map)) => {
+            map.remove(field);
+        }
+        (_, None) => (),
+    }
+}
+
+/// When nothing but the times of managed fields would change, those stay too, so that an apply
+/// without effect is no write.
+fn keep_field_times(new: &mut Tree, old: &Tree) {
+    let timeless = |tree: &Tree| -> Vec<Tree> {
+        let mut fields = tree.items("metadata.managedFields").to_vec();
+        for entry in &mut fields {
+            entry.unset("time");
+        }
+        fields
+    };
+    if new.at("metadata.managedFields") == old.at("metadata.managedFields") || timeless(new) != timeless(old) {
+        return;
+    }
+    let mut same = new.clone();
+    metadata::copy(&mut same, old, "managedFields");
+    metadata::copy(&mut same, old, "resourceVersion");
+    if same == *old {
+        metadata::copy(new, old, "managedFields");
+    }
+}
+
+fn version_required(act: &Act) -> Status {
+    let mut errors = FieldErrors::default();
+    errors.invalid("metadata.resourceVersion", 0, "must be specified for an update");
+    let mut gvk = act.gvk();
+    gvk.kind = act.resource.plural.clone();
+    errors.into_status(&gvk, act.name())
+}
+
+fn uid_mismatch(key: &Key, given: &str, actual: &str) -> Status {
+    let resource = key.group_resource();
+    let path = if resource.group().is_empty() {
+        format!("/registry/{}/{}/{}", resource.resource(), key.namespace(), key.name())
+    } else {
+        format!("/registry/{}/{}/{}/{}", resource.group(), resource.resource(), key.namespace(), key.name())
+    };
+    let path = path.replace("//", "/");
+    Status::conflict(
+        &resource,
+        key.name(),
+        format!(
+            "StorageError: invalid object, Code: 4, Key: {path}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {given}, UID in object meta: {actual}"
+        ),
+    )
+}

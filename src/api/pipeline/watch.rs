@@ -1,0 +1,172 @@
+//! WATCH: the changes of a collection, as a stream of events.
+//!
+//! A watch without a version begins with what is there, told as additions. An object that leaves
+//! the selection is told as deleted, one that enters it as added.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::{Stream, stream};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+
+use super::Api;
+use super::act::Act;
+use super::read::parse_revision;
+use super::select::Selection;
+use crate::object::{Call, Event, Revision, Status};
+use crate::store::{EventKind, EventRef, Watch, WatchEnd, WatchError};
+
+/// The changes of a watched collection. An `Err` is the last item; a plain end means watch again
+/// from the last seen revision.
+pub type Events = Pin<Box<dyn Stream<Item = Result<Event, Status>> + Send>>;
+
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// Watches without a limit of their own end after this long, plus up to as long again, so that
+/// they do not all come back at once.
+const TIMEOUT_SECS_MIN: u64 = 1_800;
+
+/// What a watch begins with.
+struct Start {
+    from: Revision,
+    /// Tell what is there as additions first.
+    initial: bool,
+    /// Say when that is done.
+    announce: bool,
+}
+
+struct Watching {
+    watch: Watch,
+    selection: Selection,
+    ready: VecDeque<Event>,
+    bookmarks: Option<Interval>,
+    deadline: Instant,
+}
+
+impl Api {
+    /// Follows a collection, or one object. The caller's right to do so is checked here.
+    pub fn watch(&self, call: Call) -> Result<Events, Status> {
+        self.authorize(&call)?;
+        self.watch_authorized(call)
+    }
+
+    pub(crate) fn watch_authorized(&self, call: Call) -> Result<Events, Status> {
+        let act = Act::find(&self.registry, call)?;
+        let selection = Selection::of(&act)?;
+        let state = self.state();
+        let start = start_of(&act, state.revision())?;
+        let range = selection.range(&act);
+        let watch = match self.store.watch(range.clone(), start.from) {
+            Ok(watch) => watch,
+            Err(WatchError::Compacted { oldest }) => {
+                let message = format!("too old resource version: {} ({oldest})", start.from);
+                return Ok(Box::pin(stream::iter([Err(Status::expired(message))])));
+            }
+            Err(WatchError::Future { .. }) => self.store.watch(range.clone(), state.revision()).map_err(closed)?,
+            Err(error @ WatchError::Closed) => return Err(closed(error)),
+        };
+        let mut ready = VecDeque::new();
+        if start.initial {
+            let objects = state.range(&range).filter(|object| selection.matches(object));
+            ready.extend(objects.cloned().map(Event::Added));
+            if start.announce {
+                ready.push_back(Event::Bookmark { revision: state.revision(), initial_done: true });
+            }
+        }
+        let options = &act.call.options;
+        let bookmarks = options.allow_watch_bookmarks.then(|| {
+            let mut interval = tokio::time::interval_at(Instant::now() + BOOKMARK_EVERY, BOOKMARK_EVERY);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        });
+        let secs = match options.timeout_seconds {
+            Some(secs) if secs > 0 => secs as u64,
+            _ => TIMEOUT_SECS_MIN + self.rand.next_u64() % TIMEOUT_SECS_MIN,
+        };
+        let deadline = Instant::now() + Duration::from_secs(secs);
+        let watching = Watching { watch, selection, ready, bookmarks, deadline };
+        Ok(Box::pin(stream::unfold(Some(watching), |watching| async move {
+            let mut watching = watching?;
+            match watching.next().await? {
+                Ok(event) => Some((Ok(event), Some(watching))),
+                Err(status) => Some((Err(status), None)),
+            }
+        })))
+    }
+}
+
+/// Reads `resourceVersion` and `sendInitialEvents`.
+fn start_of(act: &Act, now: Revision) -> Result<Start, Status> {
+    let options = &act.call.options;
+    let wanted = parse_revision(&options.resource_version)
+        .map_err(|why| Status::bad_request(format!("invalid resource version: {why}")))?;
+    let exact = wanted.filter(|revision| *revision != Revision::ZERO);
+    Ok(match (options.send_initial_events, exact) {
+        (Some(true), _) => Start { from: now, initial: true, announce: options.allow_watch_bookmarks },
+        (Some(false), None) => Start { from: now, initial: false, announce: false },
+        (None, None) => Start { from: now, initial: true, announce: false },
+        (_, Some(from)) => Start { from, initial: false, announce: false },
+    })
+}
+
+fn closed(error: WatchError) -> Status {
+    Status::new(crate::object::Reason::ServiceUnavailable, error.to_string())
+}
+
+impl Watching {
+    /// The next event; none when time is up.
+    async fn next(&mut self) -> Option<Result<Event, Status>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(Ok(event));
+            }
+            tokio::select! {
+                biased;
+                event = self.watch.next() => match event {
+                    Ok(event) => {
+                        if let Some(event) = selected(&self.selection, &event) {
+                            return Some(Ok(event));
+                        }
+                    }
+                    Err(WatchEnd::TooSlow) => return Some(Err(Status::expired("too old resource version: the watch fell behind"))),
+                    Err(WatchEnd::Closed) => return None,
+                },
+                () = tick(&mut self.bookmarks) => {
+                    if let Some(revision) = self.watch.progress() {
+                        return Some(Ok(Event::Bookmark { revision, initial_done: false }));
+                    }
+                }
+                () = tokio::time::sleep_until(self.deadline) => return None,
+            }
+        }
+    }
+}
+
+async fn tick(interval: &mut Option<Interval>) {
+    match interval {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// What a change is to somebody who sees only the selection.
+fn selected(selection: &Selection, event: &EventRef) -> Option<Event> {
+    match event.kind() {
+        EventKind::Put { object, previous } => {
+            let previous = previous.filter(|previous| selection.matches(previous));
+            match (selection.matches(object), previous) {
+                (true, None) => Some(Event::Added(object.clone())),
+                (true, Some(previous)) => {
+                    Some(Event::Modified { object: object.clone(), previous: previous.clone() })
+                }
+                (false, Some(previous)) => Some(Event::Deleted(previous.at_revision(object.revision()))),
+                (false, None) => None,
+            }
+        }
+        EventKind::Delete { object, previous } => {
+            selection.matches(previous).then(|| Event::Deleted(object.clone()))
+        }
+    }
+}

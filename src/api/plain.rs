@@ -1,0 +1,131 @@
+//! Paths that are no resources: health, version, metrics, discovery, keys.
+
+use http::header::{self, HeaderValue};
+
+use crate::object::tree::Tree;
+use crate::object::Status;
+
+use super::body;
+use super::http::{Answer, Exchange, text, write};
+use super::negotiate::{self, Format};
+use super::pipeline::Api;
+use super::pipeline::act::no_such_resource;
+use super::respond::Written;
+use super::{discovery, encode, version};
+
+/// The index at `/`.
+const PATHS: &[&str] = &[
+    "/.well-known/openid-configuration",
+    "/api",
+    "/api/v1",
+    "/apis",
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openid/v1/jwks",
+    "/readyz",
+    "/version",
+];
+
+/// Answers what is no resource.
+pub fn answer(api: &Api, exchange: &Exchange) -> Result<Answer, Status> {
+    let line = &exchange.line;
+    let exclude: Vec<&str> =
+        line.query.iter().filter(|(name, _)| name == "exclude").map(|(_, value)| value.as_str()).collect();
+    let verbose = line.param("verbose").is_some();
+    if let Some(verdict) = api.health.answer(&line.path, verbose, &exclude) {
+        return Ok(text(verdict.code, verdict.text));
+    }
+    if !matches!(line.verb, "get" | "head") {
+        return Ok(text(405, "405 method not allowed\n"));
+    }
+    match line.path.trim_end_matches('/') {
+        "" => Ok(json(&serde_json::json!({"paths": PATHS}))),
+        "/version" => Ok(json(&version::document())),
+        "/metrics" => Ok(metrics(api)),
+        path => match path.split('/').skip(1).collect::<Vec<_>>().as_slice() {
+            ["api" | "apis", ..] => discover(api, exchange, path),
+            _ => Ok(not_found()),
+        },
+    }
+}
+
+pub fn not_found() -> Answer {
+    text(404, "404 page not found\n")
+}
+
+/// A document, indented for people.
+fn json(tree: &Tree) -> Answer {
+    let format = Format { pretty: true, ..Format::JSON };
+    document(tree, format, format.content_type())
+}
+
+fn document(tree: &Tree, format: Format, content_type: &str) -> Answer {
+    let body = body::full(encode::plain(tree, format));
+    write(Written { code: 200, content_type: content_type.into(), gzip: false, body })
+}
+
+fn metrics(api: &Api) -> Answer {
+    let content_type = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores".into();
+    let body = body::full(api.metrics.render());
+    write(Written { code: 200, content_type, gzip: false, body })
+}
+
+fn discover(api: &Api, exchange: &Exchange, path: &str) -> Result<Answer, Status> {
+    let served = api.registry.load();
+    let accept = exchange.header(header::ACCEPT);
+    let steps: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    if let Some(version) = matches!(steps.as_slice(), ["api"] | ["apis"]).then(|| aggregated(accept)).flatten() {
+        let tree = if steps[0] == "api" { discovery::aggregated_core(&served) } else { discovery::aggregated(&served) };
+        let content_type = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+        let mut answer = document(&tree, Format::JSON, &content_type);
+        let etag = format!("\"{}\"", hash(&tree));
+        if exchange.header(header::IF_NONE_MATCH) == etag {
+            answer = write(Written { code: 304, content_type, gzip: false, body: body::full("") });
+        }
+        let headers = answer.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+        headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+        if let Ok(etag) = HeaderValue::from_str(&etag) {
+            headers.insert(header::ETAG, etag);
+        }
+        return Ok(answer);
+    }
+    let tree = match steps.as_slice() {
+        ["api"] => Some(discovery::core_versions(&served, &api.settings.server_address())),
+        ["apis"] => Some(discovery::groups(&served)),
+        ["api", version] => Some(discovery::resources(&served, "", version).ok_or_else(no_such_resource)?),
+        ["apis", group] => discovery::group(&served, group),
+        ["apis", group, version] if served.group(group).is_some() => {
+            Some(discovery::resources(&served, group, version).ok_or_else(no_such_resource)?)
+        }
+        _ => None,
+    };
+    let Some(tree) = tree else { return Ok(not_found()) };
+    let format = negotiate::accept(accept, exchange.pretty())?;
+    Ok(document(&tree, format, format.content_type()))
+}
+
+/// The version of aggregated discovery that the client prefers to the old form, if it does.
+fn aggregated(accept: &str) -> Option<&'static str> {
+    let wishes = accept.split(',').map(str::trim);
+    wishes
+        .map(|wish| wish.split(';').map(str::trim).collect::<Vec<_>>())
+        .find_map(|wish| match wish.as_slice() {
+            [media, params @ ..] if params.contains(&"as=APIGroupDiscoveryList") => {
+                let fits = *media == "application/json" && params.contains(&"g=apidiscovery.k8s.io");
+                (fits && params.contains(&"v=v2")).then_some(Some("v2"))
+            }
+            [media, ..] if *media == "application/json" => Some(None),
+            _ => None,
+        })
+        .flatten()
+}
+
+fn hash(tree: &Tree) -> String {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(tree.to_string());
+    digest.iter().map(|byte| format!("{byte:02X}")).collect()
+}

@@ -1,0 +1,102 @@
+//! The socket: TLS connections, each served until its client leaves or the server drains.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+use super::http::Peer;
+use super::pipeline::Api;
+use crate::base::service::Scope;
+
+const CONNECTIONS_MAX: usize = 10_000;
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+const HEADERS_MAX: Duration = Duration::from_secs(32);
+const HTTP2_STREAMS_MAX: u32 = 250;
+/// How long connections are given to finish what they do when the server stops.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// Serves `api` on `listener` until the scope stops, and then until connections are done.
+pub fn serve(api: Arc<Api>, listener: TcpListener, tls: Arc<ServerConfig>, scope: &Scope) {
+    let connections = scope.child("connections");
+    let scope = scope.clone();
+    scope.clone().spawn("listener", async move {
+        let acceptor = TlsAcceptor::from(tls);
+        let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let Ok(seat) = seats.clone().acquire_owned().await else { break };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = scope.stopping() => break,
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    let (api, acceptor, inner) = (api.clone(), acceptor.clone(), connections.clone());
+                    connections.spawn("connection", async move {
+                        serve_connection(api, acceptor, stream, address, inner).await;
+                        drop(seat);
+                    });
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely: give others time to close some.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        connections.stop(DRAIN_MAX).await;
+    });
+}
+
+async fn serve_connection(
+    api: Arc<Api>,
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    address: std::net::SocketAddr,
+    scope: Scope,
+) {
+    let _ = stream.set_nodelay(true);
+    let stream = match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%address, %error, "TLS handshake failed"),
+        Err(_) => return tracing::debug!(%address, "TLS handshake took too long"),
+    };
+    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let certificates = certificates.iter().map(|certificate| certificate.clone().into_owned()).collect();
+    let peer = Arc::new(Peer { address, certificates });
+    let service = service_fn(move |request| {
+        let (api, peer) = (api.clone(), peer.clone());
+        async move { Ok::<_, std::convert::Infallible>(api.answer(request, &peer).await) }
+    });
+    let mut builder = auto::Builder::new(Spawner(scope.clone()));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(HTTP2_STREAMS_MAX).keep_alive_interval(Duration::from_secs(30));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = scope.stopping() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%address, %error, "connection ended");
+    }
+}
+
+/// Runs HTTP/2 streams as tasks of the scope.
+#[derive(Clone)]
+struct Spawner(Scope);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner {
+    fn execute(&self, task: F) {
+        self.0.spawn("http2", task);
+    }
+}
