@@ -115,12 +115,8 @@ build() {
     have cargo || fail "building from source needs Rust (cargo); or name a released binary with SKIFF_INSTALL_BINARY"
     install_packages "$build_packages"
     say "building from source; this takes some minutes"
-    # Statically linked, so that it runs on every distribution. Naming the target keeps the flag away
-    # from build scripts and macros, which cannot be static.
-    target=$(rustc -vV | sed -n 's/^host: //p')
-    (cd "$here" && RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --bin skiff --target "$target") ||
-        fail "the build failed"
-    binary=${CARGO_TARGET_DIR:-$here/target}/$target/release/skiff
+    (cd "$here" && cargo build --release --locked --bin skiff) || fail "the build failed"
+    binary=${CARGO_TARGET_DIR:-$here/target}/release/skiff
 }
 
 # The new file takes the old one's place at once: a running skiff keeps the old until it is restarted.
@@ -362,12 +358,6 @@ next_steps() {
 if [ "${1:-}" = print-killall ]; then
     supervisor=none services=''
     write_killall
-    exit
-fi
-# The release build alone; prints where the program is.
-if [ "${1:-}" = build ]; then
-    build >&2
-    printf '%s\n' "$binary"
     exit
 fi
 read_arguments "$@"

@@ -82,11 +82,16 @@ impl Scope {
         });
     }
 
-    /// Runs blocking work off the event loop and waits for it.
-    pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-        match tokio::task::spawn_blocking(work).await {
-            Ok(done) => done,
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    /// Starts blocking work off the event loop; what is returned waits for it.
+    pub fn blocking<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send + 'static {
+        let started = tokio::task::spawn_blocking(work);
+        async move {
+            match started.await {
+                Ok(done) => done,
+                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            }
         }
     }
 

@@ -1,6 +1,5 @@
 //! Controllers: each keeps one promise about one kind, as a pure function of a snapshot.
 
-pub mod deployment;
 pub mod replicaset;
 pub mod runtime;
 mod shared;
@@ -10,5 +9,4 @@ mod testing;
 use runtime::Controller;
 
 /// Every controller, in the order in which they start.
-pub static CONTROLLERS: &[&Controller] =
-    &[&replicaset::REPLICA_SETS, &replicaset::REPLICATION_CONTROLLERS, &deployment::CONTROLLER];
+pub static CONTROLLERS: &[&Controller] = &[&replicaset::REPLICA_SETS, &replicaset::REPLICATION_CONTROLLERS];

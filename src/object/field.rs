@@ -81,6 +81,12 @@ impl FieldErrors {
         self.push(Complaint::Invalid, field, detail, Some(value.into()));
     }
 
+    /// As [`FieldErrors::invalid`], for a value that upstream shows in another form.
+    pub fn invalid_shown(&mut self, field: impl Into<String>, shown: &str, detail: impl fmt::Display) {
+        let body = format!("{}: {shown}: {detail}", Complaint::Invalid.words());
+        self.0.push(FieldError { complaint: Complaint::Invalid, field: field.into(), body });
+    }
+
     pub fn type_invalid(&mut self, field: impl Into<String>, value: impl Into<Tree>, detail: impl fmt::Display) {
         self.push(Complaint::TypeInvalid, field, detail, Some(value.into()));
     }
@@ -93,10 +99,9 @@ impl FieldErrors {
         self.push(Complaint::NotFound, field, "", Some(value.into()));
     }
 
-    /// `supported` is sorted here, as upstream does.
+    /// `supported` is shown in the order given.
     pub fn not_supported(&mut self, field: impl Into<String>, value: impl Into<Tree>, supported: &[&str]) {
-        let mut names: Vec<String> = supported.iter().map(|name| format!("{name:?}")).collect();
-        names.sort();
+        let names: Vec<String> = supported.iter().map(|name| format!("{name:?}")).collect();
         let detail = if names.is_empty() { String::new() } else { format!("supported values: {}", names.join(", ")) };
         self.push(Complaint::NotSupported, field, detail, Some(value.into()));
     }
@@ -126,7 +131,13 @@ impl FieldErrors {
 
     /// The 422 answer for an object of `kind` named `name`.
     pub fn into_status(self, kind: &Gvk, name: &str) -> Status {
-        let lines: Vec<String> = self.0.iter().map(|error| format!("{}: {}", error.field, error.body)).collect();
+        // The message says each complaint once; the causes are all there.
+        let mut lines: Vec<String> = Vec::new();
+        for line in self.0.iter().map(|error| format!("{}: {}", error.field, error.body)) {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
         let told = match lines.as_slice() {
             [] => "unknown".into(),
             [one] => one.clone(),

@@ -16,9 +16,23 @@ const FOREGROUND: &str = "foregroundDeletion";
 /// Checks the metadata of an object that is to be created, or to replace `old`.
 pub fn validate(resource: &Resource, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
     let name_format = |name: &str, is_prefix: bool| resource.rules.validate_name(name, is_prefix);
+    let meta = At::root(new).child("metadata");
     match old {
-        None => check_create(&At::root(new).child("metadata"), resource.is_namespaced(), &name_format, errors),
+        None => check_create(&meta, resource.is_namespaced(), &name_format, errors),
         Some(old) => check_update(new, old, errors),
+    }
+    // Only upstream's core validation looks at finalizers without a domain; apps and batch use it too.
+    if matches!(&*resource.group, "" | "apps" | "batch") {
+        check_kube_finalizers(&meta, errors);
+    }
+}
+
+/// Finalizers without a domain have to be Kubernetes' own.
+pub fn check_kube_finalizers(meta: &At, errors: &mut FieldErrors) {
+    for finalizer in meta.child("finalizers").items() {
+        if !finalizer.str().contains('/') && !matches!(finalizer.str(), "kubernetes" | ORPHAN | FOREGROUND) {
+            finalizer.invalid_text(errors, "name is neither a standard finalizer name nor is it fully qualified");
+        }
     }
 }
 

@@ -12,25 +12,31 @@ pub mod batch;
 pub mod cells;
 pub mod certificates;
 pub mod check;
+pub mod claims;
 pub mod column;
 pub mod coordination;
 pub mod core;
 pub mod def;
+pub mod defaults;
 pub mod discovery;
 pub mod events;
 pub mod flowcontrol;
+pub mod ip;
 pub mod jsonpath;
 pub mod labels;
 pub mod meta;
 pub mod names;
 pub mod networking;
 pub mod node;
+pub mod podspec;
 pub mod policy;
+pub mod quantities;
 pub mod rbac;
 pub mod registry;
 pub mod resource;
 pub mod resource_k8s_io;
 pub mod scheduling;
+pub mod signers;
 pub mod storage;
 pub mod storagemigration;
 pub mod table;
@@ -119,3 +125,6 @@ pub static RESOURCES: &[&ResourceDef] = &[
     &apiserverinternal::storage_version::DEF,
     &storagemigration::storage_version_migration::DEF,
 ];
+
+#[cfg(test)]
+mod recorded;

@@ -127,7 +127,7 @@ impl Command {
 }
 
 impl Write {
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         let object = match &self.action {
             Action::Put(payload) => payload.bytes.len(),
             Action::Delete => 0,

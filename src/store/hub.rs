@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use super::event::EventRef;
 use super::range::{KeyRange, ranges_of};
 use super::ring::{Record, Ring, RingLimits, undo};
-use super::state::{Position, State};
+use super::state::State;
 use super::watch::{Watch, WatchError};
 use crate::object::Revision;
 
@@ -62,11 +62,12 @@ impl Hub {
         })
     }
 
-    /// Makes `state` the current one, and `records`, which led to it, history.
-    pub fn publish(&self, state: State, records: Vec<Record>, now: Duration) {
+    /// Makes `state` the current one, and `records`, which led to it, history. Returns the events and
+    /// bytes of history that are kept now.
+    pub fn publish(&self, state: State, records: Vec<Record>, now: Duration) -> (usize, usize) {
         let revision = state.revision();
         let mut touched: Vec<Arc<Queue>> = Vec::new();
-        {
+        let kept = {
             let mut inner = self.lock();
             self.state.store(Arc::new(state));
             for record in records {
@@ -84,9 +85,11 @@ impl Hub {
                 queues.for_each(|queue| queue.forget(&record.event));
             }
             self.published.store(revision.0, Ordering::Release);
-        }
+            (inner.ring.len(), inner.ring.bytes())
+        };
         touched.iter().for_each(|queue| queue.wake.notify_waiters());
         self.advanced.send_if_modified(|seen| std::mem::replace(seen, revision) < revision);
+        kept
     }
 
     pub fn state(&self) -> Arc<State> {
@@ -119,8 +122,8 @@ impl Hub {
         Ok(Arc::new(undo(&state, revision, newer.iter())))
     }
 
-    /// The state at the ring's base, and where in the log it stands.
-    pub fn base(&self) -> (State, Position) {
+    /// The oldest state that history still reaches.
+    pub fn base(&self) -> State {
         let inner = self.lock();
         let (revision, position) = inner.ring.base();
         let state = self.state();
@@ -129,13 +132,7 @@ impl Hub {
         drop(inner);
         let mut base = undo(&state, revision, newer.iter());
         base.position = position;
-        (base, position)
-    }
-
-    /// Events and bytes of history, for the metrics.
-    pub fn history(&self) -> (usize, usize) {
-        let inner = self.lock();
-        (inner.ring.len(), inner.ring.bytes())
+        base
     }
 
     pub fn watch(self: &Arc<Self>, range: KeyRange, from: Revision) -> Result<Watch, WatchError> {

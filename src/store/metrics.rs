@@ -20,6 +20,10 @@ impl Count {
         self.0.store(to, Ordering::Relaxed);
     }
 
+    fn raise(&self, to: u64) {
+        self.0.fetch_max(to, Ordering::Relaxed);
+    }
+
     pub(super) fn add_nanos(&self, took: Duration) {
         self.add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
     }
@@ -44,4 +48,14 @@ pub struct Metrics {
     pub history_bytes: Count,
     pub checkpoints: Count,
     pub checkpoint_nanos: Count,
+}
+
+impl Metrics {
+    /// One log write, with its fsync.
+    pub(super) fn wrote(&self, bytes: u64, took: Duration) {
+        self.log_writes.add(1);
+        self.log_bytes.add(bytes);
+        self.log_write_nanos.add_nanos(took);
+        self.log_write_nanos_max.raise(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
 }

@@ -5,30 +5,82 @@
 //! pointer, and [`Store::watch`] delivers every change after a revision. The store has never heard of
 //! a Pod: it reads an object's key, revision and bytes.
 
+mod applier;
+mod base;
 pub mod command;
+mod datadir;
+mod disk;
+mod entry;
 mod event;
+pub mod files;
 mod hub;
+mod keeper;
 mod metrics;
 pub mod mvcc;
+mod raft;
 mod range;
 mod ring;
+mod snapshot;
 mod state;
+#[cfg(test)]
+mod tests;
+mod timeline;
 mod watch;
+mod wire;
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
 
 pub use command::{Action, Command, CommandError, Expect, Outcome, Payload, Write};
+pub use datadir::DataDirError;
 pub use event::{Event, EventKind, EventRef};
-pub use metrics::Metrics;
+pub use keeper::LogLimits;
+pub use metrics::{Count, Metrics};
+pub use raft::{LogError, Members, OpenError};
 pub use range::KeyRange;
 pub use ring::RingLimits;
 pub use state::{Position, State};
 pub use watch::{Watch, WatchEnd, WatchError};
 
+use crate::base::clock::{ClockRef, SystemClock};
+use crate::base::rand::{RandRef, SystemRand};
+use crate::base::service::Scope;
 use crate::object::Revision;
+use datadir::DataDir;
+use files::{DiskRef, SystemDisk};
 use hub::Hub;
-use ring::Record;
+use raft::{Driver, Input, Proposal};
+
+/// Proposals that may wait to be taken into the log; who comes later waits to be let in.
+const QUEUE_LEN_MAX: usize = 4_096;
+
+/// Where a store is and what it may use.
+#[derive(Clone)]
+pub struct Options {
+    /// Of this store alone; made if it is not there.
+    pub dir: PathBuf,
+    pub clock: ClockRef,
+    pub rand: RandRef,
+    pub disk: DiskRef,
+    pub history: RingLimits,
+    pub log: LogLimits,
+}
+
+impl Options {
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            clock: SystemClock::shared(),
+            rand: SystemRand::shared(),
+            disk: SystemDisk::shared(),
+            history: RingLimits::default(),
+            log: LogLimits::default(),
+        }
+    }
+}
 
 /// Why a command has no outcome. Only [`ProposeError::Unknown`] may have been written after all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,26 +118,68 @@ pub enum Role {
     Follower { term: u64, leader: Option<u64> },
 }
 
-/// A handle of the store. Clones share it.
+/// A handle of the store. Clones share it; the store itself runs in the scope it was opened in.
 #[derive(Clone)]
 pub struct Store {
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
     health: tokio::sync::watch::Receiver<Health>,
     role: tokio::sync::watch::Receiver<Role>,
-    memory: Arc<Mutex<State>>,
+    alone: Arc<AtomicBool>,
+    inputs: mpsc::Sender<Input>,
 }
 
 impl Store {
-    /// An empty store that keeps nothing.
-    pub fn in_memory() -> Self {
-        Self {
-            hub: Hub::new(State::default(), RingLimits::default()),
+    /// Opens the store in `options.dir` and runs it in `scope`. Returns when every write that was ever
+    /// acknowledged is in the state.
+    pub async fn open(options: Options, scope: &Scope) -> Result<Self, OpenError> {
+        let (inputs, received) = mpsc::channel(QUEUE_LEN_MAX);
+        let (opened, opening) = oneshot::channel();
+        let (driver, store) = Scope::blocking(move || Self::recover(options, inputs, opened)).await?;
+        let running = scope.clone();
+        scope.spawn("store", async move { driver.run(received, running).await });
+        opening.await.map_err(|_| OpenError::Ended)?;
+        Ok(store)
+    }
+
+    /// A real store in a directory that goes away with the test's runtime.
+    #[cfg(test)]
+    pub async fn temporary() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let scope = Scope::root("test");
+        let store = Self::open(Options::new(dir.path().join("store")), &scope).await.expect("a store");
+        scope.spawn("directory", async move {
+            std::future::pending::<()>().await;
+            drop(dir);
+        });
+        store
+    }
+
+    fn recover(
+        options: Options,
+        inputs: mpsc::Sender<Input>,
+        opened: oneshot::Sender<()>,
+    ) -> Result<(Driver, Self), OpenError> {
+        let dir = DataDir::open(&options.dir, &*options.rand)?;
+        let recovered = raft::recover(&dir, &options.disk)?;
+        let hub = Hub::new(recovered.base.state.clone(), options.history);
+        let shared = raft::Shared {
+            hub: hub.clone(),
             metrics: Arc::default(),
-            health: tokio::sync::watch::channel(Health::Good).1,
-            role: tokio::sync::watch::channel(Role::Leader { term: 1 }).1,
-            memory: Arc::default(),
-        }
+            health: tokio::sync::watch::Sender::new(Health::Good),
+            role: tokio::sync::watch::Sender::new(Role::Follower { term: 0, leader: None }),
+            alone: Arc::default(),
+        };
+        let store = Self {
+            hub,
+            metrics: shared.metrics.clone(),
+            health: shared.health.subscribe(),
+            role: shared.role.subscribe(),
+            alone: shared.alone.clone(),
+            inputs,
+        };
+        let driver = Driver::new(dir, options.disk, options.clock, options.log, recovered, shared, opened)?;
+        Ok((driver, store))
     }
 
     /// Applies `command` once it is durable, and tells what became of it. By then [`Store::state`] and
@@ -94,13 +188,11 @@ impl Store {
     /// Cancelling does not take the command back.
     pub async fn propose(&self, command: Command) -> Result<Outcome, ProposeError> {
         command.check()?;
-        let mut state = self.memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let position = Position { index: state.position().index + 1, term: 1 };
-        let effects = mvcc::apply(&mut state, position, command);
-        let at = Duration::ZERO;
-        let records = effects.events.into_iter().map(|event| Record { event, position, at }).collect();
-        self.hub.publish(state.clone(), records, at);
-        Ok(effects.outcome)
+        let (reply, answer) = oneshot::channel();
+        let proposal = Proposal { encoded: entry::encode_command(&command), volatile: command.volatile, reply };
+        drop(command);
+        self.inputs.send(Input::Propose(proposal)).await.map_err(|_| ProposeError::Closed)?;
+        answer.await.unwrap_or(Err(ProposeError::Unknown))
     }
 
     /// The current state. On the leader it holds every write that was answered before the call; on
@@ -128,7 +220,12 @@ impl Store {
     /// Waits until this server has applied every write that any server had acknowledged when it was
     /// called. A lone server knows so without asking.
     pub async fn read_barrier(&self) -> Result<(), ProposeError> {
-        Ok(())
+        if self.alone.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (reply, answer) = oneshot::channel();
+        self.inputs.send(Input::Barrier(reply)).await.map_err(|_| ProposeError::Closed)?;
+        answer.await.unwrap_or(Err(ProposeError::Closed))
     }
 
     /// Waits until the state has reached `revision`.

@@ -5,7 +5,7 @@
 # IDLE is how many seconds the idle figures are taken over (120).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-binary=${1:-$(./install.sh build)}
+binary=${1:-target/release/skiff}
 idle=${IDLE:-120}
 dir=$(mktemp -d /tmp/skiff-bench-XXXXXX)
 data=$dir/data

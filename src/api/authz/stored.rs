@@ -91,7 +91,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_version_rises_with_roles_and_not_with_pods() {
-        let store = Store::in_memory();
+        let store = Store::temporary().await;
         let policies = StoredPolicies::new(store.clone());
         let put = async |resource: &str| {
             let bytes = br#"{"metadata":{"name":"x","resourceVersion":""}}"#.to_vec();

@@ -27,7 +27,7 @@ pub(super) async fn execute(client: &Client, recorder: &Recorder, steps: Vec<Ste
     // Creates start slowly: a quota that refuses one refuses a thousand.
     let mut creates_at_once = 1;
     while let Some(step) = steps.next() {
-        if outcome.failure.is_some() && !matches!(step, Step::Status { .. }) {
+        if outcome.failure.is_some() && !matches!(step, Step::Status { .. } | Step::Note(_)) {
             continue;
         }
         let at_once = match step {

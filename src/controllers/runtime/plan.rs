@@ -11,7 +11,7 @@ use crate::object::{Key, Kind, PatchKind, Reason, Tree, TreePath, View};
 /// Steps in the order in which they are to be taken.
 ///
 /// Neighbouring creates and deletes run in parallel. The first write that fails ends the plan but
-/// for its status updates; the key is tried again after a growing delay, and the next
+/// for its status updates and notes; the key is tried again after a growing delay, and the next
 /// reconcile can see why through [`Plan::failure`].
 #[derive(Default)]
 pub struct Plan {

@@ -14,6 +14,7 @@ pub mod persistent_volume;
 pub mod persistent_volume_claim;
 pub mod pod;
 pub mod pod_columns;
+mod pod_status;
 pub mod pod_template;
 pub mod replication_controller;
 pub mod resource_quota;

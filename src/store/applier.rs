@@ -1,0 +1,132 @@
+//! Turns committed entries into the state, its history, and answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::base::Base;
+use super::command::{Action, Command, Outcome};
+use super::entry::{Entry, Op};
+use super::hub::Hub;
+use super::keeper::Taken;
+use super::metrics::Metrics;
+use super::mvcc::{self, Effects};
+use super::raft::Members;
+use super::ring::Record;
+use super::state::{Position, State};
+use super::timeline::Timeline;
+use crate::base::clock::ClockRef;
+use crate::object::{Key, Revision};
+
+/// How many events may be collected before they are published.
+const PUBLISH_EVENTS_MAX: usize = 4_096;
+
+pub(super) struct Applier {
+    state: State,
+    records: Vec<Record>,
+    /// The keys written since the last checkpoint, and when last.
+    changed: BTreeMap<Key, Revision>,
+    /// What was reserved after which entry: a replay from a checkpoint must resume at the same revision.
+    reserved: Timeline<Revision>,
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+    clock: ClockRef,
+}
+
+/// What an entry did besides writing objects.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    /// One for each command, in their order.
+    pub outcomes: Vec<Outcome>,
+    pub resumed: bool,
+}
+
+impl Applier {
+    pub fn new(hub: Arc<Hub>, metrics: Arc<Metrics>, clock: ClockRef) -> Self {
+        let state = State::clone(&hub.state());
+        let reserved = Timeline::new(state.position.index, state.reserved);
+        Self { state, records: Vec::new(), changed: BTreeMap::new(), reserved, hub, metrics, clock }
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub fn entry(&mut self, position: Position, entry: Entry) -> Applied {
+        let mut applied = Applied::default();
+        mvcc::raise(&mut self.state, entry.floor);
+        self.state.position = position;
+        for op in entry.ops {
+            match op {
+                Op::Command(command) => applied.outcomes.push(self.command(position, command)),
+                Op::Reserve(to) => {
+                    self.state.reserved = self.state.reserved.max(to);
+                    self.reserved.change(position.index, self.state.reserved);
+                }
+                Op::Resume => {
+                    self.resume();
+                    applied.resumed = true;
+                }
+            }
+        }
+        if self.records.len() > PUBLISH_EVENTS_MAX {
+            self.publish();
+        }
+        applied
+    }
+
+    /// Goes on after all revisions that may have been shown to somebody.
+    pub fn resume(&mut self) {
+        let reserved = self.state.reserved;
+        mvcc::raise(&mut self.state, reserved);
+    }
+
+    /// Applies a volatile command without the log, if it only overwrites and its revision is reserved.
+    /// Nothing may be on its way through the log.
+    pub fn volatile(&mut self, command: Command) -> Result<Outcome, Command> {
+        let overwrites = command.writes.iter().all(|write| {
+            matches!(write.action, Action::Put(_)) && self.state.get(&write.key).is_some()
+        });
+        if !overwrites || self.state.revision >= self.state.reserved {
+            return Err(command);
+        }
+        self.metrics.volatile.add(1);
+        let position = self.state.position;
+        Ok(self.command(position, command))
+    }
+
+    fn command(&mut self, position: Position, command: Command) -> Outcome {
+        let Effects { outcome, events } = mvcc::apply(&mut self.state, position, command);
+        let at = self.clock.elapsed();
+        for event in events {
+            self.changed.insert(event.key().clone(), event.revision());
+            self.records.push(Record { event, position, at });
+        }
+        outcome
+    }
+
+    /// Lets readers and watchers see what was applied.
+    pub fn publish(&mut self) {
+        let state = &self.state;
+        self.metrics.applied_index.set(state.position.index);
+        self.metrics.revision.set(state.revision.0);
+        self.metrics.objects.set(state.len() as u64);
+        self.metrics.object_bytes.set(state.object_bytes);
+        let (events, bytes) =
+            self.hub.publish(state.clone(), std::mem::take(&mut self.records), self.clock.elapsed());
+        self.metrics.history_events.set(events as u64);
+        self.metrics.history_bytes.set(bytes as u64);
+    }
+
+    /// The oldest state that history reaches, to be checkpointed, and the keys written lately.
+    pub fn base(&self, members: impl FnOnce(u64) -> Members) -> (Base, BTreeMap<Key, Revision>) {
+        let mut state = self.hub.base();
+        state.reserved = *self.reserved.at(state.position.index);
+        let members = members(state.position.index);
+        (Base { state, members }, self.changed.clone())
+    }
+
+    pub fn checkpointed(&mut self, taken: Taken) {
+        self.changed.retain(|_, last| *last > taken.revision);
+        self.reserved.forget(taken.position.index);
+    }
+}

@@ -1,0 +1,197 @@
+//! The store's directory: whose it is, which format it has, and that one process uses it.
+//!
+//! ```text
+//! version      the format, a number
+//! member       this server's id in the cluster
+//! lock         locked while a process uses the directory
+//! log/         the raft log
+//! snapshots/   the newest snapshot
+//! checkpoint/  sled
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::base::rand::Rand;
+
+const VERSION: u64 = 1;
+
+/// Why the directory cannot be used. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    #[error("the store in {} has format {found} of a newer skiff; this one knows {VERSION}: install the newer version", dir.display())]
+    Newer { dir: PathBuf, found: u64 },
+    #[error("the store in {} is in use by another process: stop it, or choose another data directory", dir.display())]
+    Locked { dir: PathBuf },
+    #[error("the store in {} is open to other users (mode {mode:o}): run `chmod 700 {}`", dir.display(), dir.display())]
+    Open { dir: PathBuf, mode: u32 },
+    #[error("{} is not a number: it was damaged, or is not of skiff", path.display())]
+    NotANumber { path: PathBuf },
+    #[error("{} holds files but is not a store of skiff: choose an empty directory", dir.display())]
+    Foreign { dir: PathBuf },
+    #[error("cannot {action} {}: does this user own it, and may write there?", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+}
+
+/// A directory that is ours until this is dropped.
+#[derive(Debug)]
+pub(super) struct DataDir {
+    path: PathBuf,
+    pub member: u64,
+    _lock: Flock<File>,
+}
+
+impl DataDir {
+    /// Takes the directory, making what is missing.
+    pub fn open(path: &Path, rand: &dyn Rand) -> Result<Self, DataDirError> {
+        make_private(path)?;
+        let mode = fs::metadata(path).map_err(|source| cannot("read", path, source))?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(DataDirError::Open { dir: path.to_owned(), mode });
+        }
+        let version = path.join("version");
+        match read_number(&version)? {
+            Some(found) if found > VERSION => return Err(DataDirError::Newer { dir: path.to_owned(), found }),
+            None if holds_data(path) => return Err(DataDirError::Foreign { dir: path.to_owned() }),
+            _ => (),
+        }
+        let lock = lock(path)?;
+        for part in ["log", "snapshots"] {
+            make_private(&path.join(part))?;
+        }
+        let member = match read_number(&path.join("member"))? {
+            Some(member) => member,
+            None => {
+                let member = rand.next_u64().max(1);
+                write_number(path, "member", member)?;
+                member
+            }
+        };
+        write_number(path, "version", VERSION)?;
+        Ok(Self { path: path.to_owned(), member, _lock: lock })
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    pub fn snapshots(&self) -> PathBuf {
+        self.path.join("snapshots")
+    }
+
+    pub fn checkpoint(&self) -> PathBuf {
+        self.path.join("checkpoint")
+    }
+
+    /// Moves the checkpoint out of the way, for whoever wants to look at it. Tells where it is now.
+    pub fn quarantine_checkpoint(&self) -> Result<PathBuf, DataDirError> {
+        let aside = self.path.join("checkpoint.damaged");
+        if aside.exists() {
+            fs::remove_dir_all(&aside).map_err(|source| cannot("remove", &aside, source))?;
+        }
+        let from = self.checkpoint();
+        fs::rename(&from, &aside).map_err(|source| cannot("rename", &from, source))?;
+        Ok(aside)
+    }
+}
+
+fn holds_data(path: &Path) -> bool {
+    path.join("log").join("LOCK").exists() || path.join("checkpoint").exists()
+}
+
+fn lock(path: &Path) -> Result<Flock<File>, DataDirError> {
+    let file = path.join("lock");
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file);
+    let opened = opened.map_err(|source| cannot("open", &file, source))?;
+    match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(DataDirError::Locked { dir: path.to_owned() }),
+        Err((_, errno)) => Err(cannot("lock", &file, errno.into())),
+    }
+}
+
+fn make_private(path: &Path) -> Result<(), DataDirError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| cannot("create", path, source))
+}
+
+fn read_number(path: &Path) -> Result<Option<u64>, DataDirError> {
+    match fs::read_to_string(path) {
+        Ok(text) => match text.trim().parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(DataDirError::NotANumber { path: path.to_owned() }),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(cannot("read", path, source)),
+    }
+}
+
+/// Writes a small file as a whole, durably; leaves it alone when it says so already.
+fn write_number(dir: &Path, name: &str, number: u64) -> Result<(), DataDirError> {
+    let path = dir.join(name);
+    if read_number(&path)? == Some(number) {
+        return Ok(());
+    }
+    let partial = dir.join(format!("{name}.partial"));
+    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)
+        .and_then(|mut file| file.write_all(format!("{number}\n").as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&partial, &path))
+        .and_then(|()| File::open(dir)?.sync_all());
+    written.map_err(|source| cannot("write", &path, source))
+}
+
+fn cannot(action: &'static str, path: &Path, source: io::Error) -> DataDirError {
+    DataDirError::Io { action, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rand::SystemRand;
+
+    fn open(dir: &Path) -> Result<DataDir, DataDirError> {
+        DataDir::open(dir, &*SystemRand::seeded(1))
+    }
+
+    fn private() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_directory_keeps_its_member_and_is_private() {
+        let dir = private();
+        let path = dir.path().join("new/store");
+        let member = open(&path).unwrap().member;
+        assert_eq!(open(&path).unwrap().member, member);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_second_process_is_refused() {
+        let dir = private();
+        let _first = open(dir.path()).unwrap();
+        assert!(matches!(open(dir.path()), Err(DataDirError::Locked { .. })));
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_and_left_alone() {
+        let dir = private();
+        fs::write(dir.path().join("version"), "2\n").unwrap();
+        assert!(matches!(open(dir.path()), Err(DataDirError::Newer { found: 2, .. })));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_others_may_read_is_refused() {
+        let dir = private();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let error = open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("mode 755") && error.contains("chmod 700"), "{error}");
+    }
+}

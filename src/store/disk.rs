@@ -1,0 +1,138 @@
+//! The checkpoint: the state at some index, in sled. The only file that names it.
+//!
+//! A checkpoint is written behind, in batches, from a state that no longer changes. It is never what
+//! makes a write durable: the log is. sled 0.34's `flush` survives the death of the process but not a
+//! loss of power, so its files are fsynced before [`save`] says yes, and only then is the log
+//! truncated. While batches are being written the checkpoint says that it is partial.
+//!
+//! sled is open only inside these functions: the state is in memory already.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::base::{Base, Loader, Summary, encode_object};
+use super::state::Position;
+use super::wire::{WireError, checksum};
+use crate::object::{Key, Revision};
+
+const SUMMARY: &[u8] = b"summary";
+const CACHE_BYTES: u64 = 4 << 20;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Why a checkpoint cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("cannot use the checkpoint in {}", dir.display())]
+    Sled { dir: PathBuf, source: sled::Error },
+    #[error("the checkpoint in {} is damaged", dir.display())]
+    Damaged { dir: PathBuf, source: WireError },
+    #[error("the checkpoint in {} was not finished", dir.display())]
+    Partial { dir: PathBuf },
+    #[error("cannot make {} durable", path.display())]
+    Sync { path: PathBuf, source: io::Error },
+}
+
+/// Reads the checkpoint in `dir`; `None` if there has never been one.
+pub(super) fn load(dir: &Path) -> Result<Option<Base>, CheckpointError> {
+    if !dir.exists() {
+        return Ok(None);
+    }
+    let db = open(dir)?;
+    let Some(summary) = read_summary(&db, dir)? else { return Err(CheckpointError::Partial { dir: dir.to_owned() }) };
+    let mut loader = Loader::default();
+    for item in db.iter() {
+        let (_, record) = item.map_err(|source| failed(dir, source))?;
+        loader.add(&record).map_err(|source| damaged(dir, source))?;
+    }
+    loader.finish(summary).map(Some).map_err(|source| damaged(dir, source))
+}
+
+/// Brings the checkpoint in `dir` to `base`, durably.
+///
+/// `changed` are the keys written since `since`, where the last checkpoint was taken; when `dir` holds
+/// any other checkpoint, or none, everything is written.
+pub(super) fn save(
+    dir: &Path,
+    base: &Base,
+    since: Position,
+    changed: &BTreeMap<Key, Revision>,
+) -> Result<(), CheckpointError> {
+    let db = open(dir)?;
+    let known = read_summary(&db, dir).ok().flatten().is_some_and(|summary| summary.position == since);
+    let meta = db.open_tree("meta").map_err(|source| failed(dir, source))?;
+    meta.remove(SUMMARY).and_then(|_| db.flush()).map_err(|source| failed(dir, source))?;
+
+    let mut writer = Writer { db: &db, batch: sled::Batch::default(), bytes: 0 };
+    let written = match known {
+        true => changed.keys().try_for_each(|key| writer.set(key, &base.state)),
+        false => db.clear().and_then(|()| base.state.objects.keys().try_for_each(|key| writer.set(key, &base.state))),
+    };
+    written.and_then(|()| writer.flush()).map_err(|source| failed(dir, source))?;
+
+    let sum = base.state.objects.values().map(|object| u64::from(checksum(&encode_object(object))));
+    let summary = Summary::of(base, sum.fold(0, u64::wrapping_add));
+    meta.insert(SUMMARY, summary.encode()).and_then(|_| db.flush()).map_err(|source| failed(dir, source))?;
+    drop((meta, db));
+    sync_all(dir)
+}
+
+struct Writer<'a> {
+    db: &'a sled::Db,
+    batch: sled::Batch,
+    bytes: usize,
+}
+
+impl Writer<'_> {
+    fn set(&mut self, key: &Key, state: &super::State) -> sled::Result<()> {
+        match state.get(key) {
+            Some(object) => {
+                let record = encode_object(object);
+                self.bytes += record.len();
+                self.batch.insert(key.as_str().as_bytes(), record);
+            }
+            None => self.batch.remove(key.as_str().as_bytes()),
+        }
+        if self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> sled::Result<()> {
+        self.bytes = 0;
+        self.db.apply_batch(std::mem::take(&mut self.batch))
+    }
+}
+
+fn open(dir: &Path) -> Result<sled::Db, CheckpointError> {
+    let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+    config.open().map_err(|source| failed(dir, source))
+}
+
+/// `None` when a checkpoint was begun and not finished, or never begun.
+fn read_summary(db: &sled::Db, dir: &Path) -> Result<Option<Summary>, CheckpointError> {
+    let stored = db.open_tree("meta").and_then(|meta| meta.get(SUMMARY)).map_err(|source| failed(dir, source))?;
+    stored.map(|bytes| Summary::decode(&bytes)).transpose().map_err(|source| damaged(dir, source))
+}
+
+/// Makes every file and name below `dir` durable.
+fn sync_all(dir: &Path) -> Result<(), CheckpointError> {
+    let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
+    let entries = std::fs::read_dir(dir).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+    let entries = entries.map_err(|source| CheckpointError::Sync { path: dir.to_owned(), source })?;
+    for path in entries.iter().map(std::fs::DirEntry::path) {
+        if path.is_dir() {
+            sync_all(&path)?;
+        } else {
+            sync(&path).map_err(|source| CheckpointError::Sync { path, source })?;
+        }
+    }
+    sync(dir).map_err(|source| CheckpointError::Sync { path: dir.to_owned(), source })
+}
+
+fn failed(dir: &Path, source: sled::Error) -> CheckpointError {
+    CheckpointError::Sled { dir: dir.to_owned(), source }
+}
+
+fn damaged(dir: &Path, source: WireError) -> CheckpointError {
+    CheckpointError::Damaged { dir: dir.to_owned(), source }
+}

@@ -1,0 +1,96 @@
+//! The disk as the log and the snapshots see it: few operations, so that tests and the simulator can
+//! stand in for it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Files by path. Nothing is durable before [`DiskFile::sync`], no name before [`Disk::sync_dir`].
+pub trait Disk: Send + Sync + 'static {
+    /// An empty file for reading and writing, in place of what was there.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// A file that exists.
+    fn open(&self, path: &Path, writable: bool) -> io::Result<Box<dyn DiskFile>>;
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+}
+
+pub type DiskRef = Arc<dyn Disk>;
+
+pub trait DiskFile: Send + Sync {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Makes data and length durable.
+    fn sync(&self) -> io::Result<()>;
+    fn truncate(&self, len: u64) -> io::Result<()>;
+    /// Reserves space so that writing into it changes no metadata.
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
+    fn size(&self) -> io::Result<u64>;
+}
+
+/// The machine's disk.
+pub struct SystemDisk;
+
+impl SystemDisk {
+    pub fn shared() -> DiskRef {
+        Arc::new(Self)
+    }
+}
+
+impl Disk for SystemDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        Ok(Box::new(file))
+    }
+
+    fn open(&self, path: &Path, writable: bool) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(OpenOptions::new().read(true).write(writable).open(path)?))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+}
+
+impl DiskFile for File {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, into, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        FileExt::write_at(self, bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        use nix::fcntl::{FallocateFlags, fallocate};
+        let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
+        let (offset, len) = (offset.try_into().map_err(too_large)?, len.try_into().map_err(too_large)?);
+        match fallocate(self, FallocateFlags::empty(), offset, len) {
+            Err(nix::errno::Errno::EOPNOTSUPP) | Ok(()) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+}

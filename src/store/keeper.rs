@@ -1,0 +1,105 @@
+//! Keeps the log short: decides when a checkpoint is due, and takes it.
+//!
+//! The order matters, for a crash may come between any two steps: first the snapshot is durable, then
+//! the checkpoint, and only then may the log forget what is in both.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+
+use super::base::Base;
+use super::disk::{self, CheckpointError};
+use super::files::DiskRef;
+use super::snapshot::{self, SnapshotError};
+use super::state::Position;
+use crate::object::{Key, Revision};
+
+/// When the log is long enough to be cut.
+#[derive(Clone, Copy, Debug)]
+pub struct LogLimits {
+    /// Beyond this many bytes, or as many as all objects have if that is more: then no checkpoint
+    /// costs more than the log that made it necessary.
+    pub bytes: u64,
+    pub entries: usize,
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self { bytes: 32 << 20, entries: 50_000 }
+    }
+}
+
+/// Why the log could not be cut. It grows until the next try.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KeepError {
+    #[error("cannot write a snapshot")]
+    Snapshot(#[from] SnapshotError),
+    #[error("cannot write the checkpoint")]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// How long the log is, and from where.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    limits: LogLimits,
+    /// Index and size of each entry since the last checkpoint.
+    sizes: VecDeque<(u64, u32)>,
+    bytes: u64,
+    /// Not before the log is this long again: the last try found nothing to cut, or failed.
+    patience: u64,
+}
+
+impl Keeper {
+    pub fn new(limits: LogLimits) -> Self {
+        Self { limits, sizes: VecDeque::new(), bytes: 0, patience: 0 }
+    }
+
+    pub fn add(&mut self, index: u64, size: usize) {
+        self.sizes.push_back((index, u32::try_from(size).unwrap_or(u32::MAX)));
+        self.bytes += size as u64;
+    }
+
+    /// Whether it is time for a checkpoint, of a state with `object_bytes`.
+    pub fn is_due(&self, object_bytes: u64) -> bool {
+        let long = self.bytes > self.limits.bytes.max(object_bytes) || self.sizes.len() > self.limits.entries;
+        long && self.bytes >= self.patience
+    }
+
+    /// Nothing was cut: do not try again before the log has grown by another quarter of its limit.
+    pub fn wait(&mut self) {
+        self.patience = self.bytes + self.limits.bytes / 4;
+    }
+
+    /// The log was cut up to `index`.
+    pub fn cut(&mut self, index: u64) {
+        while self.sizes.front().is_some_and(|(first, _)| *first <= index) {
+            self.bytes -= self.sizes.pop_front().map_or(0, |(_, size)| u64::from(size));
+        }
+        self.patience = 0;
+    }
+}
+
+/// A checkpoint to be taken, away from the event loop.
+pub(super) struct Checkpoint {
+    pub base: Base,
+    /// Where the last one was taken, and what was written since.
+    pub since: Position,
+    pub changed: BTreeMap<Key, Revision>,
+    pub disk: DiskRef,
+    pub snapshots: PathBuf,
+    pub checkpoint: PathBuf,
+}
+
+impl Checkpoint {
+    pub fn take(self) -> Result<Taken, KeepError> {
+        snapshot::save(&*self.disk, &self.snapshots, &self.base)?;
+        disk::save(&self.checkpoint, &self.base, self.since, &self.changed)?;
+        Ok(Taken { position: self.base.state.position, revision: self.base.state.revision })
+    }
+}
+
+/// A checkpoint that is durable.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    pub position: Position,
+    pub revision: Revision,
+}

@@ -1,0 +1,482 @@
+//! The store's one task: takes what comes, lets raft decide, writes, applies, answers.
+//!
+//! While one batch is being written to the disk the next one forms; when the write is done, the next
+//! one is started before the first is applied and answered. A cluster of one does nothing at all when
+//! it is asked nothing: no ticks, no writes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
+
+use super::log::{LogError, LogWrite};
+use super::membership::Members;
+use super::node::{Node, Work};
+use super::queue::{Barriers, Input, Proposal, Queue, Reply};
+use super::recover::Recovered;
+use super::transport::{Alone, Transport};
+use crate::base::clock::ClockRef;
+use crate::base::error::Chain;
+use crate::base::service::Scope;
+use crate::object::Revision;
+use crate::store::applier::Applier;
+use crate::store::command::Outcome;
+use crate::store::datadir::DataDir;
+use crate::store::entry::{Entry, EntryBuilder, Op, encode_op};
+use crate::store::files::DiskRef;
+use crate::store::hub::Hub;
+use crate::store::keeper::{Checkpoint, KeepError, Keeper, LogLimits, Taken};
+use crate::store::metrics::Metrics;
+use crate::store::state::Position;
+use crate::store::timeline::Timeline;
+use crate::store::{Health, ProposeError, Role};
+
+const TICK: Duration = Duration::from_millis(100);
+const INPUTS_MAX: usize = 512;
+/// How many revisions are reserved for volatile writes at once.
+const RESERVE: u64 = 10_000;
+/// How long a full disk is left alone before a write is tried again.
+const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
+
+/// What the driver shares with the store's handles.
+pub(in crate::store) struct Shared {
+    pub hub: Arc<Hub>,
+    pub metrics: Arc<Metrics>,
+    pub health: watch::Sender<Health>,
+    pub role: watch::Sender<Role>,
+    /// This server leads, and nobody else could without it: its state needs no confirmation.
+    pub alone: Arc<AtomicBool>,
+}
+
+pub(in crate::store) struct Driver {
+    id: u64,
+    dir: DataDir,
+    disk: DiskRef,
+    clock: ClockRef,
+    shared: Shared,
+    node: Node,
+    members: Timeline<Members>,
+    applier: Applier,
+    keeper: Keeper,
+    transport: Box<dyn Transport>,
+    queue: Queue,
+    barriers: Barriers,
+    /// Answers that are given once readers can see what they tell.
+    answers: Vec<(Reply, Outcome)>,
+    writing: Option<BoxFuture<'static, Result<u64, LogError>>>,
+    checkpointing: Option<BoxFuture<'static, Result<Taken, KeepError>>>,
+    /// The term in which this server proposed to go on as the leader, and whether that is applied.
+    leading: Option<(u64, bool)>,
+    /// The next entry reserves revisions for volatile writes.
+    reserving: bool,
+    /// Nothing is written any more.
+    failed: bool,
+    retry_at: Duration,
+    opened: Option<oneshot::Sender<()>>,
+}
+
+impl Driver {
+    /// A driver of what was recovered; everything committed is applied before this returns.
+    pub fn new(
+        dir: DataDir,
+        disk: DiskRef,
+        clock: ClockRef,
+        limits: LogLimits,
+        recovered: Recovered,
+        shared: Shared,
+        opened: oneshot::Sender<()>,
+    ) -> Result<Self, LogError> {
+        let Recovered { base, node } = recovered;
+        let applier = Applier::new(shared.hub.clone(), shared.metrics.clone(), clock.clone());
+        let mut driver = Self {
+            id: dir.member,
+            dir,
+            disk,
+            clock,
+            shared,
+            node,
+            members: Timeline::new(base.state.position().index, base.members),
+            applier,
+            keeper: Keeper::new(limits),
+            transport: Box::new(Alone),
+            queue: Queue::default(),
+            barriers: Barriers::default(),
+            answers: Vec::new(),
+            writing: None,
+            checkpointing: None,
+            leading: None,
+            reserving: false,
+            failed: false,
+            retry_at: Duration::ZERO,
+            opened: Some(opened),
+        };
+        loop {
+            let replayed = driver.node.step();
+            if replayed.committed.is_empty() {
+                break;
+            }
+            driver.handle(replayed)?;
+        }
+        if driver.is_alone() {
+            driver.node.campaign()?;
+        }
+        Ok(driver)
+    }
+
+    /// Runs until the scope stops or all handles are gone.
+    pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>, scope: Scope) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::with_capacity(INPUTS_MAX);
+        self.advance();
+        loop {
+            tokio::select! {
+                biased;
+                written = settled(&mut self.writing) => self.on_written(written),
+                taken = settled(&mut self.checkpointing) => self.on_checkpoint(taken),
+                count = inputs.recv_many(&mut batch, INPUTS_MAX) => {
+                    if count == 0 {
+                        break;
+                    }
+                    batch.drain(..).for_each(|input| self.accept(input));
+                }
+                _ = ticks.tick(), if !self.is_alone() => self.node.tick(),
+                () = scope.stopping() => break,
+            }
+            self.advance();
+        }
+        inputs.close();
+        self.finish().await;
+    }
+
+    /// Lets what is on its way to the disk arrive and be answered; the rest is refused.
+    async fn finish(mut self) {
+        self.queue.refuse_waiting(&ProposeError::Closed);
+        while self.writing.is_some() {
+            let written = settled(&mut self.writing).await;
+            self.on_written(written);
+            self.advance();
+        }
+        if self.checkpointing.is_some() {
+            let _ = settled(&mut self.checkpointing).await;
+        }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.members.current().is_alone(self.id)
+    }
+
+    fn accept(&mut self, input: Input) {
+        match input {
+            Input::Propose(proposal) => self.accept_proposal(proposal),
+            Input::Barrier(reply) => self.barriers.push(reply),
+            Input::Message(message) => self.node.receive(*message),
+        }
+    }
+
+    fn accept_proposal(&mut self, proposal: Proposal) {
+        let health = self.shared.health.borrow().clone();
+        let refusal = match health {
+            Health::LogFailed { reason } => Some(ProposeError::LogFailed { reason }),
+            Health::DiskFull if self.clock.elapsed() < self.retry_at => Some(ProposeError::DiskFull),
+            Health::DiskFull | Health::Good => None,
+        };
+        match (proposal.volatile, refusal) {
+            (_, Some(error @ ProposeError::LogFailed { .. })) => drop(proposal.reply.send(Err(error))),
+            (true, refusal) => self.accept_volatile(proposal, refusal),
+            (false, Some(error)) => drop(proposal.reply.send(Err(error))),
+            (false, None) => self.queue.push(proposal),
+        }
+    }
+
+    /// In memory if nothing is on its way through the log; otherwise the log is being written anyway.
+    fn accept_volatile(&mut self, proposal: Proposal, refusal: Option<ProposeError>) {
+        let leads = self.leading.is_some_and(|(_, resumed)| resumed) || refusal.is_some();
+        let quiet = self.node.is_idle() && self.queue.is_empty();
+        if self.is_alone() && leads && quiet {
+            let decoded = Entry::decode(&single(&proposal.encoded));
+            let command = decoded.ok().and_then(|mut entry| entry.ops.pop());
+            if let Some(Op::Command(command)) = command
+                && let Ok(outcome) = self.applier.volatile(command)
+            {
+                self.answers.push((proposal.reply, outcome));
+                return;
+            }
+        }
+        match refusal {
+            Some(error) => drop(proposal.reply.send(Err(error))),
+            None => {
+                self.reserving = true;
+                self.queue.push(proposal);
+            }
+        }
+    }
+
+    /// Goes on until there is nothing to do but wait.
+    fn advance(&mut self) {
+        loop {
+            self.lead();
+            self.ask_reads();
+            self.form_entry();
+            let mut work = self.node.step();
+            self.start_write();
+            self.transport.send(std::mem::take(&mut work.messages));
+            if work.committed.is_empty() && work.reads.is_empty() {
+                break;
+            }
+            if let Err(error) = self.handle(work) {
+                self.on_failure(error);
+            }
+        }
+        self.applier.publish();
+        for (reply, outcome) in self.answers.drain(..) {
+            let _ = reply.send(Ok(outcome)); // whoever asked may have gone
+        }
+        self.barriers.release(self.applier.state().position().index);
+        self.tell_role();
+        self.start_checkpoint();
+    }
+
+    /// A leader's first entry takes the revisions on from where its predecessor may have been.
+    fn lead(&mut self) {
+        let Role::Leader { term } = self.node.role() else {
+            if self.leading.take().is_some() {
+                self.barriers.refuse(&self.not_leader());
+            }
+            return;
+        };
+        if self.leading.is_none_or(|(led, _)| led != term) {
+            self.leading = Some((term, false));
+            let mut entry = EntryBuilder::new(self.applier.state().revision());
+            entry.push(&encode_op(&Op::Resume));
+            self.node.propose(entry.finish());
+        }
+    }
+
+    /// Puts all that waits into one entry, unless one is being written already.
+    fn form_entry(&mut self) {
+        if !self.queue.is_waiting() || self.node.is_writing() {
+            return;
+        }
+        if !self.node.is_leader() && self.is_alone() && *self.shared.health.borrow() == Health::DiskFull {
+            self.retry_at = self.clock.elapsed() + FULL_DISK_RETRY;
+            if let Err(error) = self.node.campaign() {
+                return self.on_failure(error);
+            }
+            self.lead();
+        }
+        let (mut entry, replies) = match self.node.is_leader() {
+            true => self.queue.fill(self.applier.state().revision()),
+            false => return self.queue.refuse_waiting(&self.not_leader()),
+        };
+        self.shared.metrics.proposals.add(replies.len() as u64);
+        if std::mem::take(&mut self.reserving) {
+            let to = Revision(self.applier.state().revision().0 + RESERVE);
+            entry.push(&encode_op(&Op::Reserve(to)));
+        }
+        match self.node.propose(entry.finish()) {
+            Some(position) => self.queue.proposed(position, replies),
+            None => replies.into_iter().for_each(|reply| drop(reply.send(Err(self.not_leader())))),
+        }
+    }
+
+    fn start_write(&mut self) {
+        if self.failed {
+            return;
+        }
+        let Some(write) = self.node.start_write() else { return };
+        let (log, metrics, clock) = (self.node.log().clone(), self.shared.metrics.clone(), self.clock.clone());
+        self.writing = Some(Box::pin(Scope::blocking(move || {
+            let started = clock.elapsed();
+            log.append(&write)?;
+            metrics.wrote(entry_bytes(&write), clock.elapsed().saturating_sub(started));
+            Ok(write.entries.last().map_or(0, |entry| entry.index))
+        })));
+    }
+
+    fn on_written(&mut self, written: Result<u64, LogError>) {
+        match written {
+            Ok(last_index) => {
+                if *self.shared.health.borrow() == Health::DiskFull {
+                    tracing::info!("there is space on the disk again: writes are accepted");
+                    self.shared.health.send_replace(Health::Good);
+                }
+                let promises = self.node.written(last_index);
+                self.transport.send(promises);
+            }
+            Err(LogError::Full) => self.on_full(),
+            Err(error) => self.on_failure(error),
+        }
+    }
+
+    /// Nothing of the write is on the disk: raft starts again from what is, and who waited is told.
+    fn on_full(&mut self) {
+        let error = if self.is_alone() { ProposeError::DiskFull } else { ProposeError::Unknown };
+        self.queue.refuse_proposed(&error);
+        self.queue.refuse_waiting(&ProposeError::DiskFull);
+        self.retry_at = self.clock.elapsed() + FULL_DISK_RETRY;
+        if self.shared.health.send_replace(Health::DiskFull) != Health::DiskFull {
+            tracing::error!("the disk of the store is full: writes are refused, reads go on");
+        }
+        let applied = self.applier.state().position().index;
+        match Node::new(self.id, self.node.log().clone(), self.members.current(), applied) {
+            Ok(node) => self.node = node,
+            Err(error) => return self.on_failure(error),
+        }
+        self.leading = None;
+        self.applier.resume();
+        self.opened.take().map(|opened| opened.send(()));
+    }
+
+    /// What was written may not be on the disk, or what is there cannot be read: nothing is
+    /// acknowledged any more. Only a restart, which reads what is really there, helps.
+    fn on_failure(&mut self, error: LogError) {
+        let reason: Arc<str> = Chain(&error).to_string().into();
+        tracing::error!(%reason, "the store stops accepting writes: restart it when the disk is good; reads go on");
+        self.queue.refuse_proposed(&ProposeError::Unknown);
+        self.queue.refuse_waiting(&ProposeError::LogFailed { reason: reason.clone() });
+        self.shared.health.send_replace(Health::LogFailed { reason });
+        self.failed = true;
+        self.node.step_down();
+        self.opened.take().map(|opened| opened.send(()));
+    }
+
+    /// Applies what was committed and places readers.
+    fn handle(&mut self, work: Work) -> Result<(), LogError> {
+        for entry in work.committed {
+            let position = Position { index: entry.index, term: entry.term };
+            if let Some(members) = self.node.change_members(&entry)? {
+                self.members.change(entry.index, members);
+                self.applier.entry(position, Entry::default());
+            } else {
+                self.apply(position, entry.data.into())?;
+            }
+            self.node.applied(position.index);
+        }
+        for read in work.reads {
+            let question = read.request_ctx.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+            self.barriers.place(question, read.index);
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, position: Position, data: Bytes) -> Result<(), LogError> {
+        self.keeper.add(position.index, data.len());
+        let entry = Entry::decode(&data).map_err(|source| LogError::Decode { what: "entry", source })?;
+        let applied = self.applier.entry(position, entry);
+        self.answers.extend(self.queue.take(position).into_iter().zip(applied.outcomes));
+        match &mut self.leading {
+            Some((term, resumed)) if applied.resumed && *term == position.term => *resumed = true,
+            _ => (),
+        }
+        Ok(())
+    }
+
+    fn ask_reads(&mut self) {
+        match self.barriers.question() {
+            Some(question) => self.node.read_index(question),
+            None => (),
+        }
+    }
+
+    /// Tells the world who leads; about itself only once all of its predecessors' writes are applied.
+    fn tell_role(&mut self) {
+        let role = match (self.node.role(), self.leading) {
+            (Role::Leader { term }, Some((_, true))) => Role::Leader { term },
+            (Role::Leader { term }, _) => Role::Follower { term, leader: None },
+            (follower, _) => follower,
+        };
+        let leads = matches!(role, Role::Leader { .. });
+        self.shared.alone.store(leads && self.is_alone(), Ordering::Release);
+        self.shared.role.send_if_modified(|told| std::mem::replace(told, role) != role);
+        if leads || !self.is_alone() {
+            self.opened.take().map(|opened| opened.send(()));
+        }
+    }
+
+    fn not_leader(&self) -> ProposeError {
+        match self.node.role() {
+            Role::Leader { .. } => ProposeError::NotLeader { leader: Some(self.id) },
+            Role::Follower { leader, .. } => ProposeError::NotLeader { leader },
+        }
+    }
+
+    fn start_checkpoint(&mut self) {
+        if self.checkpointing.is_some() || !self.keeper.is_due(self.applier.state().object_bytes()) {
+            return;
+        }
+        let members = |index| Members::clone(self.members.at(index));
+        let (base, changed) = self.applier.base(members);
+        if base.state.position().index <= self.node.base().index {
+            return self.keeper.wait();
+        }
+        let checkpoint = Checkpoint {
+            base,
+            since: self.node.base(),
+            changed,
+            disk: self.disk.clone(),
+            snapshots: self.dir.snapshots(),
+            checkpoint: self.dir.checkpoint(),
+        };
+        let (metrics, clock) = (self.shared.metrics.clone(), self.clock.clone());
+        self.checkpointing = Some(Box::pin(Scope::blocking(move || {
+            let started = clock.elapsed();
+            let taken = checkpoint.take()?;
+            metrics.checkpoints.add(1);
+            metrics.checkpoint_nanos.add_nanos(clock.elapsed().saturating_sub(started));
+            Ok(taken)
+        })));
+    }
+
+    fn on_checkpoint(&mut self, taken: Result<Taken, KeepError>) {
+        match taken {
+            Ok(taken) => {
+                self.node.cut(taken.position);
+                self.members.forget(taken.position.index);
+                self.keeper.cut(taken.position.index);
+                self.applier.checkpointed(taken);
+                tracing::debug!(index = taken.position.index, "took a checkpoint");
+            }
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "cannot take a checkpoint: the log keeps growing until one succeeds");
+                self.keeper.wait();
+            }
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.alone.store(false, Ordering::Release);
+        self.barriers.refuse(&ProposeError::Closed);
+        self.queue.refuse_waiting(&ProposeError::Closed);
+        self.queue.refuse_proposed(&ProposeError::Unknown);
+        self.shared.hub.close();
+    }
+}
+
+/// The end of what runs, if something does.
+async fn settled<T>(running: &mut Option<BoxFuture<'static, T>>) -> T {
+    match running {
+        Some(future) => {
+            let done = future.await;
+            *running = None;
+            done
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn single(command: &[u8]) -> Bytes {
+    let mut entry = EntryBuilder::new(Revision::ZERO);
+    entry.push(command);
+    entry.finish().into()
+}
+
+fn entry_bytes(write: &LogWrite) -> u64 {
+    write.entries.iter().map(|entry| entry.data.len() as u64).sum()
+}

@@ -1,0 +1,205 @@
+//! The durable log: entries and the vote, each batch with one fsync.
+//!
+//! Whatever [`Log::append`] said yes to is on the disk. Torn bytes behind the last complete batch are
+//! dropped when the log is opened; they were never acknowledged. An append for which there was no space
+//! leaves nothing behind and may be tried again; after a failed fsync nothing may be tried again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use protobuf::Message as _;
+use protobuf::well_known_types::BytesValue;
+use raft::eraftpb::{Entry, HardState};
+use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize};
+
+use super::engine_files::EngineFiles;
+use crate::store::files::DiskRef;
+use crate::store::state::Position;
+use crate::store::wire::{Reader, WireError, put_u64};
+
+/// One raft group: the store.
+const GROUP: u64 = 1;
+const HARD_STATE: &[u8] = b"hard";
+const BASE: &[u8] = b"base";
+/// The log is kept in files of this size, the unit in which space is given back.
+const FILE_BYTES: u64 = 8 << 20;
+
+/// Why the log cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("cannot open the log in {}", dir.display())]
+    Open { dir: PathBuf, source: raft_engine::Error },
+    #[error("there is no space for the log")]
+    Full,
+    #[error("what was written to the log may not be on the disk: {reason}")]
+    Failed { reason: Arc<str> },
+    #[error("cannot read the log's {what}")]
+    Read { what: &'static str, source: raft_engine::Error },
+    #[error("cannot read the log's {what}")]
+    Decode { what: &'static str, source: WireError },
+}
+
+/// What must be durable before anything that depends on it is told to anybody.
+#[derive(Debug, Default)]
+pub(super) struct LogWrite {
+    pub entries: Vec<Entry>,
+    pub hard_state: Option<HardState>,
+    /// The entries up to here are in a checkpoint: their space is given back.
+    pub cut: Option<Position>,
+}
+
+/// What the log holds when it is opened.
+#[derive(Debug, Default)]
+pub(super) struct Saved {
+    pub hard_state: HardState,
+    /// The last entry that was truncated away; the first kept one follows it.
+    pub base: Position,
+    pub last: Position,
+}
+
+pub(super) struct Log {
+    engine: Engine<EngineFiles>,
+    files: Arc<EngineFiles>,
+}
+
+/// How entries lie in the engine: index, then raft's own encoding.
+struct Stored;
+
+impl MessageExt for Stored {
+    type Entry = BytesValue;
+
+    fn index(entry: &BytesValue) -> u64 {
+        entry.value.first_chunk().map_or(0, |index| u64::from_le_bytes(*index))
+    }
+}
+
+impl Log {
+    pub fn open(dir: &Path, disk: DiskRef) -> Result<Self, LogError> {
+        let files = Arc::new(EngineFiles::new(disk));
+        let config = Config {
+            dir: dir.to_string_lossy().into_owned(),
+            recovery_threads: 2,
+            target_file_size: ReadableSize(FILE_BYTES),
+            purge_threshold: ReadableSize(FILE_BYTES),
+            ..Config::default()
+        };
+        let opened = Engine::open_with_file_system(config, files.clone());
+        let engine = opened.map_err(|source| LogError::Open { dir: dir.to_owned(), source })?;
+        Ok(Self { engine, files })
+    }
+
+    pub fn saved(&self) -> Result<Saved, LogError> {
+        let mut saved = Saved::default();
+        if let Some(bytes) = self.engine.get(GROUP, HARD_STATE) {
+            let damaged = |source| LogError::Read { what: "vote", source: raft_engine::Error::Protobuf(source) };
+            saved.hard_state.merge_from_bytes(&bytes).map_err(damaged)?;
+        }
+        if let Some(bytes) = self.engine.get(GROUP, BASE) {
+            saved.base = decode_base(&bytes).map_err(|source| LogError::Decode { what: "base", source })?;
+        }
+        saved.last = match self.engine.last_index(GROUP) {
+            Some(index) => Position { index, term: self.term(index)? },
+            None => saved.base,
+        };
+        Ok(saved)
+    }
+
+    /// Makes `write` durable.
+    pub fn append(&self, write: &LogWrite) -> Result<(), LogError> {
+        let mut batch = LogBatch::with_capacity(2);
+        let stored = write.entries.iter().map(store_entry).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        batch.add_entries::<Stored>(GROUP, &stored).map_err(failed)?;
+        drop(stored);
+        if let Some(hard_state) = &write.hard_state {
+            put_hard_state(&mut batch, hard_state)?;
+        }
+        let Some(base) = write.cut else { return self.write(batch) };
+        batch.add_command(GROUP, Command::Compact { index: base.index + 1 });
+        batch.put(GROUP, BASE.to_vec(), encode_base(base)).map_err(failed)?;
+        self.write(batch)?;
+        self.engine.purge_expired_files().map(|_| ()).map_err(failed)
+    }
+
+    /// The entries in `low..high`, as many as fit in `bytes_max`, but one at least.
+    pub fn entries(&self, low: u64, high: u64, bytes_max: u64) -> Result<Vec<Entry>, LogError> {
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let mut stored = Vec::new();
+        let read = self.engine.fetch_entries_to::<Stored>(GROUP, low, high, Some(bytes_max), &mut stored);
+        read.map_err(|source| LogError::Read { what: "entries", source })?;
+        stored.iter().map(load_entry).collect()
+    }
+
+    pub fn term(&self, index: u64) -> Result<u64, LogError> {
+        let missing = || LogError::Read { what: "entry", source: raft_engine::Error::EntryNotFound };
+        Ok(self.entries(index, index + 1, 0)?.first().ok_or_else(missing)?.term)
+    }
+
+    /// Forgets every entry and goes on behind `base`.
+    pub fn reset(&self, base: Position, hard_state: &HardState) -> Result<(), LogError> {
+        let mut batch = LogBatch::with_capacity(1);
+        batch.add_command(GROUP, Command::Clean);
+        self.write(batch)?;
+        let mut batch = LogBatch::with_capacity(2);
+        batch.put(GROUP, BASE.to_vec(), encode_base(base)).map_err(failed)?;
+        put_hard_state(&mut batch, hard_state)?;
+        self.write(batch)
+    }
+
+    fn write(&self, mut batch: LogBatch) -> Result<(), LogError> {
+        if let Some(reason) = self.files.failure() {
+            return Err(LogError::Failed { reason });
+        }
+        let written = self.engine.write(&mut batch, true);
+        if let Some(reason) = self.files.failure() {
+            return Err(LogError::Failed { reason });
+        }
+        written.map(|_| ()).map_err(failed)
+    }
+}
+
+/// Errors after which an append may be repeated are told from those after which it may not.
+fn failed(error: raft_engine::Error) -> LogError {
+    match error {
+        raft_engine::Error::TryAgain(_) => LogError::Full,
+        raft_engine::Error::Io(error) if is_full(&error) => LogError::Full,
+        other => LogError::Failed { reason: other.to_string().into() },
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn put_hard_state(batch: &mut LogBatch, hard_state: &HardState) -> Result<(), LogError> {
+    let bytes = hard_state.write_to_bytes().map_err(|error| failed(error.into()))?;
+    batch.put(GROUP, HARD_STATE.to_vec(), bytes).map_err(failed)
+}
+
+fn store_entry(entry: &Entry) -> raft_engine::Result<BytesValue> {
+    let encoded = entry.write_to_bytes()?;
+    let mut stored = BytesValue::new();
+    stored.value.reserve_exact(8 + encoded.len());
+    stored.value.extend_from_slice(&entry.index.to_le_bytes());
+    stored.value.extend_from_slice(&encoded);
+    Ok(stored)
+}
+
+fn load_entry(stored: &BytesValue) -> Result<Entry, LogError> {
+    let mut entry = Entry::default();
+    let damaged = |source| LogError::Read { what: "entry", source: raft_engine::Error::Protobuf(source) };
+    entry.merge_from_bytes(stored.value.get(8..).unwrap_or_default()).map_err(damaged)?;
+    Ok(entry)
+}
+
+fn encode_base(base: Position) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_u64(&mut out, base.index);
+    put_u64(&mut out, base.term);
+    out
+}
+
+fn decode_base(bytes: &[u8]) -> Result<Position, WireError> {
+    let mut reader = Reader::new("the log's base", bytes);
+    Ok(Position { index: reader.u64()?, term: reader.u64()? })
+}

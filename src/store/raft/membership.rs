@@ -1,0 +1,75 @@
+//! Who belongs to the cluster: as stored, and as raft wants it.
+
+use raft::eraftpb::ConfState;
+
+use crate::store::wire::{Reader, WireError, put_u64};
+
+/// The servers of a cluster, by id. During a change both the old and the new voters count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    pub voters: Vec<u64>,
+    pub learners: Vec<u64>,
+    pub voters_outgoing: Vec<u64>,
+    pub learners_next: Vec<u64>,
+    pub auto_leave: bool,
+}
+
+impl Members {
+    /// A cluster of one.
+    pub fn alone(id: u64) -> Self {
+        Self { voters: vec![id], ..Self::default() }
+    }
+
+    /// Whether `id` decides everything by itself and has nobody to tell.
+    pub fn is_alone(&self, id: u64) -> bool {
+        *self == Self::alone(id)
+    }
+
+    pub(in crate::store) fn encode(&self, into: &mut Vec<u8>) {
+        for ids in [&self.voters, &self.learners, &self.voters_outgoing, &self.learners_next] {
+            put_u64(into, ids.len() as u64);
+            ids.iter().for_each(|id| put_u64(into, *id));
+        }
+        into.push(self.auto_leave.into());
+    }
+
+    pub(in crate::store) fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let mut ids = || -> Result<Vec<u64>, WireError> { (0..reader.u64()?).map(|_| reader.u64()).collect() };
+        let (voters, learners, voters_outgoing, learners_next) = (ids()?, ids()?, ids()?, ids()?);
+        Ok(Self { voters, learners, voters_outgoing, learners_next, auto_leave: reader.byte()? != 0 })
+    }
+
+    pub(super) fn to_raft(&self) -> ConfState {
+        ConfState {
+            voters: self.voters.clone(),
+            learners: self.learners.clone(),
+            voters_outgoing: self.voters_outgoing.clone(),
+            learners_next: self.learners_next.clone(),
+            auto_leave: self.auto_leave,
+        }
+    }
+
+    pub(super) fn of_raft(state: &ConfState) -> Self {
+        Self {
+            voters: state.voters.clone(),
+            learners: state.learners.clone(),
+            voters_outgoing: state.voters_outgoing.clone(),
+            learners_next: state.learners_next.clone(),
+            auto_leave: state.auto_leave,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_read_back_as_written() {
+        let members = Members { learners: vec![9, 300], auto_leave: true, ..Members::alone(1 << 60) };
+        let mut bytes = Vec::new();
+        members.encode(&mut bytes);
+        assert_eq!(Members::decode(&mut Reader::new("members", &bytes)).unwrap(), members);
+        assert!(!members.is_alone(1 << 60));
+    }
+}

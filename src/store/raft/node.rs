@@ -1,0 +1,252 @@
+//! Raft itself, one step at a time: no waiting, no threads, no disk.
+//!
+//! [`Node::step`] is the only place that handles a `Ready`, in the only right order:
+//!
+//! 1. messages that may go out at once (a leader's; followers write while we do)
+//! 2. committed entries, which are on the disk here, are handed out to be applied
+//! 3. new entries and votes join what is to be written; raft may read them from memory
+//! 4. messages that promise them wait with them
+//! 5. only [`Node::written`], called after the fsync, lets raft count them and sends those promises
+//!
+//! One write is on its way to the disk at a time; whatever becomes ready meanwhile is the next one.
+
+use std::sync::Arc;
+
+use raft::eraftpb::{ConfChange, ConfChangeV2, Entry, EntryType, Message};
+use raft::{Config, RawNode, ReadState, StateRole};
+
+use super::log::{Log, LogError, LogWrite};
+use super::membership::Members;
+use super::storage::LogStorage;
+use crate::store::Role;
+use crate::store::state::Position;
+
+/// Ticks are 100 ms.
+const ELECTION_TICKS: usize = 10;
+const HEARTBEAT_TICKS: usize = 2;
+const MESSAGE_BYTES_MAX: u64 = 1 << 20;
+const READY_BYTES_MAX: u64 = 8 << 20;
+
+/// What the driver has to do after a step.
+#[derive(Default)]
+pub(super) struct Work {
+    pub messages: Vec<Message>,
+    pub committed: Vec<Entry>,
+    pub reads: Vec<ReadState>,
+}
+
+/// What is not on the disk yet.
+#[derive(Default)]
+struct Unwritten {
+    write: LogWrite,
+    must_sync: bool,
+    /// Sent when it is written.
+    promises: Vec<Message>,
+    /// Of the last ready in here.
+    number: u64,
+}
+
+pub(super) struct Node {
+    raw: RawNode<LogStorage>,
+    unwritten: Unwritten,
+    writing: Option<Unwritten>,
+    written_index: u64,
+}
+
+impl Node {
+    /// A node over `log` whose entries up to `applied` are in the state, with `members` at that index.
+    pub fn new(id: u64, log: Arc<Log>, members: &Members, applied: u64) -> Result<Self, LogError> {
+        let storage = LogStorage::new(log.clone(), log.saved()?, members.to_raft(), applied);
+        let written_index = storage.last().index;
+        let config = Config {
+            id,
+            applied,
+            election_tick: ELECTION_TICKS,
+            heartbeat_tick: HEARTBEAT_TICKS,
+            max_size_per_msg: MESSAGE_BYTES_MAX,
+            max_inflight_msgs: 64,
+            max_committed_size_per_ready: READY_BYTES_MAX,
+            check_quorum: true,
+            pre_vote: true,
+            ..Config::default()
+        };
+        let quiet = slog::Logger::root(slog::Discard, slog::o!());
+        let raw = RawNode::new(&config, storage, &quiet).map_err(|error| failed(&error))?;
+        Ok(Self { raw, unwritten: Unwritten::default(), writing: None, written_index })
+    }
+
+    pub fn campaign(&mut self) -> Result<(), LogError> {
+        self.raw.campaign().map_err(|error| failed(&error))
+    }
+
+    pub fn tick(&mut self) {
+        self.raw.tick();
+    }
+
+    /// A message from another server. Those that make no sense are dropped, as if lost on the way.
+    pub fn receive(&mut self, message: Message) {
+        if let Err(error) = self.raw.step(message) {
+            tracing::debug!(%error, "dropped a message");
+        }
+    }
+
+    /// Puts an entry at the end of the log; tells where, unless this node does not lead.
+    pub fn propose(&mut self, data: Vec<u8>) -> Option<Position> {
+        self.raw.propose(Vec::new(), data).ok()?;
+        let log = &self.raw.raft.raft_log;
+        Some(Position { index: log.last_index(), term: self.raw.raft.term })
+    }
+
+    /// Asks for the index that all acknowledged writes are under; it comes as a read with `context`.
+    pub fn read_index(&mut self, context: u64) {
+        self.raw.read_index(context.to_le_bytes().to_vec());
+    }
+
+    pub fn role(&self) -> Role {
+        let raft = &self.raw.raft;
+        match raft.state {
+            StateRole::Leader => Role::Leader { term: raft.term },
+            _ => Role::Follower { term: raft.term, leader: Some(raft.leader_id).filter(|id| *id != 0) },
+        }
+    }
+
+    pub fn is_leader(&self) -> bool {
+        self.raw.raft.state == StateRole::Leader
+    }
+
+    /// Stops leading and stays away from the next election until asked.
+    pub fn step_down(&mut self) {
+        let term = self.raw.raft.term;
+        self.raw.raft.become_follower(term, 0);
+    }
+
+    /// Nothing is being written, waits for it, or is left to be handled.
+    pub fn is_idle(&self) -> bool {
+        self.writing.is_none() && !self.unwritten.must_sync && !self.raw.has_ready()
+    }
+
+    pub fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    pub fn base(&self) -> Position {
+        self.raw.store().base()
+    }
+
+    pub fn log(&self) -> &Arc<Log> {
+        self.raw.store().log()
+    }
+
+    /// Forgets the entries up to `base`, which a checkpoint holds: here now, on the disk with the next
+    /// write, which also repeats the vote so that no old file is kept for its sake.
+    pub fn cut(&mut self, base: Position) {
+        self.raw.mut_store().truncated(base);
+        self.unwritten.write.cut = Some(base);
+        self.unwritten.write.hard_state = Some(self.raw.store().hard_state().clone());
+        self.unwritten.must_sync = true;
+    }
+
+    /// Handles what is ready, in the order the module's documentation gives; when it hands out
+    /// committed entries there may be more.
+    pub fn step(&mut self) -> Work {
+        let mut work = Work::default();
+        let mut bytes = 0;
+        while bytes < READY_BYTES_MAX && self.raw.has_ready() {
+            let mut ready = self.raw.ready();
+            assert!(ready.snapshot().is_empty(), "snapshots are installed before the node starts");
+            work.messages.append(&mut ready.take_messages());
+            work.reads.append(&mut ready.take_read_states());
+
+            let committed = ready.take_committed_entries();
+            assert!(
+                committed.last().is_none_or(|entry| entry.index <= self.written_index),
+                "an entry was committed here before it was written here"
+            );
+            bytes += committed.iter().map(|entry| entry.data.len() as u64).sum::<u64>();
+            work.committed.extend(committed);
+
+            let next = &mut self.unwritten;
+            assert!(ready.number() > next.number, "readies are numbered in order");
+            let entries = ready.take_entries();
+            if let Some(first) = entries.first() {
+                next.write.entries.retain(|entry| entry.index < first.index); // a new leader overrules
+                self.raw.mut_store().append(&entries);
+                next.write.entries.extend(entries);
+            }
+            if let Some(hard_state) = ready.hs() {
+                self.raw.mut_store().set_hard_state(hard_state.clone());
+                next.write.hard_state = Some(hard_state.clone());
+            }
+            next.promises.append(&mut ready.take_persisted_messages());
+            next.must_sync |= ready.must_sync();
+            next.number = ready.number();
+            self.raw.advance_append_async(ready);
+            if self.writing.is_none() && !self.unwritten.must_sync {
+                work.messages.append(&mut self.nothing_to_write());
+            }
+        }
+        work
+    }
+
+    /// What is to be written now, if anything. [`Node::written`] must follow.
+    pub fn start_write(&mut self) -> Option<LogWrite> {
+        if self.writing.is_some() || !self.unwritten.must_sync {
+            return None;
+        }
+        let mut started = std::mem::take(&mut self.unwritten);
+        self.unwritten.number = started.number;
+        let write = std::mem::take(&mut started.write);
+        self.written_index = write.entries.first().map_or(self.written_index, |entry| entry.index - 1);
+        self.writing = Some(started);
+        Some(write)
+    }
+
+    /// The started write is on the disk. Hands out the promises that depended on it.
+    pub fn written(&mut self, last_index: u64) -> Vec<Message> {
+        let done = self.writing.take().expect("a write was started");
+        self.written_index = self.written_index.max(last_index);
+        self.raw.on_persist_ready(done.number);
+        let mut messages = done.promises;
+        if !self.unwritten.must_sync && self.unwritten.number > done.number {
+            messages.append(&mut self.nothing_to_write());
+        }
+        messages
+    }
+
+    /// A lazily kept hard state: only its commit index is newer than the disk, which restarts find out
+    /// again by themselves.
+    fn nothing_to_write(&mut self) -> Vec<Message> {
+        debug_assert!(self.unwritten.write.entries.is_empty());
+        self.raw.on_persist_ready(self.unwritten.number);
+        std::mem::take(&mut self.unwritten.promises)
+    }
+
+    /// Everything up to `index` is in the state.
+    pub fn applied(&mut self, index: u64) {
+        self.raw.advance_apply_to(index);
+        self.raw.mut_store().forget(index);
+    }
+
+    /// Applies a change of members; `None` when the entry holds none.
+    pub fn change_members(&mut self, entry: &Entry) -> Result<Option<Members>, LogError> {
+        let changed = match entry.get_entry_type() {
+            EntryType::EntryNormal => return Ok(None),
+            EntryType::EntryConfChange => self.raw.apply_conf_change(&decode::<ConfChange>(entry)?),
+            EntryType::EntryConfChangeV2 => self.raw.apply_conf_change(&decode::<ConfChangeV2>(entry)?),
+        };
+        let state = changed.map_err(|error| failed(&error))?;
+        self.raw.mut_store().set_conf_state(state.clone());
+        Ok(Some(Members::of_raft(&state)))
+    }
+}
+
+fn decode<M: protobuf::Message>(entry: &Entry) -> Result<M, LogError> {
+    let mut change = M::new();
+    let damaged = |source| LogError::Read { what: "change of members", source: raft_engine::Error::Protobuf(source) };
+    change.merge_from_bytes(&entry.data).map_err(damaged)?;
+    Ok(change)
+}
+
+fn failed(error: &raft::Error) -> LogError {
+    LogError::Failed { reason: error.to_string().into() }
+}

@@ -1,0 +1,157 @@
+//! The log as raft reads it: the newest entries from memory, which may not be on the disk yet, older
+//! ones from the disk.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+use raft::{Error, GetEntriesContext, RaftState, StorageError};
+
+use super::log::{Log, LogError, Saved};
+use crate::store::state::Position;
+
+pub(super) struct LogStorage {
+    log: Arc<Log>,
+    hard_state: HardState,
+    conf_state: ConfState,
+    base: Position,
+    last: Position,
+    /// The entries from some index up to `last`: at least all that are not on the disk.
+    tail: VecDeque<Entry>,
+}
+
+impl LogStorage {
+    /// The log as `saved` says; entries up to `applied` are known to be committed.
+    pub fn new(log: Arc<Log>, saved: Saved, conf_state: ConfState, applied: u64) -> Self {
+        let mut hard_state = saved.hard_state;
+        hard_state.commit = hard_state.commit.max(applied).min(saved.last.index);
+        let (base, last) = (saved.base, saved.last);
+        Self { log, hard_state, conf_state, base, last, tail: VecDeque::new() }
+    }
+
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    pub fn base(&self) -> Position {
+        self.base
+    }
+
+    pub fn last(&self) -> Position {
+        self.last
+    }
+
+    pub fn hard_state(&self) -> &HardState {
+        &self.hard_state
+    }
+
+    pub fn set_hard_state(&mut self, hard_state: HardState) {
+        self.hard_state = hard_state;
+    }
+
+    pub fn set_conf_state(&mut self, conf_state: ConfState) {
+        self.conf_state = conf_state;
+    }
+
+    /// Takes entries that raft may read from now on; they replace what was there at their indexes.
+    pub fn append(&mut self, entries: &[Entry]) {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
+        assert!(first.index > self.base.index && first.index <= self.last.index + 1, "the log has no holes");
+        while self.tail.back().is_some_and(|entry| entry.index >= first.index) {
+            self.tail.pop_back();
+        }
+        if self.tail.back().is_some_and(|entry| entry.index + 1 != first.index) {
+            self.tail.clear();
+        }
+        self.tail.extend(entries.iter().cloned());
+        self.last = Position { index: last.index, term: last.term };
+    }
+
+    /// Lets go of entries up to `index`, which are on the disk and applied.
+    pub fn forget(&mut self, index: u64) {
+        while self.tail.front().is_some_and(|entry| entry.index <= index) {
+            self.tail.pop_front();
+        }
+        if self.tail.is_empty() {
+            self.tail = VecDeque::new();
+        }
+    }
+
+    /// The log now begins behind `base`.
+    pub fn truncated(&mut self, base: Position) {
+        self.base = base;
+        self.forget(base.index);
+    }
+
+    fn tail_first(&self) -> u64 {
+        self.tail.front().map_or(self.last.index + 1, |entry| entry.index)
+    }
+}
+
+impl raft::Storage for LogStorage {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        Ok(RaftState::new(self.hard_state.clone(), self.conf_state.clone()))
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        bytes_max: impl Into<Option<u64>>,
+        _context: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        if low <= self.base.index {
+            return Err(StorageError::Compacted.into());
+        }
+        assert!(high <= self.last.index + 1, "entries up to {high} asked of a log that ends at {:?}", self.last);
+        let bytes_max = bytes_max.into().unwrap_or(u64::MAX);
+        let tail_first = self.tail_first();
+        let mut found = Vec::new();
+        if low < tail_first {
+            found = self.log.entries(low, high.min(tail_first), bytes_max).map_err(unreadable)?;
+        }
+        let mut bytes: u64 = found.iter().map(|entry| entry.data.len() as u64).sum();
+        let next = low + found.len() as u64;
+        let skip = next.checked_sub(tail_first).map(|skip| skip as usize);
+        for entry in skip.into_iter().flat_map(|skip| self.tail.iter().skip(skip)) {
+            bytes += entry.data.len() as u64;
+            if entry.index >= high || (bytes > bytes_max && !found.is_empty()) {
+                break;
+            }
+            found.push(entry.clone());
+        }
+        Ok(found)
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        if index < self.base.index {
+            return Err(StorageError::Compacted.into());
+        }
+        if index > self.last.index {
+            return Err(StorageError::Unavailable.into());
+        }
+        if let Some(known) = [self.base, self.last].into_iter().find(|known| known.index == index) {
+            return Ok(known.term);
+        }
+        match index.checked_sub(self.tail_first()) {
+            Some(place) => Ok(self.tail[place as usize].term),
+            None => self.log.term(index).map_err(unreadable),
+        }
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.base.index + 1)
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.last.index)
+    }
+
+    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        Err(StorageError::SnapshotTemporarilyUnavailable.into())
+    }
+}
+
+fn unreadable(error: LogError) -> Error {
+    Error::Store(StorageError::Other(Box::new(error)))
+}

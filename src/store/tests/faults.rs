@@ -1,0 +1,148 @@
+//! Disks that are full, or fail.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::AtomicU8;
+
+use super::super::files::{Disk, DiskFile};
+use super::*;
+
+const GOOD: u8 = 0;
+const FULL: u8 = 1;
+const FAILS_TO_SYNC: u8 = 2;
+
+/// The machine's disk, until it is told otherwise.
+#[derive(Clone)]
+struct FaultyDisk {
+    fault: Arc<AtomicU8>,
+    real: DiskRef,
+}
+
+struct FaultyFile {
+    fault: Arc<AtomicU8>,
+    real: Box<dyn DiskFile>,
+}
+
+impl FaultyDisk {
+    fn new() -> Self {
+        Self { fault: Arc::default(), real: SystemDisk::shared() }
+    }
+
+    fn becomes(&self, fault: u8) {
+        self.fault.store(fault, Ordering::SeqCst);
+    }
+
+    fn file(&self, real: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        Box::new(FaultyFile { fault: self.fault.clone(), real })
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.real.create(path).map(|real| self.file(real))
+    }
+    fn open(&self, path: &Path, writable: bool) -> io::Result<Box<dyn DiskFile>> {
+        self.real.open(path, writable).map(|real| self.file(real))
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.real.remove(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.real.rename(from, to)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.real.sync_dir(path)
+    }
+}
+
+impl FaultyFile {
+    fn is(&self, fault: u8) -> bool {
+        self.fault.load(Ordering::SeqCst) == fault
+    }
+}
+
+impl DiskFile for FaultyFile {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.real.read_at(into, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        if self.is(FULL) && bytes.len() > 40 {
+            self.real.write_at(&bytes[..40], offset)?; // some of it fits
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.real.write_at(bytes, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        if self.is(FAILS_TO_SYNC) { Err(io::Error::other("the flash is worn out")) } else { self.real.sync() }
+    }
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.real.truncate(len)
+    }
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        if self.is(FULL) { Err(io::ErrorKind::StorageFull.into()) } else { self.real.allocate(offset, len) }
+    }
+    fn size(&self) -> io::Result<u64> {
+        self.real.size()
+    }
+}
+
+async fn faulty() -> (Rig, FaultyDisk, Arc<ManualClock>) {
+    let disk = FaultyDisk::new();
+    let clock = ManualClock::starting_at(0);
+    let rig = Rig::with(|options| {
+        options.disk = Arc::new(disk.clone());
+        options.clock = clock.clone();
+    });
+    (rig.await, disk, clock)
+}
+
+use crate::base::clock::ManualClock;
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_until_there_is_space() {
+    let (rig, disk, clock) = faulty().await;
+    rig.run("create a/x 1").await;
+    rig.run("create leases/n/a 1").await;
+    rig.renew("put leases/n/a 2").await;
+
+    disk.becomes(FULL);
+    assert_eq!(rig.try_run("create a/y 1").await, Err(ProposeError::DiskFull));
+    assert_eq!(*rig.store.health().borrow(), Health::DiskFull);
+    assert_eq!(rig.shown(), "10002: leases/n/a@3=2 pods/a/x@1=1", "reads go on");
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(rig.try_run("create a/y 1").await, Err(ProposeError::DiskFull), "still full");
+
+    disk.becomes(GOOD);
+    assert_eq!(rig.try_run("create a/y 1").await, Err(ProposeError::DiskFull), "not asked again at once");
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(rig.run("create a/y 1").await, "10003: pods/a/y@10003=1", "nothing of the refused was written");
+    assert_eq!(*rig.store.health().borrow(), Health::Good);
+    let before = rig.shown();
+    assert_eq!(rig.crash().await.shown(), before);
+}
+
+#[tokio::test]
+async fn renewals_go_on_while_the_disk_is_full() {
+    let (rig, disk, _clock) = faulty().await;
+    rig.run("create leases/n/a 1").await;
+    rig.renew("put leases/n/a 2").await;
+    disk.becomes(FULL);
+    rig.try_run("create a/y 1").await.unwrap_err();
+    assert!(matches!(rig.store.propose(command("put leases/n/a 3").volatile()).await, Err(ProposeError::DiskFull)));
+}
+
+#[tokio::test]
+async fn after_a_failed_fsync_nothing_is_acknowledged_any_more() {
+    let (rig, disk, _clock) = faulty().await;
+    rig.run("create a/x 1").await;
+    disk.becomes(FAILS_TO_SYNC);
+    assert_eq!(rig.try_run("create a/y 1").await, Err(ProposeError::Unknown));
+    disk.becomes(GOOD);
+    let refused = rig.try_run("create a/z 1").await.unwrap_err();
+    assert!(matches!(refused, ProposeError::LogFailed { .. }) && refused.to_string().contains("worn out"), "{refused}");
+    assert!(matches!(*rig.store.role().borrow(), Role::Follower { .. }));
+    assert_eq!(rig.shown(), "1: pods/a/x@1=1", "reads go on");
+    let after = rig.restart().await;
+    assert!(after.shown().contains("pods/a/x@1=1"));
+    after.run("create a/z 1").await;
+}
