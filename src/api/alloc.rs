@@ -119,7 +119,8 @@ impl Allocator {
             }
             let spec = &object.view::<Service>().spec;
             used.addresses.extend(spec.cluster_ips.iter().filter_map(|text| text.parse::<IpAddr>().ok()));
-            used.ports.extend(spec.ports.iter().filter(|p| p.node_port != 0).map(|p| (p.protocol.clone(), p.node_port)));
+            used.ports
+                .extend(spec.ports.iter().filter(|p| p.node_port != 0).map(|p| (p.protocol.clone(), p.node_port)));
             if spec.health_check_node_port != 0 {
                 used.ports.insert(("TCP".into(), spec.health_check_node_port));
             }
@@ -196,7 +197,11 @@ impl Allocator {
                         addresses.push(address.to_string());
                         mine.addresses.push(address);
                     }
-                    None => errors.invalid("spec.clusterIPs", given.clone(), format!("failed to allocate a serviceIP: range is full ({cidr})")),
+                    None => errors.invalid(
+                        "spec.clusterIPs",
+                        given.clone(),
+                        format!("failed to allocate a serviceIP: range is full ({cidr})"),
+                    ),
                 },
             }
         }
@@ -237,7 +242,8 @@ impl Allocator {
                 },
                 None if !allocates => continue,
                 None => {
-                    let shared = numbers.iter().copied().find(|number| !used.ports.contains(&(protocol.clone(), *number)));
+                    let shared =
+                        numbers.iter().copied().find(|number| !used.ports.contains(&(protocol.clone(), *number)));
                     match shared.or_else(|| self.free_port(rand, &protocol, used)) {
                         Some(number) => number,
                         None => {
@@ -326,9 +332,7 @@ fn free_address(rand: &dyn Rand, cidr: &IpNet, used: &Used) -> Option<IpAddr> {
     let probe = |from: u64, to: u64| {
         let len = to.saturating_sub(from);
         let start = if len == 0 { 0 } else { rand.next_u64() % len };
-        (0..len)
-            .map(|step| nth(cidr, from + (start + step) % len))
-            .find(|address| !used.addresses.contains(address))
+        (0..len).map(|step| nth(cidr, from + (start + step) % len)).find(|address| !used.addresses.contains(address))
     };
     probe(reserved, last).or_else(|| probe(1, reserved))
 }

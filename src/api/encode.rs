@@ -60,7 +60,8 @@ fn in_encoding(tree: &Tree, schema: Option<Schema<'_>>, format: Format) -> Bytes
 
 /// What is put into the store for an object in the storage version.
 pub fn payload(tree: &Tree, resource: &Resource) -> Result<Payload, Status> {
-    let schema = storage_schema(resource).ok_or_else(|| Status::internal(format!("{} has no schema", resource.name)))?;
+    let schema =
+        storage_schema(resource).ok_or_else(|| Status::internal(format!("{} has no schema", resource.name)))?;
     let encoded = json::encode(tree, schema);
     let revision_at = u32::try_from(encoded.revision_at).unwrap_or_default();
     Ok(Payload { bytes: encoded.bytes.into(), revision_at })
@@ -99,4 +100,3 @@ fn convert<'t>(tree: &'t Tree, resource: &Resource, wanted: &str) -> Cow<'t, Tre
     converted.set("apiVersion", wanted);
     Cow::Owned(converted)
 }
-

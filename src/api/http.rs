@@ -68,7 +68,9 @@ impl Exchange {
         match self.line.param("pretty") {
             Some(value) => super::request::truth(value),
             // People with a terminal or browser read better with line breaks.
-            None => ["curl", "Wget", "Mozilla/5.0"].iter().any(|agent| self.header(header::USER_AGENT).starts_with(agent)),
+            None => {
+                ["curl", "Wget", "Mozilla/5.0"].iter().any(|agent| self.header(header::USER_AGENT).starts_with(agent))
+            }
         }
     }
 
@@ -79,7 +81,9 @@ impl Exchange {
     }
 
     fn accepts_gzip(&self) -> bool {
-        self.header(header::ACCEPT_ENCODING).split(',').any(|coding| coding.split(';').next().is_some_and(|c| c.trim() == "gzip"))
+        self.header(header::ACCEPT_ENCODING)
+            .split(',')
+            .any(|coding| coding.split(';').next().is_some_and(|c| c.trim() == "gzip"))
     }
 }
 
@@ -97,13 +101,8 @@ impl Api {
             HeaderValue::from_str(&rand::uuid(&*self.rand)).unwrap_or(HeaderValue::from_static("none"))
         });
         let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
-        let mut exchange = Exchange {
-            line,
-            method: parts.method,
-            headers: parts.headers,
-            user: Arc::default(),
-            peer: peer.clone(),
-        };
+        let mut exchange =
+            Exchange { line, method: parts.method, headers: parts.headers, user: Arc::default(), peer: peer.clone() };
         let worked = AssertUnwindSafe(self.work(&mut exchange, body, upgrade)).catch_unwind().await;
         let mut answer = match worked {
             Ok(Ok(answer)) => answer,
@@ -147,7 +146,8 @@ impl Api {
         if self.registry.load().group(&target.group).is_none() {
             return Ok(plain::not_found());
         }
-        let resource = self.registry.find(&target.group, &target.version, &target.resource).ok_or_else(no_such_resource)?;
+        let resource =
+            self.registry.find(&target.group, &target.version, &target.resource).ok_or_else(no_such_resource)?;
         let verb = check_route(&resource, exchange)?;
         if let Some(connect) = subresources::connect_of(&resource, &target.subresource) {
             return subresources::connect::serve(self, connect, exchange, body, upgrade, seat).await;
@@ -196,7 +196,9 @@ impl Api {
             resource,
         };
         let encoding = match verb {
-            Verb::Create | Verb::Update | Verb::Delete | Verb::DeleteCollection => negotiate::body_encoding(content_type),
+            Verb::Create | Verb::Update | Verb::Delete | Verb::DeleteCollection => {
+                negotiate::body_encoding(content_type)
+            }
             _ => Ok(Encoding::Json),
         };
         let bytes = match verb.is_read() {
@@ -290,7 +292,9 @@ fn check_route(resource: &Resource, exchange: &Exchange) -> Result<Option<Verb>,
     let named = !target.name.is_empty();
     let fits = match verb {
         Verb::Get | Verb::Update | Verb::Patch | Verb::Delete => named,
-        Verb::Create | Verb::DeleteCollection => !named && (in_namespace || !resource.is_namespaced() || review(resource)),
+        Verb::Create | Verb::DeleteCollection => {
+            !named && (in_namespace || !resource.is_namespaced() || review(resource))
+        }
         Verb::List => !named,
         Verb::Watch => true,
     };
@@ -347,8 +351,12 @@ pub fn write(written: Written) -> Answer {
 /// Writes a Status that says what went wrong.
 pub fn failure(status: &Status, format: Format) -> Answer {
     let bytes = encode::status(&status.to_json(), format);
-    let written =
-        Written { code: status.code(), content_type: format.content_type().into(), gzip: false, body: body::full(bytes) };
+    let written = Written {
+        code: status.code(),
+        content_type: format.content_type().into(),
+        gzip: false,
+        body: body::full(bytes),
+    };
     let mut answer = write(written);
     if let Some(details) = status.details.as_ref().filter(|details| details.retry_after_seconds > 0) {
         answer.headers_mut().insert(header::RETRY_AFTER, details.retry_after_seconds.into());

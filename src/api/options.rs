@@ -141,10 +141,8 @@ fn check_list(options: &Options, watch: bool, errors: &mut FieldErrors) {
         );
     }
     if options.resource_version.is_empty() {
-        errors.forbidden(
-            "resourceVersionMatch",
-            "resourceVersionMatch is forbidden unless resourceVersion is provided",
-        );
+        errors
+            .forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided");
     }
     if !options.continue_token.is_empty() {
         errors.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided");
@@ -153,7 +151,8 @@ fn check_list(options: &Options, watch: bool, errors: &mut FieldErrors) {
         not_supported(errors, "resourceVersionMatch", json!(rule), &["Exact", "NotOlderThan", ""]);
     }
     if rule == "Exact" && options.resource_version == "0" {
-        errors.forbidden("resourceVersionMatch", "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+        errors
+            .forbidden("resourceVersionMatch", "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
     }
 }
 
@@ -170,7 +169,8 @@ mod tests {
     fn check(verb: Verb, query: &str, expected: &str) {
         let method = if verb == Verb::Create { "POST" } else { "GET" };
         let line = RequestLine::read(method, "/api/v1/pods", query);
-        let got = read(&line, verb, None).map_or_else(|status| status.message, |options| format!("{:?}", options.limit));
+        let got =
+            read(&line, verb, None).map_or_else(|status| status.message, |options| format!("{:?}", options.limit));
         assert_eq!(got, expected, "{query}");
     }
 

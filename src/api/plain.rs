@@ -2,8 +2,8 @@
 
 use http::header::{self, HeaderValue};
 
-use crate::object::tree::Tree;
 use crate::object::Status;
+use crate::object::tree::Tree;
 
 use super::body;
 use super::http::{Answer, Exchange, text, write};

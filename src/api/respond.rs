@@ -140,7 +140,8 @@ impl View {
             }
         };
         if self.format.encoding == Encoding::Json && !self.format.pretty {
-            let head = format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{meta},\"items\":[");
+            let head =
+                format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{meta},\"items\":[");
             return Ok(self.spliced(list.items, head));
         }
         let items: Vec<Tree> = list.items.iter().map(|object| self.item_tree(object)).collect();
@@ -152,11 +153,20 @@ impl View {
     fn spliced(&self, items: Vec<ObjectRef>, head: String) -> Written {
         let exact = self.format.shape == Shape::Whole && self.is_stored_version();
         let skip = if exact { self.item_prefix_len() } else { 0 };
-        let bytes = |object: &ObjectRef| if exact { object.bytes().len() - skip + usize::from(skip > 0) } else { 2_048 };
+        let bytes =
+            |object: &ObjectRef| if exact { object.bytes().len() - skip + usize::from(skip > 0) } else { 2_048 };
         let commas = items.len().saturating_sub(1);
         let len = (head.len() + items.iter().map(bytes).sum::<usize>() + commas + 3) as u64;
         let gzip = self.gzip && len >= GZIP_BYTES_MIN;
-        let parts = ListParts { view: self.clone(), items: items.into_iter(), head: Some(head), skip, exact, first: true, ended: false };
+        let parts = ListParts {
+            view: self.clone(),
+            items: items.into_iter(),
+            head: Some(head),
+            skip,
+            exact,
+            first: true,
+            ended: false,
+        };
         let body = if exact { body::spliced(parts, len, gzip) } else { body::unsized_splice(parts, gzip) };
         Written { code: 200, content_type: self.format.content_type().into(), gzip, body }
     }
@@ -282,7 +292,8 @@ fn partial(bytes: &[u8], meta: &str) -> Bytes {
     }
     let metadata = serde_json::from_slice::<Envelope<'_>>(bytes).ok().and_then(|envelope| envelope.metadata);
     let metadata = metadata.map_or("{}", RawValue::get);
-    format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/{meta}\",\"metadata\":{metadata}}}").into()
+    format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/{meta}\",\"metadata\":{metadata}}}")
+        .into()
 }
 
 fn partial_tree(tree: &Tree, meta: &str) -> Tree {

@@ -71,7 +71,9 @@ impl Authority {
                 std::fs::remove_file(key).map_err(|error| SecurityError::damaged(key.display().to_string(), error))?;
                 Self::open(certificate, key, name, now_secs)
             }
-            (Some(_), None) => Err(SecurityError::damaged(key.display().to_string(), "missing, but its certificate is there")),
+            (Some(_), None) => {
+                Err(SecurityError::damaged(key.display().to_string(), "missing, but its certificate is there"))
+            }
         }
     }
 
@@ -107,7 +109,13 @@ impl Authority {
 
     /// Signs somebody else's key, taken from a PEM certificate request; everything else that the
     /// request says is replaced by `subject`.
-    pub fn sign_request(&self, request: &str, subject: &Subject, lifetime: Duration, now_secs: i64) -> Result<String, SecurityError> {
+    pub fn sign_request(
+        &self,
+        request: &str,
+        subject: &Subject,
+        lifetime: Duration,
+        now_secs: i64,
+    ) -> Result<String, SecurityError> {
         let sign = || {
             let mut request = CertificateSigningRequestParams::from_pem(request)?;
             let mut params = CertificateParams::new(subject.sans.clone())?;
@@ -123,7 +131,13 @@ impl Authority {
 
     /// The identity in two files, made anew if it is missing, somebody else's, signed by another
     /// authority, or has less than [`RENEW_BEFORE`] left.
-    pub fn keep(&self, certificate: &Path, key: &Path, subject: &Subject, now_secs: i64) -> Result<Identity, SecurityError> {
+    pub fn keep(
+        &self,
+        certificate: &Path,
+        key: &Path,
+        subject: &Subject,
+        now_secs: i64,
+    ) -> Result<Identity, SecurityError> {
         if let (Some(pem), Some(key_pem)) = (fs::read_if_there(certificate)?, fs::read_if_there(key)?)
             && self.still_good(&pem, &key_pem, subject, now_secs)
         {
@@ -172,8 +186,7 @@ fn make(name: &str, now_secs: i64) -> Result<(String, String), rcgen::Error> {
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages =
-        vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     set_times(&mut params, now_secs, AUTHORITY_LIFETIME);
     Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
 }
@@ -213,7 +226,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let authority = Authority::open(&at("ca.crt"), &at("ca.key"), "test-ca", NOW).unwrap();
-        let keep = |subject: &Subject, now| authority.keep(&at("a.crt"), &at("a.key"), subject, now).unwrap().certificate;
+        let keep =
+            |subject: &Subject, now| authority.keep(&at("a.crt"), &at("a.key"), subject, now).unwrap().certificate;
 
         let subject = Subject::server("web", vec!["web".into(), "10.0.0.1".into()]);
         let first = keep(&subject, NOW);

@@ -101,7 +101,8 @@ impl TokenKey {
         let pem = match fs::read_if_there(path)? {
             Some(pem) => pem,
             None => {
-                let made = KeyPair::generate().map_err(|source| SecurityError::Make { what: "the token key".into(), source })?;
+                let made = KeyPair::generate()
+                    .map_err(|source| SecurityError::Make { what: "the token key".into(), source })?;
                 fs::write_atomic(path, made.serialize_pem().as_bytes(), 0o600)?;
                 made.serialize_pem()
             }

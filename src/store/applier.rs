@@ -83,9 +83,10 @@ impl Applier {
     /// Applies a volatile command without the log, if it only overwrites and its revision is reserved.
     /// Nothing may be on its way through the log.
     pub fn volatile(&mut self, command: Command) -> Result<Outcome, Command> {
-        let overwrites = command.writes.iter().all(|write| {
-            matches!(write.action, Action::Put(_)) && self.state.get(&write.key).is_some()
-        });
+        let overwrites = command
+            .writes
+            .iter()
+            .all(|write| matches!(write.action, Action::Put(_)) && self.state.get(&write.key).is_some());
         if !overwrites || self.state.revision >= self.state.reserved {
             return Err(command);
         }
@@ -111,8 +112,7 @@ impl Applier {
         self.metrics.revision.set(state.revision.0);
         self.metrics.objects.set(state.len() as u64);
         self.metrics.object_bytes.set(state.object_bytes);
-        let (events, bytes) =
-            self.hub.publish(state.clone(), std::mem::take(&mut self.records), self.clock.elapsed());
+        let (events, bytes) = self.hub.publish(state.clone(), std::mem::take(&mut self.records), self.clock.elapsed());
         self.metrics.history_events.set(events as u64);
         self.metrics.history_bytes.set(bytes as u64);
     }

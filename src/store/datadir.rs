@@ -137,7 +137,12 @@ fn write_number(dir: &Path, name: &str, number: u64) -> Result<(), DataDirError>
         return Ok(());
     }
     let partial = dir.join(format!("{name}.partial"));
-    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&partial)
         .and_then(|mut file| file.write_all(format!("{number}\n").as_bytes()).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&partial, &path))
         .and_then(|()| File::open(dir)?.sync_all());

@@ -192,12 +192,13 @@ mod tests {
         let put = (any::<Vec<u8>>(), any::<u32>())
             .prop_map(|(bytes, revision_at)| Action::Put(Payload { bytes: bytes.into(), revision_at }));
         let action = prop_oneof![Just(Action::Delete), put];
-        ("[a-z.]{1,20}", "[a-z]{0,9}", "[a-z0-9.-]{0,30}", expect, action)
-            .prop_map(|(resource, namespace, name, expect, action)| Write {
+        ("[a-z.]{1,20}", "[a-z]{0,9}", "[a-z0-9.-]{0,30}", expect, action).prop_map(
+            |(resource, namespace, name, expect, action)| Write {
                 key: Key::of(&resource, &namespace, &name),
                 expect,
                 action,
-            })
+            },
+        )
     }
 
     fn any_op() -> impl Strategy<Value = Op> {

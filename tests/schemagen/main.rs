@@ -144,7 +144,8 @@ fn field(out: &mut String, owner: &str, fact: &str, openapi: &OpenApi) {
 fn every_stated_default_has_its_field() {
     for line in DEFAULTS.lines().filter(|line| !line.starts_with('#')) {
         let [owner, field, _json] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
-        let mut lines = FACTS.lines().skip_while(|fact| *fact != owner).skip(1).take_while(|fact| fact.starts_with(' '));
+        let mut lines =
+            FACTS.lines().skip_while(|fact| *fact != owner).skip(1).take_while(|fact| fact.starts_with(' '));
         assert!(lines.any(|fact| fact.split(' ').nth(1) == Some(field)), "{line}");
     }
 }

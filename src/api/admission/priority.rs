@@ -43,10 +43,7 @@ impl Plugin for Priority {
         match default_class(on).filter(|other| other.name != name) {
             Some(other) => Err(on.forbidden(
                 class,
-                format!(
-                    "PriorityClass {} is already marked as default. Only one default can exist",
-                    other.name
-                ),
+                format!("PriorityClass {} is already marked as default. Only one default can exist", other.name),
             )),
             None => Ok(()),
         }
@@ -99,9 +96,5 @@ fn read(class: &Tree) -> Class {
         "" => PREEMPT,
         policy => policy,
     };
-    Class {
-        name: class.text("metadata.name").into(),
-        value: class.int("value").unwrap_or(0),
-        policy: policy.into(),
-    }
+    Class { name: class.text("metadata.name").into(), value: class.int("value").unwrap_or(0), policy: policy.into() }
 }

@@ -14,7 +14,9 @@ impl Plugin for RuntimeClass {
         let Some(class) = class_of(on, pod)? else { return Ok(()) };
         if let Some(overhead) = class.at("overhead.podFixed") {
             if pod.has("spec.overhead") && pod.at("spec.overhead") != Some(overhead) {
-                return Err(on.forbidden(pod, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"));
+                return Err(
+                    on.forbidden(pod, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")
+                );
             }
             pod.set("spec.overhead", overhead.clone());
         }

@@ -27,10 +27,8 @@ impl Plugin for ServiceAccount {
         let name = pod.text("spec.serviceAccountName").to_owned();
         pod.set("spec.serviceAccount", name.as_str());
         let account = on.get("serviceaccounts", on.namespace, &name).ok_or_else(|| {
-            let why = format!(
-                "error looking up service account {}/{name}: serviceaccount {name:?} not found",
-                on.namespace
-            );
+            let why =
+                format!("error looking up service account {}/{name}: serviceaccount {name:?} not found", on.namespace);
             on.forbidden(pod, why)
         })?;
         let account = account.tree();
@@ -57,7 +55,9 @@ fn check_mirror(on: &Attributes<'_>, pod: &Tree) -> Result<(), Status> {
         }
         for (source, projected) in volume.items("projected.sources").iter().enumerate() {
             if projected.has("serviceAccountToken") {
-                let why = format!("spec.volumes[{at}].projected.sources[{source}].serviceAccountToken: a mirror pod may not use service account volume projections");
+                let why = format!(
+                    "spec.volumes[{at}].projected.sources[{source}].serviceAccountToken: a mirror pod may not use service account volume projections"
+                );
                 return Err(on.forbidden(pod, why));
             }
         }

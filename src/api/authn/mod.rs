@@ -95,7 +95,11 @@ impl Authn {
 
     /// The user who sent a request with `headers` over a connection on which `certificates` were
     /// presented (and their key proved).
-    pub fn authenticate(&self, headers: &HeaderMap, certificates: &[CertificateDer<'static>]) -> Result<Arc<User>, Status> {
+    pub fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        certificates: &[CertificateDer<'static>],
+    ) -> Result<Arc<User>, Status> {
         self.identify(headers, certificates).map_err(|why| {
             tracing::debug!(%why, "refused credentials");
             Status::new(Reason::Unauthorized, "Unauthorized")

@@ -75,14 +75,22 @@ impl ServiceAccounts {
     }
 }
 
-fn check_bound(claims: &Claims, bound: &Bound, token: &str, objects: &dyn Objects, now: Timestamp) -> Result<(), Refused> {
+fn check_bound(
+    claims: &Claims,
+    bound: &Bound,
+    token: &str,
+    objects: &dyn Objects,
+    now: Timestamp,
+) -> Result<(), Refused> {
     let alive = |resource: &str, namespace: &str, wanted: &Ref| {
         let object = objects.get(&Key::of(resource, namespace, &wanted.name)).filter(|object| {
             let meta = object.meta();
             (wanted.uid.is_empty() || meta.uid == wanted.uid)
                 && meta.deletion_timestamp.is_none_or(|since| since + DELETION_LEEWAY >= now)
         });
-        object.ok_or_else(|| Refused::because(format!("{resource} {:?}, to which the token is bound, is gone", wanted.name)))
+        object.ok_or_else(|| {
+            Refused::because(format!("{resource} {:?}, to which the token is bound, is gone", wanted.name))
+        })
     };
     let is_name = |reference: &Ref| !reference.name.is_empty() && !reference.name.contains('/');
     let all = [Some(&bound.serviceaccount), bound.pod.as_ref(), bound.secret.as_ref(), bound.node.as_ref()];

@@ -230,9 +230,9 @@ impl Policies for Policy {
 /// What becomes of bob listing pods in `ns` with these headers, under a policy that is bound to him.
 fn acting(rules: &str, lines: &[(&'static str, &str)]) -> String {
     let policy = format!("role r\n{rules}\nbind r user bob");
-    let objects = bootstrap::parse(&policy).into_iter().map(|(key, tree)| {
-        Object::new(key, Revision(1), serde_json::to_vec(&tree).unwrap().into())
-    });
+    let objects = bootstrap::parse(&policy)
+        .into_iter()
+        .map(|(key, tree)| Object::new(key, Revision(1), serde_json::to_vec(&tree).unwrap().into()));
     let authz = Authz::new(Arc::new(Policy(objects.collect())));
     let bob = User::named("bob", &[AUTHENTICATED]);
     let at = ResourceRef { resource: "pods", namespace: "ns", ..ResourceRef::default() };
@@ -267,6 +267,8 @@ fn a_refusal_names_the_first_mode_that_applied() {
         r#"requested &user.DefaultInfo{Name:"", UID:"5", Groups:[]string(nil), Extra:map[string][]string(nil)} without impersonating a user name"#
     );
     let masters = "impersonate:user-info authentication.k8s.io users,groups\nimpersonate-on:user-info:list core pods";
-    assert!(acting(masters, &[("impersonate-user", "ann"), ("impersonate-group", "system:masters")])
-        .contains("impersonating the system:masters group is not allowed"));
+    assert!(
+        acting(masters, &[("impersonate-user", "ann"), ("impersonate-group", "system:masters")])
+            .contains("impersonating the system:masters group is not allowed")
+    );
 }

@@ -106,7 +106,9 @@ impl Api {
 fn taken(act: &Act, name: &str, deleting: bool, generated: bool) -> Status {
     let resource = &act.resource.name;
     if generated {
-        let message = format!("{resource} {name:?} already exists, the server was not able to generate a unique name for the object");
+        let message = format!(
+            "{resource} {name:?} already exists, the server was not able to generate a unique name for the object"
+        );
         let mut status = Status::already_exists(resource, name);
         status.message = message;
         if let Some(details) = &mut status.details {

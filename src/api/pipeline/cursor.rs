@@ -42,9 +42,13 @@ impl Cursor {
         let bad = |why: String| Status::bad_request(format!("invalid continue token: {why}"));
         let not_valid = |_| bad("continue key is not valid: illegal base64 data at input byte 0".into());
         let json = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(not_valid)?;
-        let wire: Wire = serde_json::from_slice(&json).map_err(|error| bad(format!("continue key is not valid: {error}")))?;
+        let wire: Wire =
+            serde_json::from_slice(&json).map_err(|error| bad(format!("continue key is not valid: {error}")))?;
         if wire.v != API_VERSION {
-            return Err(bad(format!("continue key is not valid: server does not recognize this encoded version {:?}", wire.v)));
+            return Err(bad(format!(
+                "continue key is not valid: server does not recognize this encoded version {:?}",
+                wire.v
+            )));
         }
         if !matches!(resource_version, "" | "0") {
             return Err(Status::bad_request("specifying resource version is not allowed when using continue"));

@@ -107,7 +107,11 @@ impl Api {
                 expected.kind
             )
         } else {
-            format!("no kind {:?} is registered for version {:?} in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"", gvk.kind, gvk.api_version())
+            format!(
+                "no kind {:?} is registered for version {:?} in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
+                gvk.kind,
+                gvk.api_version()
+            )
         };
         Err(unfit(expected, gvk, &why))
     }

@@ -214,7 +214,9 @@ impl Api {
                 Step::Pending => return Ok(deletion_answer(act, &old.tree())),
                 Step::Mark(tree) if act.is_dry_run() => return Ok(Reply::Tree { tree, created: false }),
                 Step::Remove(tree) if act.is_dry_run() => return Ok(deletion_answer(act, &tree)),
-                Step::Mark(tree) => (Command::update(key.clone(), old.revision(), self.encode(&act.resource, &tree)?), None),
+                Step::Mark(tree) => {
+                    (Command::update(key.clone(), old.revision(), self.encode(&act.resource, &tree)?), None)
+                }
                 Step::Remove(tree) => (Command::delete(key.clone(), old.revision()), Some(tree)),
             };
             match self.propose(act, command).await? {
@@ -234,7 +236,13 @@ impl Api {
         Err(Status::conflict(&act.resource.name, name, super::update::CONFLICT))
     }
 
-    fn prepare_delete(&self, act: &mut Act, state: &State, old: &ObjectRef, options: &DeleteOptions) -> Result<Step, Status> {
+    fn prepare_delete(
+        &self,
+        act: &mut Act,
+        state: &State,
+        old: &ObjectRef,
+        options: &DeleteOptions,
+    ) -> Result<Step, Status> {
         options.check_preconditions(act, old)?;
         let mut tree = old.tree();
         let attributes = Attributes::of(self, act, state, Operation::Delete, Some(&tree));

@@ -15,8 +15,8 @@ mod select;
 pub mod update;
 pub mod watch;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
 
@@ -177,13 +177,21 @@ fn refused(error: ProposeError) -> Status {
     match error {
         ProposeError::Invalid(CommandError::ObjectTooLarge { len, .. }) => Status::new(
             Reason::RequestEntityTooLarge,
-            format!("Request is too large: the object is {len} bytes long, more than {} bytes", crate::store::command::OBJECT_BYTES_MAX),
+            format!(
+                "Request is too large: the object is {len} bytes long, more than {} bytes",
+                crate::store::command::OBJECT_BYTES_MAX
+            ),
         ),
         ProposeError::Invalid(error) => Status::bad_request(error.to_string()),
-        ProposeError::DiskFull => Status::new(Reason::Other(507), "the disk of the store is full; reads go on, writes are refused until there is space"),
+        ProposeError::DiskFull => Status::new(
+            Reason::Other(507),
+            "the disk of the store is full; reads go on, writes are refused until there is space",
+        ),
         error @ (ProposeError::NotLeader { .. } | ProposeError::LogFailed { .. } | ProposeError::Closed) => {
             Status::new(Reason::ServiceUnavailable, error.to_string())
         }
-        ProposeError::Unknown => Status::new(Reason::Timeout, "the write may or may not have happened: leadership was lost meanwhile"),
+        ProposeError::Unknown => {
+            Status::new(Reason::Timeout, "the write may or may not have happened: leadership was lost meanwhile")
+        }
     }
 }

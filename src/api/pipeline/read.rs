@@ -15,7 +15,9 @@ impl Api {
     pub(crate) fn get(&self, act: Act) -> Result<Answer, Status> {
         let state = self.state();
         let options = &act.call.options;
-        if let Some(wanted) = parse_revision(&options.resource_version).map_err(|why| Status::new(Reason::Unknown, why))? {
+        if let Some(wanted) =
+            parse_revision(&options.resource_version).map_err(|why| Status::new(Reason::Unknown, why))?
+        {
             check_not_ahead(wanted, state.revision())?;
         }
         let object = state.get(&act.key()).cloned().ok_or_else(|| act.not_found())?;
@@ -65,7 +67,9 @@ impl Api {
         if revision == now.revision() {
             return Ok(now.clone());
         }
-        self.store.state_at(revision).map_err(|_| Status::expired("The resourceVersion for the provided list is too old."))
+        self.store
+            .state_at(revision)
+            .map_err(|_| Status::expired("The resourceVersion for the provided list is too old."))
     }
 }
 
@@ -108,8 +112,11 @@ fn check_not_ahead(wanted: Revision, current: Revision) -> Result<(), Status> {
     if wanted <= current {
         return Ok(());
     }
-    let cause =
-        Cause { reason: "ResourceVersionTooLarge".into(), message: "Too large resource version".into(), field: String::new() };
+    let cause = Cause {
+        reason: "ResourceVersionTooLarge".into(),
+        message: "Too large resource version".into(),
+        field: String::new(),
+    };
     let details = Details { causes: vec![cause], retry_after_seconds: 1, ..Details::default() };
     let message = format!("Timeout: Too large resource version: {wanted}, current: {current}");
     Err(Status::new(Reason::Timeout, message).with_details(details))

@@ -5,9 +5,9 @@
 //! told of the conflict.
 
 use crate::api::admission::{Attributes, Operation};
+use crate::api::alloc::Reservations;
 use crate::object::tree::{Tree, TreePath};
 use crate::object::{Answer, Call, FieldErrors, Key, ObjectRef, Reply, Status, Verb};
-use crate::api::alloc::Reservations;
 use crate::resources::meta;
 use crate::store::{Command, Outcome, Payload, State};
 
@@ -174,8 +174,11 @@ impl Api {
                 rules.prepare_update(new, old);
             }
             Part::Status => {
-                let names: Vec<String> =
-                    [&*new, old].iter().filter_map(|tree| tree.as_object()).flat_map(|map| map.keys().cloned()).collect();
+                let names: Vec<String> = [&*new, old]
+                    .iter()
+                    .filter_map(|tree| tree.as_object())
+                    .flat_map(|map| map.keys().cloned())
+                    .collect();
                 for name in names.iter().filter(|name| !matches!(name.as_str(), "metadata" | "status")) {
                     restore(new, old, name);
                 }

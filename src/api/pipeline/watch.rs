@@ -158,15 +158,11 @@ fn selected(selection: &Selection, event: &EventRef) -> Option<Event> {
             let previous = previous.filter(|previous| selection.matches(previous));
             match (selection.matches(object), previous) {
                 (true, None) => Some(Event::Added(object.clone())),
-                (true, Some(previous)) => {
-                    Some(Event::Modified { object: object.clone(), previous: previous.clone() })
-                }
+                (true, Some(previous)) => Some(Event::Modified { object: object.clone(), previous: previous.clone() }),
                 (false, Some(previous)) => Some(Event::Deleted(previous.at_revision(object.revision()))),
                 (false, None) => None,
             }
         }
-        EventKind::Delete { object, previous } => {
-            selection.matches(previous).then(|| Event::Deleted(object.clone()))
-        }
+        EventKind::Delete { object, previous } => selection.matches(previous).then(|| Event::Deleted(object.clone())),
     }
 }

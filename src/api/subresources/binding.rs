@@ -35,14 +35,16 @@ pub async fn bind(api: &Api, mut act: Act) -> Result<Answer, Status> {
         let mut pod = old.tree();
         let uid = binding.text("metadata.uid");
         if !uid.is_empty() && uid != old.meta().uid {
-            let why = format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-                old.meta().uid
-            );
+            let why =
+                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", old.meta().uid);
             return Err(conflict(&act.resource, &name, &why));
         }
         if old.meta().is_deleting() {
-            return Err(conflict(&act.resource, &name, &format!("pod {name} is being deleted, cannot be assigned to a host")));
+            return Err(conflict(
+                &act.resource,
+                &name,
+                &format!("pod {name} is being deleted, cannot be assigned to a host"),
+            ));
         }
         let host = pod.text("spec.nodeName");
         if !host.is_empty() {

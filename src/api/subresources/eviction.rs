@@ -37,7 +37,8 @@ pub async fn evict(api: &Api, mut act: Act) -> Result<Answer, Status> {
             [] => (),
             [budget] => spend(api, &act, budget, &pod, dry_run).await?,
             _ => {
-                let message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+                let message =
+                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
                 return Err(Status::new(Reason::Unknown, message));
             }
         }
@@ -73,9 +74,11 @@ fn budgets_of(api: &Api, pod: &ObjectRef) -> Vec<ObjectRef> {
 /// Takes one disruption from the budget, or says why there is none.
 async fn spend(api: &Api, act: &Act, budget: &ObjectRef, pod: &ObjectRef, dry_run: bool) -> Result<(), Status> {
     let tree = budget.tree();
-    let is_ready = pod.tree().items("status.conditions").iter().any(|condition| {
-        condition.text("type") == "Ready" && condition.text("status") == "True"
-    });
+    let is_ready = pod
+        .tree()
+        .items("status.conditions")
+        .iter()
+        .any(|condition| condition.text("type") == "Ready" && condition.text("status") == "True");
     if !is_ready {
         let (current, desired) = (tree.int("status.currentHealthy"), tree.int("status.desiredHealthy"));
         let healthy_enough = current >= desired && desired.unwrap_or(0) > 0;

@@ -55,4 +55,3 @@ pub async fn run_unstored(api: &Api, act: Act) -> Result<Answer, Status> {
         _ => reviews::run(api, act),
     }
 }
-

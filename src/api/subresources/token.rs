@@ -108,8 +108,8 @@ fn bind(api: &Api, request: &Tree, bound: &mut Bound) -> Result<(), Status> {
     let find = |resource: &str, namespace: &str, name: &str| -> Option<ObjectRef> {
         api.state().get(&Key::of(resource, namespace, name)).cloned()
     };
-    let found = find(place.0, place.1, name)
-        .ok_or_else(|| Status::not_found(&GroupResource::new("", place.0), name))?;
+    let found =
+        find(place.0, place.1, name).ok_or_else(|| Status::not_found(&GroupResource::new("", place.0), name))?;
     let uid = found.meta().uid.clone();
     let wanted = to.text("uid");
     if !wanted.is_empty() && wanted != uid {

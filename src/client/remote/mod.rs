@@ -80,7 +80,8 @@ impl Remote {
     }
 
     async fn exchange(&self, call: &Call, wire: Wire) -> Result<Response<Incoming>, Status> {
-        let mut request = Request::builder().method(wire.method).uri(wire.path).header(header::ACCEPT, "application/json");
+        let mut request =
+            Request::builder().method(wire.method).uri(wire.path).header(header::ACCEPT, "application/json");
         if !wire.content_type.is_empty() {
             request = request.header(header::CONTENT_TYPE, wire.content_type);
         }

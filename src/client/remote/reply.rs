@@ -4,7 +4,9 @@ use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::object::{Call, Event, GroupResource, Key, List, Object, ObjectRef, Reply, Revision, Status, Tree, TreePath, Verb};
+use crate::object::{
+    Call, Event, GroupResource, Key, List, Object, ObjectRef, Reply, Revision, Status, Tree, TreePath, Verb,
+};
 
 /// An event larger than this is no event of ours.
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -94,7 +96,8 @@ fn object(resource: &GroupResource, meta: &HeadMeta, bytes: Bytes) -> ObjectRef 
 }
 
 fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Status> {
-    serde_json::from_slice(bytes).map_err(|error| Status::internal(format!("the server's answer is not what it should be: {error}")))
+    serde_json::from_slice(bytes)
+        .map_err(|error| Status::internal(format!("the server's answer is not what it should be: {error}")))
 }
 
 /// The text of a `Warning` header: `299 - "text"`.

@@ -6,10 +6,10 @@ use raft::eraftpb::Message;
 use tokio::sync::oneshot;
 
 use crate::object::Revision;
+use crate::store::ProposeError;
 use crate::store::command::Outcome;
 use crate::store::entry::EntryBuilder;
 use crate::store::state::Position;
-use crate::store::ProposeError;
 
 /// An entry is closed when it has this many bytes; a single larger command still fits.
 const ENTRY_BYTES_MAX: usize = 4 << 20;

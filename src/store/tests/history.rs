@@ -42,10 +42,7 @@ fn a_watch_delivers_what_it_missed_and_then_what_happens() {
     past.run(&["create a/x 1", "create a/y 1", "update a/x@1 2"]);
     let mut watch = past.watch(KeyRange::all(), 1);
     past.run(&["delete a/y@2"]);
-    assert_eq!(
-        read(&mut watch),
-        ["+pods/a/y@2=1", "pods/a/x@1=1 -> pods/a/x@3=2", "pods/a/y@2=1 -> -pods/a/y@4=1"]
-    );
+    assert_eq!(read(&mut watch), ["+pods/a/y@2=1", "pods/a/x@1=1 -> pods/a/x@3=2", "pods/a/y@2=1 -> -pods/a/y@4=1"]);
     past.run(&["create a/z 1"]);
     assert_eq!(read(&mut watch), ["+pods/a/z@5=1"]);
 }

@@ -90,10 +90,13 @@ impl Model {
         assert!(state.revision().0 >= self.revision, "revisions never go back");
         self.revision = state.revision().0;
         let all = KeyRange::all();
-        let mut seen: BTreeMap<String, (String, u64)> = state.range(&all).map(|object| {
-            let value = show(object).split_once('=').expect("a value").1.to_owned();
-            (object.key().to_string(), (value, object.revision().0))
-        }).collect();
+        let mut seen: BTreeMap<String, (String, u64)> = state
+            .range(&all)
+            .map(|object| {
+                let value = show(object).split_once('=').expect("a value").1.to_owned();
+                (object.key().to_string(), (value, object.revision().0))
+            })
+            .collect();
         let lease = seen.remove(LEASE);
         let expected = self.objects.remove(LEASE);
         assert_eq!(seen, self.objects);
@@ -110,7 +113,8 @@ async fn run(steps: Vec<Step>) {
     let mut rig = Rig::with(|options| {
         options.log = LogLimits { bytes: 0, entries: 10 };
         options.history.events = 12;
-    }).await;
+    })
+    .await;
     let mut model = Model::default();
     let first = rig.store.propose(command(&format!("create {LEASE} 0"))).await.expect("an outcome");
     model.committed(&first, false);

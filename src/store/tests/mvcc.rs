@@ -126,11 +126,15 @@ fn commands_over_a_limit_are_refused_before_they_are_proposed() {
     assert_eq!(Command::default().check(), Err(CommandError::Writes { len: 0 }));
     let long = Key::of("pods", "a", &"x".repeat(2000));
     assert!(matches!(Command::create(long, object(3)).check(), Err(CommandError::Key { .. })));
-    let many = Command::new((0..5).map(|n| Write {
-        key: key(&format!("a/x{n}")),
-        expect: Expect::Any,
-        action: Action::Put(object(command::OBJECT_BYTES_MAX)),
-    }).collect());
+    let many = Command::new(
+        (0..5)
+            .map(|n| Write {
+                key: key(&format!("a/x{n}")),
+                expect: Expect::Any,
+                action: Action::Put(object(command::OBJECT_BYTES_MAX)),
+            })
+            .collect(),
+    );
     assert!(matches!(many.check(), Err(CommandError::TooLarge { .. })));
 }
 

@@ -125,7 +125,8 @@ fn container_of(pod: &Tree, name: &str, asked: &str) -> Result<String, Status> {
     if let [only] = regular.as_slice() {
         return Ok(only.clone());
     }
-    let mut message = format!("a container name must be specified for pod {name}, choose one of: [{}]", regular.join(" "));
+    let mut message =
+        format!("a container name must be specified for pod {name}, choose one of: [{}]", regular.join(" "));
     if !init.is_empty() {
         let _ = write!(message, " or one of the init containers: [{}]", init.join(" "));
     }
@@ -150,7 +151,9 @@ fn log_query(exchange: &Exchange, query: &mut Query) -> Result<(), Status> {
             let mut errors = crate::object::FieldErrors::default();
             let why = if least == 0 { "must be greater than or equal to 0" } else { "must be greater than 0" };
             errors.invalid(*name, number, why);
-            return Err(errors.into_status(&crate::object::Gvk::fixed("", "v1", "PodLogOptions"), &target_name(exchange)));
+            return Err(
+                errors.into_status(&crate::object::Gvk::fixed("", "v1", "PodLogOptions"), &target_name(exchange))
+            );
         }
         query.add(name, value);
     }
@@ -197,7 +200,8 @@ fn stream_query(exchange: &Exchange, connect: Connect, query: &mut Query) -> Res
 /// Where a node's kubelet listens.
 fn kubelet_address(api: &Api, node: &str) -> Result<(String, u16), Status> {
     let tree = get(api, "nodes", "", node)?.tree();
-    let port = tree.int("status.daemonEndpoints.kubeletEndpoint.Port").filter(|port| *port != 0).unwrap_or(KUBELET_PORT);
+    let port =
+        tree.int("status.daemonEndpoints.kubeletEndpoint.Port").filter(|port| *port != 0).unwrap_or(KUBELET_PORT);
     let address = |kind: &str| {
         tree.items("status.addresses").iter().find(|address| address.text("type") == kind).map(|a| a.text("address"))
     };
@@ -246,7 +250,9 @@ fn service_proxy(api: &Api, exchange: &Exchange, target: &Target) -> Result<Loca
     let wanted = match port.as_str() {
         "" if ports.len() == 1 => Some(&ports[0]),
         "" => ports.iter().find(|port| port.text("name").is_empty()),
-        port => ports.iter().find(|one| one.text("name") == port || one.int("port").is_some_and(|n| n.to_string() == port)),
+        port => {
+            ports.iter().find(|one| one.text("name") == port || one.int("port").is_some_and(|n| n.to_string() == port))
+        }
     };
     let unavailable = || {
         let message = format!("no endpoints available for service {name:?}");
