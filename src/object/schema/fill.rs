@@ -34,6 +34,17 @@ pub fn fill(tree: &mut Tree, schema: Schema<'_>) {
     }
 }
 
+/// An object of which nothing is given: only what upstream writes even when it is empty.
+pub fn zeroes(schema: Schema<'_>) -> Tree {
+    let Shape::Struct { fields, .. } = schema.shape() else { return zero(schema.types, schema.id) };
+    let given = |field: &Field| match field.empty {
+        Empty::Always => Some((field.name.clone().into_owned(), zeroes(schema.to(field.node)))),
+        Empty::Null => Some((field.name.clone().into_owned(), Tree::Null)),
+        Empty::Keep | Empty::Drop => None,
+    };
+    Tree::Object(fields.iter().filter_map(given).collect())
+}
+
 fn filling(field: &Field, schema: Schema<'_>) -> Tree {
     match (&field.default, field.empty) {
         (Some(default), _) => Tree::clone(default),
@@ -64,11 +75,12 @@ mod tests {
     fn what_go_always_writes_is_put_in_to_any_depth() {
         let mut tree = json!({"spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 1}]}]}}}});
         fill(&mut tree, builtin().kind("apps/v1", "Deployment").unwrap());
-        assert_eq!(tree["spec"]["strategy"], json!({}));
+        assert_eq!(tree["spec"]["strategy"], json!({"type": "RollingUpdate"}));
         assert_eq!(tree["metadata"], json!({}));
         let container = &tree["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["resources"], json!({}));
         assert_eq!(container["ports"][0]["protocol"], "TCP");
+        assert_eq!(tree["spec"]["replicas"], 1);
         assert!(container.get("image").is_none() && container.get("livenessProbe").is_none());
     }
 }

@@ -1,0 +1,297 @@
+//! Walks over typed objects: which fields one has, how two differ, merging, taking fields away.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::object::tree::{Map, Tree};
+
+use super::set::{Element, Set};
+use super::typed::{Kind, Place, filled_list, filled_map};
+
+/// How the second of two objects differs from the first.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    pub removed: Set,
+    pub modified: Set,
+    pub added: Set,
+}
+
+impl Comparison {
+    /// Leaves out fields that the endpoint does not write anyway.
+    pub fn without(self, fields: &Set) -> Self {
+        Self {
+            removed: self.removed.without(fields),
+            modified: self.modified.without(fields),
+            added: self.added.without(fields),
+        }
+    }
+}
+
+/// Every field of an object, as an applier owns them.
+pub fn fields_of(value: &Tree, place: Place<'_>) -> Set {
+    let mut set = Set::default();
+    collect(value, place, &mut Vec::new(), &mut set);
+    set
+}
+
+fn collect(value: &Tree, place: Place<'_>, path: &mut Vec<Element>, set: &mut Set) {
+    match place.kind(Some(value)) {
+        Kind::Scalar | Kind::Atomic => set.insert(path),
+        Kind::Map => {
+            for (name, value) in value.as_object().into_iter().flatten() {
+                path.push(Element::Field(name.clone()));
+                collect(value, place.child(name), path, set);
+                let is_empty = value.is_null() || value.as_object().is_some_and(Map::is_empty);
+                if is_empty || !place.declares(name) {
+                    set.insert(path);
+                }
+                path.pop();
+            }
+        }
+        Kind::List => {
+            let items = value.as_array().map_or(&[][..], Vec::as_slice);
+            let elements: Vec<Option<Element>> = items.iter().map(|item| place.element(item).ok()).collect();
+            for (element, item) in elements.iter().zip(items) {
+                let Some(element) = element else { continue };
+                path.push(element.clone());
+                let is_duplicate = elements.iter().flatten().filter(|other| *other == element).count() > 1;
+                if !is_duplicate {
+                    collect(item, place.items(), path, set);
+                }
+                set.insert(path);
+                path.pop();
+            }
+        }
+    }
+}
+
+pub fn compare(old: &Tree, new: &Tree, place: Place<'_>) -> Comparison {
+    let mut found = Comparison::default();
+    differ(Some(old), Some(new), place, &mut Vec::new(), &mut found);
+    found
+}
+
+fn differ(old: Option<&Tree>, new: Option<&Tree>, place: Place<'_>, path: &mut Vec<Element>, found: &mut Comparison) {
+    let (old_kind, new_kind) = (place.kind(old), place.kind(new));
+    let kind = if new.is_none() { old_kind } else { new_kind };
+    let is_leaf = match kind {
+        Kind::Scalar | Kind::Atomic => true,
+        _ if old.is_some() && new.is_some() && old_kind != new_kind => true,
+        Kind::Map => filled_map(old).is_none() && filled_map(new).is_none(),
+        Kind::List => filled_list(old).is_none() && filled_list(new).is_none(),
+    };
+    match (old, new) {
+        (None, _) => found.added.insert(path),
+        (_, None) => found.removed.insert(path),
+        (Some(old), Some(new)) if is_leaf && old != new => found.modified.insert(path),
+        _ => (),
+    }
+    if is_leaf {
+        return;
+    }
+    if kind == Kind::List {
+        differ_items(filled_list(old), filled_list(new), place, path, found);
+        return;
+    }
+    let (old, new) = (filled_map(old), filled_map(new));
+    let names: BTreeSet<&String> = [old, new].into_iter().flatten().flat_map(Map::keys).collect();
+    for name in names {
+        path.push(Element::Field(name.clone()));
+        differ(entry(old, name), entry(new, name), place.child(name), path, found);
+        path.pop();
+    }
+}
+
+fn entry<'v>(map: Option<&'v Map<String, Tree>>, name: &str) -> Option<&'v Tree> {
+    map.and_then(|map| map.get(name))
+}
+
+fn differ_items(
+    old: Option<&[Tree]>,
+    new: Option<&[Tree]>,
+    place: Place<'_>,
+    path: &mut Vec<Element>,
+    found: &mut Comparison,
+) {
+    let (old, new) = (by_element(old, place), by_element(new, place));
+    let elements: BTreeSet<&Element> = old.keys().chain(new.keys()).collect();
+    for element in elements {
+        let none = Vec::new();
+        let (ours, theirs) = (old.get(element).unwrap_or(&none), new.get(element).unwrap_or(&none));
+        path.push(element.clone());
+        match (ours.as_slice(), theirs.as_slice()) {
+            (many_old @ [_, _, ..], many_new @ [_, _, ..]) => {
+                if many_old != many_new {
+                    found.modified.insert(path);
+                }
+            }
+            ([_, _, ..], one) => {
+                if let [new] = one {
+                    differ(None, Some(new), place.items(), path, found);
+                }
+                found.removed.insert(path);
+            }
+            (one, [_, _, ..]) => {
+                if let [old] = one {
+                    differ(Some(old), None, place.items(), path, found);
+                }
+                found.added.insert(path);
+            }
+            (old, new) => differ(old.first().copied(), new.first().copied(), place.items(), path, found),
+        }
+        path.pop();
+    }
+}
+
+fn by_element<'v>(list: Option<&'v [Tree]>, place: Place<'_>) -> BTreeMap<Element, Vec<&'v Tree>> {
+    let mut found: BTreeMap<Element, Vec<&Tree>> = BTreeMap::new();
+    for item in list.into_iter().flatten() {
+        if let Ok(element) = place.element(item) {
+            found.entry(element).or_default().push(item);
+        }
+    }
+    found
+}
+
+/// Puts what `config` says over `live`.
+pub fn merge(live: &Tree, config: &Tree, place: Place<'_>) -> Tree {
+    overlay(Some(live), Some(config), place).unwrap_or_else(|| Tree::Object(Map::new()))
+}
+
+fn overlay(live: Option<&Tree>, config: Option<&Tree>, place: Place<'_>) -> Option<Tree> {
+    let kind = place.kind(config.or(live));
+    match kind {
+        Kind::Map if filled_map(live).is_some() || filled_map(config).is_some() => {
+            let (live, config) = (filled_map(live), filled_map(config));
+            let names: BTreeSet<&String> = [live, config].into_iter().flatten().flat_map(Map::keys).collect();
+            let both = |name: &String| {
+                let value = overlay(entry(live, name), entry(config, name), place.child(name))?;
+                Some((name.clone(), value))
+            };
+            let merged: Map<String, Tree> = names.into_iter().filter_map(both).collect();
+            (!merged.is_empty()).then_some(Tree::Object(merged))
+        }
+        Kind::List if filled_list(live).is_some() || filled_list(config).is_some() => {
+            let merged =
+                overlay_items(filled_list(live).unwrap_or_default(), filled_list(config).unwrap_or_default(), place);
+            (!merged.is_empty()).then_some(Tree::Array(merged))
+        }
+        _ => config.or(live).cloned(),
+    }
+}
+
+/// Merges lists of elements with an identity. The config's order wins; elements that only the live
+/// list has stay behind the neighbour they had.
+fn overlay_items(live: &[Tree], config: &[Tree], place: Place<'_>) -> Vec<Tree> {
+    let element = |item: &Tree| place.element(item).ok();
+    let ours: Vec<(Element, &Tree)> = live.iter().filter_map(|item| Some((element(item)?, item))).collect();
+    let theirs: Vec<(Element, &Tree)> = config.iter().filter_map(|item| Some((element(item)?, item))).collect();
+    // An element that the live list has twice merges with nothing.
+    let in_live = |wanted: &Element| {
+        let mut same = ours.iter().filter(|(element, _)| element == wanted);
+        let first = same.next();
+        (first, same.next().is_some())
+    };
+    let in_config = |wanted: &Element| theirs.iter().any(|(element, _)| element == wanted);
+    let merged = |wanted: &Element, config: &Tree| {
+        let live = match in_live(wanted) {
+            (Some((_, live)), false) => Some(*live),
+            _ => None,
+        };
+        overlay(live, Some(config), place.items())
+    };
+
+    let mut shared = theirs.iter().map(|(element, _)| element).filter(|element| in_live(element).0.is_some());
+    let mut next_shared = shared.next();
+    let mut done: BTreeSet<&Element> = BTreeSet::new();
+    let mut out = Vec::with_capacity(ours.len().max(theirs.len()));
+    let (mut l, mut r) = (0, 0);
+    while l < ours.len() || r < theirs.len() {
+        if l < ours.len() && r < theirs.len() {
+            let (element, _) = &ours[l];
+            if *element == theirs[r].0 {
+                done.insert(&theirs[r].0);
+                out.extend(merged(element, theirs[r].1));
+                (l, r) = (l + 1, r + 1);
+                next_shared = shared.next();
+                continue;
+            }
+            if in_config(element) && next_shared.is_some_and(|next| next != element) {
+                l += 1;
+                continue;
+            }
+        }
+        if l < ours.len() {
+            let (element, item) = &ours[l];
+            if !in_config(element) {
+                out.extend(overlay(Some(item), None, place.items()));
+                l += 1;
+                continue;
+            }
+            if done.contains(element) {
+                l += 1;
+            }
+        }
+        if r < theirs.len() {
+            let (element, item) = &theirs[r];
+            done.insert(element);
+            out.extend(merged(element, item));
+            r += 1;
+            if next_shared == Some(element) {
+                next_shared = shared.next();
+            }
+        }
+    }
+    out
+}
+
+/// The object without the fields of `set`.
+pub fn remove(value: &Tree, set: &Set, place: Place<'_>) -> Tree {
+    take_away(value, set, place).unwrap_or(Tree::Null)
+}
+
+fn take_away(value: &Tree, set: &Set, place: Place<'_>) -> Option<Tree> {
+    match place.kind(Some(value)) {
+        Kind::Scalar => Some(value.clone()),
+        Kind::Atomic => None,
+        Kind::Map => {
+            let mut kept = Map::new();
+            let mut had_matches = false;
+            for (name, value) in filled_map(Some(value))? {
+                let element = Element::Field(name.clone());
+                if set.has_member(&element) {
+                    continue;
+                }
+                let below = set.below(&element);
+                had_matches |= below.is_some();
+                kept.insert(
+                    name.clone(),
+                    below.map_or_else(|| value.clone(), |below| emptied(value, below, place.child(name))),
+                );
+            }
+            (!kept.is_empty() || had_matches).then_some(Tree::Object(kept))
+        }
+        Kind::List => {
+            let mut kept = Vec::new();
+            let mut had_matches = false;
+            for item in filled_list(Some(value))? {
+                let Ok(element) = place.element(item) else { continue };
+                if set.has_member(&element) {
+                    continue;
+                }
+                let below = set.below(&element);
+                had_matches |= below.is_some();
+                kept.push(below.map_or_else(|| item.clone(), |below| emptied(item, below, place.items())));
+            }
+            (!kept.is_empty() || had_matches).then_some(Tree::Array(kept))
+        }
+    }
+}
+
+/// What is left of `value`; if that is nothing, an empty one of its kind.
+fn emptied(value: &Tree, set: &Set, place: Place<'_>) -> Tree {
+    take_away(value, set, place).unwrap_or_else(|| match value {
+        Tree::Object(_) => Tree::Object(Map::new()),
+        Tree::Array(_) => Tree::Array(Vec::new()),
+        _ => Tree::Null,
+    })
+}
