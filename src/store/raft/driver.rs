@@ -18,7 +18,7 @@ use super::membership::Members;
 use super::node::{Node, Work};
 use super::queue::{Barriers, Input, Proposal, Queue, Reply};
 use super::recover::Recovered;
-use super::transport::{Alone, Transport};
+use super::transport::{Alone, Link};
 use crate::base::clock::ClockRef;
 use crate::base::error::Chain;
 use crate::base::service::Scope;
@@ -62,7 +62,7 @@ pub(in crate::store) struct Driver {
     members: Timeline<Members>,
     applier: Applier,
     keeper: Keeper,
-    transport: Box<dyn Transport>,
+    link: Link,
     queue: Queue,
     barriers: Barriers,
     /// Answers that are given once readers can see what they tell.
@@ -102,7 +102,7 @@ impl Driver {
             members: Timeline::new(base.state.position().index, base.members),
             applier,
             keeper: Keeper::new(limits),
-            transport: Box::new(Alone),
+            link: Link::new(|_| Alone),
             queue: Queue::default(),
             barriers: Barriers::default(),
             answers: Vec::new(),
@@ -144,6 +144,7 @@ impl Driver {
                     }
                     batch.drain(..).for_each(|input| self.accept(input));
                 }
+                Some(message) = self.link.inbox.recv() => self.node.receive(message),
                 _ = ticks.tick(), if !self.is_alone() => self.node.tick(),
                 () = scope.stopping() => break,
             }
@@ -174,7 +175,6 @@ impl Driver {
         match input {
             Input::Propose(proposal) => self.accept_proposal(proposal),
             Input::Barrier(reply) => self.barriers.push(reply),
-            Input::Message(message) => self.node.receive(*message),
         }
     }
 
@@ -224,7 +224,7 @@ impl Driver {
             self.form_entry();
             let mut work = self.node.step();
             self.start_write();
-            self.transport.send(std::mem::take(&mut work.messages));
+            self.link.out.send(std::mem::take(&mut work.messages));
             if work.committed.is_empty() && work.reads.is_empty() {
                 break;
             }
@@ -306,7 +306,7 @@ impl Driver {
                     self.shared.health.send_replace(Health::Good);
                 }
                 let promises = self.node.written(last_index);
-                self.transport.send(promises);
+                self.link.out.send(promises);
             }
             Err(LogError::Full) => self.on_full(),
             Err(error) => self.on_failure(error),

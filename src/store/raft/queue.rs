@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use raft::eraftpb::Message;
 use tokio::sync::oneshot;
 
 use crate::object::Revision;
@@ -29,9 +28,6 @@ pub(in crate::store) enum Input {
     Propose(Proposal),
     /// A reader wants everything acknowledged so far to be in the state.
     Barrier(oneshot::Sender<Result<(), ProposeError>>),
-    /// From another server.
-    #[allow(dead_code, reason = "the transport between servers is the next step")]
-    Message(Box<Message>),
 }
 
 /// Proposals between being asked for and being answered.
