@@ -204,9 +204,10 @@ impl Cache {
         if !shared.followers.get(&follow.kind.resource()).is_some_and(|(current, _)| current == follow) {
             return;
         }
+        let (state, now) = (&mut shared.state, self.now());
         let changes = match news {
-            News::Listed { items, revision } => relist(&mut shared.state, &follow.kind, items, revision),
-            News::Changed(events) => absorb(&mut shared.state, &follow.kind, events),
+            News::Listed { items, revision } => relist(state, &follow.kind, items, revision, now),
+            News::Changed(events) => absorb(state, &follow.kind, events, now),
         };
         self.publish(&mut shared, &changes);
     }
@@ -232,24 +233,30 @@ fn gone_change(before: ObjectRef) -> (Key, Change) {
     (before.key().clone(), Change { before: Some(before), after: None })
 }
 
-fn relist(state: &mut State, kind: &Kind, items: Vec<ObjectRef>, revision: Revision) -> Vec<(Key, Change)> {
+fn relist(
+    state: &mut State,
+    kind: &Kind,
+    items: Vec<ObjectRef>,
+    revision: Revision,
+    now: Timestamp,
+) -> Vec<(Key, Change)> {
     let prefix = kind.resource().prefix();
     let listed: std::collections::HashSet<&Key> = items.iter().map(|item| item.key()).collect();
     let known: Vec<ObjectRef> = state.range(&prefix).cloned().collect();
     let missing = known.iter().filter(|known| known.revision() <= revision && !listed.contains(known.key()));
     let mut changes: Vec<_> = missing.filter_map(|object| state.remove(object.key())).map(gone_change).collect();
-    changes.extend(items.into_iter().filter_map(|item| put(state, item)));
+    changes.extend(items.into_iter().filter_map(|item| put(state, item, now)));
     state.reach(kind, revision, true);
     changes
 }
 
-fn absorb(state: &mut State, kind: &Kind, events: Vec<Event>) -> Vec<(Key, Change)> {
+fn absorb(state: &mut State, kind: &Kind, events: Vec<Event>, now: Timestamp) -> Vec<(Key, Change)> {
     let mut changes = Vec::with_capacity(events.len());
     for event in events {
         let revision = match event {
             Event::Added(object) | Event::Modified { object, .. } => {
                 let revision = object.revision();
-                changes.extend(put(state, object));
+                changes.extend(put(state, object, now));
                 revision
             }
             Event::Deleted(object) => {
@@ -266,9 +273,9 @@ fn absorb(state: &mut State, kind: &Kind, events: Vec<Event>) -> Vec<(Key, Chang
     changes
 }
 
-fn put(state: &mut State, object: ObjectRef) -> Option<(Key, Change)> {
+fn put(state: &mut State, object: ObjectRef, now: Timestamp) -> Option<(Key, Change)> {
     let key = object.key().clone();
-    let before = state.put(object.clone()).ok()?;
+    let before = state.put(object.clone(), now).ok()?;
     Some((key, Change { before, after: Some(object) }))
 }
 
@@ -282,6 +289,8 @@ mod tests {
         Object::new(POD.key("default", name), Revision(revision), "{}".into())
     }
 
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
     fn names(changes: &[(Key, Change)]) -> Vec<(&str, bool)> {
         changes.iter().map(|(key, change)| (key.name(), change.after.is_some())).collect()
     }
@@ -289,12 +298,12 @@ mod tests {
     #[test]
     fn a_list_replaces_what_was_known_and_stale_events_are_dropped() {
         let mut state = State::default();
-        relist(&mut state, &POD, vec![pod("a", 3), pod("b", 5)], Revision(6));
-        assert!(absorb(&mut state, &POD, vec![Event::Added(pod("b", 5))]).is_empty(), "seen before");
-        let changes = relist(&mut state, &POD, vec![pod("b", 8), pod("c", 9)], Revision(9));
+        relist(&mut state, &POD, vec![pod("a", 3), pod("b", 5)], Revision(6), NOW);
+        assert!(absorb(&mut state, &POD, vec![Event::Added(pod("b", 5))], NOW).is_empty(), "seen before");
+        let changes = relist(&mut state, &POD, vec![pod("b", 8), pod("c", 9)], Revision(9), NOW);
         assert_eq!(names(&changes), [("a", false), ("b", true), ("c", true)]);
-        assert!(absorb(&mut state, &POD, vec![Event::Deleted(pod("c", 7))]).is_empty(), "made again since");
-        assert_eq!(names(&absorb(&mut state, &POD, vec![Event::Deleted(pod("c", 12))])), [("c", false)]);
+        assert!(absorb(&mut state, &POD, vec![Event::Deleted(pod("c", 7))], NOW).is_empty(), "made again since");
+        assert_eq!(names(&absorb(&mut state, &POD, vec![Event::Deleted(pod("c", 12))], NOW)), [("c", false)]);
         assert_eq!(state.revision(&POD.resource()), Some(Revision(12)));
     }
 }

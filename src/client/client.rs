@@ -113,7 +113,8 @@ impl Client {
         self.put(kind, "status", tree).await
     }
 
-    async fn put(&self, kind: &Kind, subresource: &str, tree: Tree) -> Result<ObjectRef, Status> {
+    /// Replaces a subresource of the object that `tree` names.
+    pub async fn put(&self, kind: &Kind, subresource: &str, tree: Tree) -> Result<ObjectRef, Status> {
         let place = target(kind, tree.text("metadata.namespace"), tree.text("metadata.name"), subresource);
         object(self.send(Verb::Update, place, Options::default(), Body::Tree(typed(kind, tree))).await?)
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap, OrdSet};
 
-use crate::object::view::Pod;
+use crate::object::view::{Lease, Pod};
 use crate::object::{GroupResource, Key, Kind, Meta, ObjectRef, Revision, Timestamp, View};
 
 /// The state behind a [`Snapshot`], changed object by object by the cache.
@@ -20,6 +20,8 @@ pub struct State {
     by_owner: HashMap<Arc<str>, OrdSet<Key>>,
     by_node: HashMap<Arc<str>, OrdSet<Key>>,
     followed: OrdMap<GroupResource, Followed>,
+    /// When the present state of each lease came in, on our clock.
+    arrived: HashMap<Key, Timestamp>,
 }
 
 /// How far one resource is known.
@@ -50,7 +52,7 @@ impl State {
 
     /// Takes in a state of an object; gives back the one it replaces. A state older than what is
     /// known is refused (`Err`): lists and watches may overlap.
-    pub fn put(&mut self, object: ObjectRef) -> Result<Option<ObjectRef>, ()> {
+    pub fn put(&mut self, object: ObjectRef, now: Timestamp) -> Result<Option<ObjectRef>, ()> {
         let before = self.objects.get(object.key()).cloned();
         if before.as_ref().is_some_and(|before| before.revision() >= object.revision()) {
             return Err(());
@@ -59,12 +61,16 @@ impl State {
             self.unindex(before);
         }
         self.index(&object);
+        if object.key().resource() == Lease::RESOURCE {
+            self.arrived.insert(object.key().clone(), now);
+        }
         self.objects.insert(object.key().clone(), object);
         Ok(before)
     }
 
     pub fn remove(&mut self, key: &Key) -> Option<ObjectRef> {
         let before = self.objects.remove(key)?;
+        self.arrived.remove(key);
         self.unindex(&before);
         Some(before)
     }
@@ -174,8 +180,9 @@ impl Snapshot {
             state.reach(kind, Revision::ZERO, true);
         }
         for object in objects {
+            let renewed = Seen::<Lease>::new(&object).and_then(|lease| lease.spec.renew_time);
             // Two of one name in a made-up snapshot: the newer one counts.
-            let _ = state.put(object);
+            let _ = state.put(object, renewed.unwrap_or(now));
         }
         Self { state: Arc::new(state), now }
     }
@@ -220,6 +227,11 @@ impl Snapshot {
     pub fn owned_by<V: View>(&self, uid: &str) -> Vec<Seen<V>> {
         let mine = self.dependents(uid).filter(|object| object.meta().is_controlled_by(uid));
         mine.filter_map(Seen::new).collect()
+    }
+
+    /// When a lease was last seen to change, on our own clock: other machines' may be wrong.
+    pub fn renewed_at(&self, lease: &Key) -> Option<Timestamp> {
+        self.state.arrived.get(lease).copied()
     }
 
     /// Objects of an adoptable resource that no controller has, in one namespace.

@@ -1,7 +1,14 @@
 //! Controllers: each keeps one promise about one kind, as a pure function of a snapshot.
 
+pub mod deployment;
+pub mod endpoints;
+pub mod gc;
+pub mod namespace;
+pub mod node;
 pub mod replicaset;
+pub mod rootca;
 pub mod runtime;
+pub mod serviceaccount;
 mod shared;
 #[cfg(test)]
 mod testing;
@@ -9,4 +16,19 @@ mod testing;
 use runtime::Controller;
 
 /// Every controller, in the order in which they start.
-pub static CONTROLLERS: &[&Controller] = &[&replicaset::REPLICA_SETS, &replicaset::REPLICATION_CONTROLLERS];
+pub static CONTROLLERS: &[&Controller] = &[
+    &serviceaccount::CONTROLLER,
+    &rootca::CONTROLLER,
+    &namespace::CONTROLLER,
+    &gc::CONTROLLER,
+    &node::lifecycle::CONTROLLER,
+    &node::ipam::CONTROLLER,
+    &node::eviction::CONTROLLER,
+    &node::podgc::CONTROLLER,
+    &replicaset::REPLICA_SETS,
+    &replicaset::REPLICATION_CONTROLLERS,
+    &deployment::CONTROLLER,
+    &endpoints::slices::CONTROLLER,
+    &endpoints::legacy::CONTROLLER,
+    &endpoints::mirror::CONTROLLER,
+];

@@ -17,7 +17,7 @@ use super::runtime::{Controller, Failure, Plan, Settings};
 use crate::client::Snapshot;
 use crate::object::kind::{self, BUILT_IN};
 use crate::object::tree::json;
-use crate::object::{Kind, Object, ObjectRef, Revision, Timestamp, Tree, TreePath};
+use crate::object::{Key, Kind, Object, ObjectRef, Revision, Timestamp, Tree, TreePath};
 
 /// When all tests take place.
 pub const NOW: i64 = 1_800_000_000;
@@ -192,8 +192,19 @@ pub fn check_after(controller: &Controller, text: &str, failure: Option<Failure>
     let objects = situation(text);
     let of_kind = |object: &&ObjectRef| controller.kind.is_none_or(|kind| kind.is(object.key().resource()));
     let key = objects.iter().find(of_kind).expect("an object of the controller's kind").key().clone();
+    run(controller, &key, objects, failure, expect);
+}
+
+/// Reconciles `key`, which need not exist.
+#[track_caller]
+pub fn check_key(controller: &Controller, key: &Key, text: &str, expect: Expect) {
+    run(controller, key, situation(text), None, expect);
+}
+
+#[track_caller]
+fn run(controller: &Controller, key: &Key, objects: Vec<ObjectRef>, failure: Option<Failure>, expect: Expect) {
     let settings = Settings { cluster_cidrs: vec!["10.42.0.0/16".parse().expect("a range")], root_ca: "PEM".into() };
     let mut plan = Plan::new(Arc::new(settings), failure);
-    (controller.reconcile)(&Snapshot::of(objects, Timestamp::from_secs(NOW)), &key, &mut plan);
+    (controller.reconcile)(&Snapshot::of(objects, Timestamp::from_secs(NOW)), key, &mut plan);
     expect.assert_eq(&plan.to_string());
 }

@@ -107,17 +107,18 @@ impl Driver {
     }
 
     fn subscribe(&self) -> Subscription {
-        let any = self.controller.woken_by.iter().any(|wake| matches!(wake, Wake::Any(_)));
-        let Some(kind) = self.controller.kind.filter(|_| !any) else { return self.cache.subscribe_all() };
+        if self.controller.woken_by.iter().any(|wake| matches!(wake, Wake::Any(_))) {
+            return self.cache.subscribe_all();
+        }
         let others = self.controller.woken_by.iter().filter_map(|wake| match wake {
             Wake::OwnerOf(kind) | Wake::By(kind, _) => Some(*kind),
             Wake::Any(_) => None,
         });
-        self.cache.subscribe(&std::iter::once(kind).chain(others).collect::<Vec<_>>())
+        self.cache.subscribe(&self.controller.kind.into_iter().chain(others).collect::<Vec<_>>())
     }
 
     fn wake(&self, snap: &Snapshot, key: &Key, change: &Change, queue: &mut Queue<Key>) {
-        if self.controller.kind.is_none_or(|kind| kind.is(key.resource())) {
+        if self.controller.kind.is_some_and(|kind| kind.is(key.resource())) {
             queue.add(key.clone());
         }
         for wake in self.controller.woken_by {

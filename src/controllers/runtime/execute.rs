@@ -27,7 +27,7 @@ pub(super) async fn execute(client: &Client, recorder: &Recorder, steps: Vec<Ste
     // Creates start slowly: a quota that refuses one refuses a thousand.
     let mut creates_at_once = 1;
     while let Some(step) = steps.next() {
-        if outcome.failure.is_some() && !matches!(step, Step::Status { .. } | Step::Note(_)) {
+        if outcome.failure.is_some() && !matches!(step, Step::Status { .. }) {
             continue;
         }
         let at_once = match step {
@@ -82,14 +82,20 @@ async fn take(client: &Client, recorder: &Recorder, step: Step) -> Result<Option
         Step::Apply { kind, object, manager } => {
             finish("apply", recorder, None, &kind, client.apply(&kind, object, manager, true).await)
         }
-        Step::Delete { kind, key, options, told, unless } => {
-            for (kind, key, uid) in &unless {
+        Step::EndIfAny(objects) => {
+            for (kind, key, uid) in &objects {
                 let found = client.find(kind, key.namespace(), key.name()).await;
-                match found.map_err(|status| failure("get", &status))? {
-                    Some(object) if object.meta().uid == *uid => return Ok(None),
-                    _ => (),
+                if found
+                    .map_err(|status| failure("get", &status))?
+                    .is_some_and(|object| uid.is_empty() || object.meta().uid == *uid)
+                {
+                    let message = format!("{key} exists after all");
+                    return Err(Failure { verb: "check", reason: Reason::Conflict, message });
                 }
             }
+            Ok(None)
+        }
+        Step::Delete { kind, key, options, told } => {
             let uid = options.uid.clone().unwrap_or_default();
             match client.delete(&kind, &key, &options).await {
                 // Gone, or another object by now: both are what was wanted.
@@ -113,6 +119,10 @@ async fn take(client: &Client, recorder: &Recorder, step: Step) -> Result<Option
                 _ => Ok(None),
             }
         }
+        Step::Put { kind, subresource, object } => match client.put(&kind, subresource, object).await {
+            Err(status) if status.is(Reason::NotFound) => Ok(None),
+            result => finish("update", recorder, None, &kind, result),
+        },
         Step::Post { kind, key, subresource, body } => match client.post(&kind, &key, subresource, body).await {
             Ok(_) => Ok(None),
             Err(status) if status.is(Reason::NotFound) => Ok(None),

@@ -21,7 +21,7 @@ pub struct Controller {
     pub name: &'static str,
     /// Who its events say reported them.
     pub component: &'static str,
-    /// What its keys are; `None` for every followed resource.
+    /// What its keys are. `None` leaves it to `woken_by` which keys there are at all.
     pub kind: Option<&'static Kind>,
     pub woken_by: &'static [Wake],
     pub reconcile: fn(&Snapshot, &Key, &mut Plan),

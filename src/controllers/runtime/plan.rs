@@ -11,7 +11,7 @@ use crate::object::{Key, Kind, PatchKind, Reason, Tree, TreePath, View};
 /// Steps in the order in which they are to be taken.
 ///
 /// Neighbouring creates and deletes run in parallel. The first write that fails ends the plan but
-/// for its status updates and notes; the key is tried again after a growing delay, and the next
+/// for its status updates; the key is tried again after a growing delay, and the next
 /// reconcile can see why through [`Plan::failure`].
 #[derive(Default)]
 pub struct Plan {
@@ -55,12 +55,19 @@ pub enum Step {
         key: Key,
         options: DeleteOptions,
         told: Option<Told>,
-        /// Look at the server first and leave everything alone if one of these exists.
-        unless: Vec<(Kind, Key, String)>,
     },
+    /// Asks the server, and ends the plan if one of these objects (of that uid, or any if it is
+    /// empty) exists after all: the snapshot may not know yet what is very new.
+    EndIfAny(Vec<(Kind, Key, String)>),
     DeleteAll {
         kind: Kind,
         namespace: String,
+    },
+    /// Replaces a subresource, such as `finalize`.
+    Put {
+        kind: Kind,
+        subresource: &'static str,
+        object: Tree,
     },
     /// Posts to a subresource, such as `eviction`.
     Post {
@@ -180,7 +187,7 @@ impl Plan {
 
     pub fn delete_with<V: View>(&mut self, seen: &Seen<V>, options: DeleteOptions, told: Option<Told>) {
         let kind = kind_of::<V>().clone();
-        self.steps.push(Step::Delete { kind, key: seen.key().clone(), options, told, unless: Vec::new() });
+        self.steps.push(Step::Delete { kind, key: seen.key().clone(), options, told });
     }
 
     pub fn note(&mut self, note: Note) {

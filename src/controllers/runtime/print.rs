@@ -30,7 +30,7 @@ impl fmt::Display for Step {
                 write!(f, "patch {}{subresource} {body}", of_key(kind, key))
             }
             Self::Apply { kind, object, .. } => write!(f, "apply {}", of_tree(kind, object)),
-            Self::Delete { kind, key, options, unless, .. } => {
+            Self::Delete { kind, key, options, .. } => {
                 write!(f, "delete {}", of_key(kind, key))?;
                 if let Some(seconds) = options.grace_period_seconds {
                     write!(f, " grace={seconds}")?;
@@ -38,12 +38,14 @@ impl fmt::Display for Step {
                 if let Some(propagation) = options.propagation {
                     write!(f, " propagation={propagation:?}")?;
                 }
-                for (kind, key, _) in unless {
-                    write!(f, " unless {}", of_key(kind, key))?;
-                }
                 Ok(())
             }
+            Self::EndIfAny(objects) => {
+                let names: Vec<String> = objects.iter().map(|(kind, key, _)| of_key(kind, key)).collect();
+                write!(f, "end if there is {}", names.join(", "))
+            }
             Self::DeleteAll { kind, namespace } => write!(f, "delete all {} in {namespace}", kind.plural),
+            Self::Put { kind, subresource, object } => write!(f, "put {}/{subresource}", of_tree(kind, object)),
             Self::Post { kind, key, subresource, .. } => write!(f, "post {}/{subresource}", of_key(kind, key)),
             Self::Note(note) => {
                 let about = format!("{}/{}", note.regarding.kind.to_lowercase(), note.regarding.name);
@@ -79,6 +81,11 @@ impl fmt::Display for Marks<'_> {
         for path in ["metadata.annotations", "metadata.labels", "data"] {
             for (key, value) in self.0.map(path).into_iter().flatten() {
                 write!(f, " {key}={}", plain(value))?;
+            }
+        }
+        for path in ["endpoints", "subsets"] {
+            if let Some(list) = self.0.at(path) {
+                write!(f, " {path}={list}")?;
             }
         }
         if let Some(replicas) = self.0.int("spec.replicas") {
