@@ -106,6 +106,18 @@ impl FieldErrors {
         self.push(Complaint::NotSupported, field, detail, Some(value.into()));
     }
 
+    /// As [`FieldErrors::not_supported`], for a value that upstream shows in another form.
+    pub fn not_supported_shown(&mut self, field: impl Into<String>, shown: &str, supported: &[&str]) {
+        let names: Vec<String> = supported.iter().map(|name| format!("{name:?}")).collect();
+        let body = format!("{}: {shown}: supported values: {}", Complaint::NotSupported.words(), names.join(", "));
+        self.0.push(FieldError { complaint: Complaint::NotSupported, field: field.into(), body });
+    }
+
+    /// Wrong in a way that no single value shows.
+    pub fn invalid_without_value(&mut self, field: impl Into<String>, detail: impl fmt::Display) {
+        self.push(Complaint::Invalid, field, detail, None);
+    }
+
     pub fn too_long(&mut self, field: impl Into<String>, max_bytes: usize) {
         self.push(Complaint::TooLong, field, format!("may not be more than {max_bytes} bytes"), None);
     }

@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod codec;
+pub mod cron;
 pub mod field;
 pub mod gvk;
 pub mod intstr;

@@ -28,6 +28,7 @@ pub mod meta;
 pub mod names;
 pub mod networking;
 pub mod node;
+pub mod numbers;
 pub mod podspec;
 pub mod policy;
 pub mod quantities;

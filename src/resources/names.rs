@@ -153,7 +153,9 @@ pub fn is_qualified_name(value: &str) -> Complaints {
             name
         }
         [prefix, name] => {
-            complaints.extend(is_dns1123_subdomain(prefix).iter().map(|complaint| format!("prefix part {complaint}")));
+            let in_bytes = |complaint: String| complaint.replace("253 characters", "253 bytes");
+            let of_prefix = is_dns1123_subdomain(prefix).into_iter().map(in_bytes);
+            complaints.extend(of_prefix.map(|complaint| format!("prefix part {complaint}")));
             name
         }
         _ => {
@@ -166,7 +168,7 @@ pub fn is_qualified_name(value: &str) -> Complaints {
     if name.is_empty() {
         complaints.push("name part must be non-empty".into());
     } else if name.len() > 63 {
-        complaints.push(format!("name part {}", too_long(63)));
+        complaints.push("name part must be no more than 63 bytes".into());
     }
     if !is_label_text(name) {
         complaints.push(format!("name part {}", regex(MESSAGE, LABEL_KEY, EXAMPLES)));
@@ -177,7 +179,7 @@ pub fn is_qualified_name(value: &str) -> Complaints {
 pub fn is_label_value(value: &str) -> Complaints {
     let mut complaints = Vec::new();
     if value.len() > 63 {
-        complaints.push(too_long(63));
+        complaints.push("must be no more than 63 bytes".into());
     }
     if !value.is_empty() && !is_label_text(value) {
         complaints.push(regex(

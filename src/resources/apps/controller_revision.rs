@@ -1,7 +1,9 @@
 //! ControllerRevision: a past template of a DaemonSet or StatefulSet.
 
+use crate::object::field::FieldErrors;
 use crate::object::tree::{Tree, TreePath};
-use crate::resources::{Column, ResourceDef, Version};
+use crate::resources::check::{At, immutable};
+use crate::resources::{Column, ResourceDef, Rules, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     columns: &[
@@ -10,6 +12,7 @@ pub static DEF: ResourceDef = ResourceDef {
         Column::number("Revision", "revision").of("string"),
         Column::AGE,
     ],
+    rules: &ControllerRevision,
     ..ResourceDef::namespaced(
         "apps",
         "ControllerRevision",
@@ -28,4 +31,20 @@ fn controller(object: &Tree) -> Tree {
         None => format!("{kind}/{}", owner.text("name")),
     }
     .into()
+}
+
+pub struct ControllerRevision;
+
+impl Rules for ControllerRevision {
+    fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
+        let root = At::root(new);
+        root.child("revision").nonnegative(errors);
+        let data = root.child("data");
+        match old {
+            Some(old) => immutable(errors, new, old, "data"),
+            None if !data.exists() => data.required(errors, "data is mandatory"),
+            None if !data.value.is_object() => data.required(errors, "data must be a valid JSON object"),
+            None => (),
+        }
+    }
 }

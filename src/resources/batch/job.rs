@@ -1,10 +1,14 @@
 //! Job: runs pods until enough of them have succeeded.
 
+use super::{job_spec, job_status};
+use crate::object::field::FieldErrors;
 use crate::object::time::{Timestamp, human_duration};
 use crate::object::tree::{Tree, TreePath};
 use crate::resources::cells::has_condition;
 use crate::resources::cells::{CONTAINERS, IMAGES, SELECTOR};
-use crate::resources::{Column, ResourceDef, Subresource, Version};
+use crate::resources::check::{At, at};
+use crate::resources::podspec;
+use crate::resources::{Column, ResourceDef, Rules, Subresource, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     categories: &["all"],
@@ -20,6 +24,7 @@ pub static DEF: ResourceDef = ResourceDef {
         IMAGES,
         SELECTOR,
     ],
+    rules: &Job,
     ..ResourceDef::namespaced("batch", "Job", "jobs", "job", &[Version::on("v1", "io.k8s.api.batch.v1.Job")])
 };
 
@@ -51,4 +56,51 @@ fn duration(object: &Tree, now: Timestamp) -> Tree {
     let time = |path| Timestamp::parse(object.text(path));
     let Some(start) = time("status.startTime") else { return "".into() };
     human_duration(time("status.completionTime").unwrap_or(now).secs_since(start)).into()
+}
+
+pub struct Job;
+
+impl Rules for Job {
+    fn default(&self, new: &mut Tree) {
+        job_spec::default(new, "spec");
+        let labels = at(new, "spec.template.metadata.labels").clone();
+        if labels.is_object() && new.map("metadata.labels").is_none_or(|map| map.is_empty()) {
+            new.set("metadata.labels", labels);
+        }
+        job_spec::default_of_job(new);
+    }
+
+    fn prepare_create(&self, new: &mut Tree) {
+        if new.flag("spec.manualSelector") != Some(true) {
+            job_spec::select_own_pods(new);
+        }
+    }
+
+    fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
+        let spec = At::root(new).child("spec");
+        let Some(old) = old else {
+            job_spec::check_generated_selector(new, errors);
+            job_spec::check_with_selector(&spec, errors);
+            return job_spec::check_host_names(new, errors);
+        };
+        job_spec::check_with_selector(&spec, errors);
+        job_spec::check_update(new, old, errors);
+    }
+
+    fn validate_status(&self, new: &Tree, old: &Tree, errors: &mut FieldErrors) {
+        job_status::check(new, old, errors);
+    }
+
+    fn warnings(&self, new: &Tree, _old: Option<&Tree>) -> Vec<String> {
+        let template = At::root(new).child("spec.template");
+        podspec::warnings::of_spec(&template.child("spec"), at(new, "spec.template.metadata"))
+    }
+
+    fn selectable_value(&self, job: &Tree, field: &str) -> Option<String> {
+        (field == "status.successful").then(|| job.int("status.succeeded").unwrap_or(0).to_string())
+    }
+
+    fn has_generation(&self) -> bool {
+        true
+    }
 }

@@ -1,8 +1,11 @@
 //! PodTemplate: a template of pods, stored by itself.
 
-use crate::object::tree::TreePath;
+use crate::object::field::FieldErrors;
+use crate::object::tree::{Tree, TreePath};
 use crate::resources::cells::{container_list, labels};
-use crate::resources::{Column, ResourceDef, Version};
+use crate::resources::check::At;
+use crate::resources::podspec::template;
+use crate::resources::{Column, ResourceDef, Rules, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     columns: &[
@@ -11,6 +14,7 @@ pub static DEF: ResourceDef = ResourceDef {
         Column::with("Images", |o| container_list(o, "template.spec.containers", "image")),
         Column::with("Pod Labels", |o| labels(o.at("template.metadata.labels")).into()),
     ],
+    rules: &PodTemplate,
     ..ResourceDef::namespaced(
         "",
         "PodTemplate",
@@ -19,3 +23,23 @@ pub static DEF: ResourceDef = ResourceDef {
         &[Version::on("v1", "io.k8s.api.core.v1.PodTemplate")],
     )
 };
+
+pub struct PodTemplate;
+
+impl Rules for PodTemplate {
+    fn default(&self, new: &mut Tree) {
+        template::default(new, "template");
+    }
+
+    fn validate(&self, new: &Tree, _old: Option<&Tree>, errors: &mut FieldErrors) {
+        template::check(&At::root(new).child("template"), errors);
+    }
+
+    fn has_generation(&self) -> bool {
+        true
+    }
+
+    fn bumps_generation(&self, new: &Tree, old: &Tree) -> bool {
+        new.get("template") != old.get("template")
+    }
+}

@@ -3,7 +3,7 @@
 use crate::object::field::FieldErrors;
 use crate::object::tree::{Tree, TreePath, json};
 use crate::resources::check::At;
-use crate::resources::labels::{check_annotations, check_labels, is_empty_selector, selects};
+use crate::resources::labels::{self, check_annotations, check_labels, selects};
 
 use super::{annotations, defaults};
 
@@ -17,12 +17,14 @@ pub fn default(tree: &mut Tree, path: &str) {
     }
 }
 
+/// Upstream names a template's labels and annotations without `metadata`.
 pub fn check(template: &At, errors: &mut FieldErrors) {
     let meta = template.child("metadata");
-    check_labels(&meta.child("labels"), errors);
-    check_annotations(&meta.child("annotations"), errors);
+    let moved = |field: &str| At::new(meta.child(field).value, template.path_to(field));
+    check_labels(&moved("labels"), errors);
+    check_annotations(&moved("annotations"), errors);
     let spec = template.child("spec");
-    annotations::check(&meta.child("annotations"), &spec, errors);
+    annotations::check(&moved("annotations"), &spec, errors);
     super::check(&spec, meta.value, false, errors);
     annotations::check_seccomp_fields(meta.value, &spec, errors);
     let ephemeral = spec.child("ephemeralContainers");
@@ -31,22 +33,33 @@ pub fn check(template: &At, errors: &mut FieldErrors) {
     }
 }
 
-/// The template of a workload: its labels have to match the selector, its pods are restarted.
-pub fn check_of_workload(template: &At, selector: &Tree, errors: &mut FieldErrors) {
-    if !is_empty_selector(selector) {
-        let labels = template.child("metadata.labels");
-        if !selects(selector, labels.value) {
-            let shown = if labels.exists() { labels.value.clone() } else { Tree::Null };
-            errors.invalid(&*labels.path, shown, "`selector` does not match template `labels`");
-        }
+/// Whether the selector of a workload picks the pods of its template. No selector picks nothing.
+pub fn check_selected(template: &At, selector: &At, errors: &mut FieldErrors) {
+    let labels = template.child("metadata.labels");
+    if !selector.exists() || !selects(selector.value, labels.value) {
+        labels.invalid(errors, "`selector` does not match template `labels`");
     }
-    check(template, errors);
+}
+
+/// A selector that has to be there and to pick something; `owner` is who has it.
+pub fn check_selector(selector: &At, owner: &str, errors: &mut FieldErrors) {
+    if !selector.exists() {
+        return selector.required(errors, "");
+    }
+    labels::check_selector(selector, errors);
+    if labels::is_empty_selector(selector.value) {
+        errors.invalid(&*selector.path, json!({}), format!("empty selector is invalid for {owner}"));
+    }
+}
+
+/// Pods of `owner` are always restarted, and have no deadline.
+pub fn check_long_running(template: &At, owner: &str, errors: &mut FieldErrors) {
     let restart = template.child("spec.restartPolicy");
     if restart.str() != "Always" {
         restart.not_supported(errors, &["Always"]);
     }
     let deadline = template.child("spec.activeDeadlineSeconds");
     if deadline.exists() {
-        deadline.forbidden(errors, "activeDeadlineSeconds in ReplicaSet is not Supported");
+        deadline.forbidden(errors, format!("activeDeadlineSeconds in {owner} is not Supported"));
     }
 }
