@@ -1,19 +1,30 @@
 //! The composition root: what each subcommand is made of.
 
+mod backend;
+mod bootstrap;
 pub mod config;
+mod dialer;
+
+mod notify;
+mod server;
 mod token;
 
 use std::ffi::OsString;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use config::Task;
 
 /// Does what the command line asks for, and returns when that is done.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
     match config::parse(args)? {
-        Task::Server(_) => anyhow::bail!("this build has no server yet"),
+        Task::Server(config) => runtime()?.block_on(server::run(*config)),
         Task::Agent(_) => anyhow::bail!("this build has no agent yet"),
         Task::PrintToken { data_dir } => token::print(&data_dir),
     }
+}
+
+/// Few threads: the work is short and waits mostly, and each thread costs memory.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
 }

@@ -4,6 +4,7 @@
 //! must say has changed. Every file is readable by its owner only.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::ca::{Authority, Subject};
 use super::tokens::TokenKey;
@@ -16,7 +17,7 @@ pub struct Pki {
     pub client_ca: Authority,
     /// Signs those who may say on whose behalf they ask (aggregated API servers trust it).
     pub request_header_ca: Authority,
-    pub token_key: TokenKey,
+    pub token_key: Arc<TokenKey>,
     /// What the API listens with.
     pub serving: Identity,
     /// The administrator: a member of `system:masters`.
@@ -53,7 +54,7 @@ impl Pki {
                 Subject::client("system:apiserver", "system:masters"),
             )?,
             proxy_client: leaf(&request_header_ca, "client-auth-proxy", Subject::client("system:auth-proxy", ""))?,
-            token_key: TokenKey::open(&at("service.key"))?,
+            token_key: Arc::new(TokenKey::open(&at("service.key"))?),
             server_ca,
             client_ca,
             request_header_ca,

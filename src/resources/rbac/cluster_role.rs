@@ -1,8 +1,10 @@
 //! ClusterRole: rules that can be granted anywhere.
 
+use super::rules::RoleRules;
 use crate::resources::{ResourceDef, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
+    rules: &RoleRules { cluster: true },
     ..ResourceDef::cluster(
         "rbac.authorization.k8s.io",
         "ClusterRole",

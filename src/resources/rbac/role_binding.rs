@@ -1,5 +1,6 @@
 //! RoleBinding: grants a role within a namespace.
 
+use super::rules::BindingRules;
 use super::subjects;
 use crate::resources::cells::kind_and_name;
 use crate::resources::{Column, ResourceDef, Version};
@@ -13,6 +14,7 @@ pub static DEF: ResourceDef = ResourceDef {
         Column::with("Groups", |o| subjects(o, "Group")).wide(),
         Column::with("ServiceAccounts", |o| subjects(o, "ServiceAccount")).wide(),
     ],
+    rules: &BindingRules { cluster: false },
     ..ResourceDef::namespaced(
         "rbac.authorization.k8s.io",
         "RoleBinding",
