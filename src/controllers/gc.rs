@@ -188,40 +188,60 @@ mod tests {
     #[test]
     fn what_lost_its_owner_goes() {
         let orphaned = r#"metadata.ownerReferences=[{"apiVersion":"v1","kind":"ConfigMap","name":"ghost","uid":"u"}]"#;
-        check("pods/default/web", &format!("pod web {orphaned}"), expect![[r#"
+        check(
+            "pods/default/web",
+            &format!("pod web {orphaned}"),
+            expect![[r#"
             end if there is configmap/ghost
             delete pod/web propagation=Background
-        "#]]);
+        "#]],
+        );
         check("pods/default/web", "configmap owner\n pod web owner=owner", expect![[""]]);
     }
 
     #[test]
     fn a_dead_owner_beside_a_living_one_is_only_struck_out() {
         let two = r#"metadata.ownerReferences=[{"apiVersion":"v1","kind":"ConfigMap","name":"ghost","uid":"u"},{"apiVersion":"v1","kind":"ConfigMap","name":"owner","uid":"configmap-owner"}]"#;
-        check("pods/default/web", &format!("configmap owner\n pod web {two}"), expect![[r#"
+        check(
+            "pods/default/web",
+            &format!("configmap owner\n pod web {two}"),
+            expect![[r#"
             end if there is configmap/ghost
             patch pod/web {"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"owner","uid":"configmap-owner"}],"resourceVersion":"2","uid":"pod-web"}}
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn foreground_deletion_waits_for_blocking_dependents() {
         let owner = "rs web deleting finalizer=foregroundDeletion";
         check("replicasets.apps/default/web", &format!("{owner}\n pod a owner=web"), expect![[""]]);
-        check("pods/default/a", &format!("{owner}\n pod a owner=web"), expect![[r#"
+        check(
+            "pods/default/a",
+            &format!("{owner}\n pod a owner=web"),
+            expect![[r#"
             delete pod/a propagation=Background
-        "#]]);
-        check("replicasets.apps/default/web", owner, expect![[r#"
+        "#]],
+        );
+        check(
+            "replicasets.apps/default/web",
+            owner,
+            expect![[r#"
             patch replicaset/web {"metadata":{"finalizers":[],"resourceVersion":"1","uid":"rs-web"}}
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn orphaning_cuts_the_references_first() {
-        check("replicasets.apps/default/web", "rs web deleting finalizer=orphan\n pod a owner=web", expect![[r#"
+        check(
+            "replicasets.apps/default/web",
+            "rs web deleting finalizer=orphan\n pod a owner=web",
+            expect![[r#"
             patch pod/a {"metadata":{"ownerReferences":[],"resourceVersion":"2","uid":"pod-a"}}
             patch replicaset/web {"metadata":{"finalizers":[],"resourceVersion":"1","uid":"rs-web"}}
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

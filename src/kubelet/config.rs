@@ -72,18 +72,19 @@ pub struct Paths {
     /// The image registries' mirrors and certificates.
     pub registries: PathBuf,
     pub seccomp: PathBuf,
+    /// The control group that holds all pods.
+    pub cgroup: String,
 }
 
 impl Paths {
     pub fn of(data_dir: &Path) -> Self {
         let agent = data_dir.join("agent");
         let is_default = data_dir == Path::new(DEFAULT_DATA_DIR);
-        let run = if is_default {
-            PathBuf::from("/run/skiff")
+        let suffix = if is_default {
+            String::new()
         } else {
             let digest = Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
-            let short: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-            PathBuf::from(format!("/run/skiff-{short}"))
+            format!("-{}", digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>())
         };
         let logs = if is_default { PathBuf::from("/var/log") } else { agent.join("log") };
         Self {
@@ -95,7 +96,8 @@ impl Paths {
             container_logs: logs.join("containers"),
             registries: agent.join("etc/containerd/certs.d"),
             seccomp: agent.join("kubelet/seccomp"),
-            run,
+            run: PathBuf::from(format!("/run/skiff{suffix}")),
+            cgroup: format!("kubepods{suffix}"),
         }
     }
 

@@ -5,9 +5,129 @@
 //! ([`pods::plan`]); one worker for each pod carries it out. Nothing here knows of networking: the
 //! container runtime calls the CNI plugin. Containers never depend on this process being alive.
 
+pub mod cgroups;
 pub mod config;
 pub mod containerd;
+pub mod context;
 pub mod cri;
+pub mod images;
+pub mod logs;
+pub mod node;
+pub mod pods;
+pub mod probes;
 pub mod spec;
+pub mod volumes;
 
 pub use config::Config;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::clock::ClockRef;
+use crate::base::error::Chain;
+use crate::base::service::Scope;
+use crate::client::{Cache, Client, Recorder};
+use cgroups::tree::Cgroups;
+use context::{Context, ContextRef};
+use cri::Cri;
+use node::facts::Facts;
+
+const CONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Starts this node in tasks of `scope` and returns at once.
+///
+/// The node is registered even where no container runtime can be had; it says then that it is not
+/// ready, and why. Stopping the scope stops the tasks and no container.
+pub fn start(scope: &Scope, config: Config, client: Client, cache: Arc<Cache>, clock: ClockRef) {
+    let scope = scope.child("kubelet");
+    let recorder = Recorder::start(&scope, client.clone(), clock.clone(), "kubelet", &config.node_name);
+    let facts = Facts::read(existing(&config.data_dir), config.pods_max);
+    let runtime = node::RuntimeSlot::default();
+    if config.runtime_endpoint.is_none() {
+        containerd::supervise(&scope, &config);
+    }
+    node::Node::new(config.clone(), facts.clone(), client.clone(), recorder.clone(), clock.clone(), runtime.clone())
+        .start(&scope);
+    scope.spawn("kubelet", {
+        let scope = scope.clone();
+        async move {
+            let starting = async {
+                let cri = connect(&config).await;
+                let _ = runtime.set(cri.clone());
+                let ctx = context(config, facts, cri, client, cache, recorder, clock).await;
+                run(&scope, ctx);
+            };
+            tokio::select! {
+                () = starting => (),
+                () = scope.stopping() => (),
+            }
+        }
+    });
+}
+
+fn run(scope: &Scope, ctx: ContextRef) {
+    let pods = pods::manager::Pods::start(scope, ctx.clone());
+    let _ = pods;
+}
+
+/// The nearest directory above that exists.
+fn existing(path: &Path) -> &Path {
+    path.ancestors().find(|dir| dir.exists()).unwrap_or(path)
+}
+
+/// Connects to the runtime, however long it takes to come up, and brings it the pause image.
+async fn connect(config: &Config) -> Cri {
+    let socket = config.runtime_endpoint.clone().unwrap_or_else(|| config.paths().containerd_socket());
+    loop {
+        if let Ok(cri) = Cri::connect(socket.clone()).await
+            && cri.version("v1").await.is_ok()
+        {
+            if config.runtime_endpoint.is_none() && config.pause_image.is_none() {
+                bring_pause_image(&cri).await;
+            }
+            return cri;
+        }
+        tokio::time::sleep(CONNECT_PAUSE).await;
+    }
+}
+
+async fn bring_pause_image(cri: &Cri) {
+    let Some(arch) = containerd::pause::Arch::current() else { return };
+    let image = match containerd::image::pause(arch) {
+        Ok(image) => image,
+        Err(error) => return tracing::error!(%error, "cannot build the pause image"),
+    };
+    let name = containerd::image::PAUSE_IMAGE;
+    if let Err(error) = containerd::import::import(cri.channel(), name, &image).await {
+        tracing::error!(error = %Chain(&error), "cannot import the pause image");
+    }
+}
+
+async fn context(
+    config: Config,
+    facts: Facts,
+    cri: Cri,
+    client: Client,
+    cache: Arc<Cache>,
+    recorder: Recorder,
+    clock: ClockRef,
+) -> ContextRef {
+    let paths = config.paths();
+    let cgroups = Cgroups::detect(&paths.cgroup);
+    if let Some(Err(error)) = cgroups.as_ref().map(Cgroups::prepare) {
+        tracing::warn!(%error, "cannot make the control groups of pods");
+    }
+    Arc::new(Context {
+        memory_bytes: facts.memory_bytes,
+        allocatable: facts.allocatable(),
+        config,
+        paths,
+        cri,
+        client,
+        cache,
+        recorder,
+        clock,
+        cgroups,
+    })
+}

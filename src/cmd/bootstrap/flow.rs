@@ -47,11 +47,7 @@ const SCHEMAS: &[Schema] = &[
         "leader-election",
         100,
         Some("ByUser"),
-        &[
-            ("User", "system:kube-controller-manager"),
-            ("User", "system:kube-scheduler"),
-            ("ServiceAccount", "*"),
-        ],
+        &[("User", "system:kube-controller-manager"), ("User", "system:kube-scheduler"), ("ServiceAccount", "*")],
         &[Rule::Resources(&["get", "create", "update"], "coordination.k8s.io", &["leases"], false)],
     ),
     schema(
@@ -75,14 +71,7 @@ const SCHEMAS: &[Schema] = &[
         ALL,
     ),
     schema("kube-scheduler", "workload-high", 800, Some("ByNamespace"), &[("User", "system:kube-scheduler")], ALL),
-    schema(
-        "kube-system-service-accounts",
-        "workload-high",
-        900,
-        Some("ByNamespace"),
-        &[("ServiceAccount", "*")],
-        ALL,
-    ),
+    schema("kube-system-service-accounts", "workload-high", 900, Some("ByNamespace"), &[("ServiceAccount", "*")], ALL),
     schema("service-accounts", "workload-low", 9000, Some("ByUser"), &[("Group", "system:serviceaccounts")], ALL),
     schema("global-default", "global-default", 9900, Some("ByUser"), EVERYBODY, ALL),
     schema("catch-all", "catch-all", 10000, Some("ByUser"), EVERYBODY, ALL),
@@ -100,9 +89,13 @@ const fn schema(
 }
 
 pub fn objects() -> Vec<Item> {
-    let exempt = head("PriorityLevelConfiguration", "exempt", json!({
-        "type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0},
-    }));
+    let exempt = head(
+        "PriorityLevelConfiguration",
+        "exempt",
+        json!({
+            "type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0},
+        }),
+    );
     let levels = LIMITED.iter().map(|(name, shares, lendable, queues)| {
         let response = match queues {
             None => json!({"type": "Reject"}),
@@ -110,10 +103,14 @@ pub fn objects() -> Vec<Item> {
                 "type": "Queue", "queuing": {"queues": queues, "handSize": hand, "queueLengthLimit": 50},
             }),
         };
-        head("PriorityLevelConfiguration", name, json!({
-            "type": "Limited",
-            "limited": {"nominalConcurrencyShares": shares, "lendablePercent": lendable, "limitResponse": response},
-        }))
+        head(
+            "PriorityLevelConfiguration",
+            name,
+            json!({
+                "type": "Limited",
+                "limited": {"nominalConcurrencyShares": shares, "lendablePercent": lendable, "limitResponse": response},
+            }),
+        )
     });
     let all = std::iter::once(exempt).chain(levels).chain(SCHEMAS.iter().map(flow_schema));
     all.map(|tree| Item::new(tree, keep_spec)).collect()

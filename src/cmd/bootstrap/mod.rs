@@ -45,7 +45,8 @@ impl Item {
 pub async fn ensure(client: &Client, facts: &Facts) -> Result<()> {
     ensure_all(client, system::namespaces()).await?;
     let roles = authz::bootstrap::objects().into_iter();
-    let roles = roles.map(|(_, tree)| Item::new(tree, |wanted, stored| authz::bootstrap::reconcile(wanted, Some(stored))));
+    let roles =
+        roles.map(|(_, tree)| Item::new(tree, |wanted, stored| authz::bootstrap::reconcile(wanted, Some(stored))));
     ensure_all(client, roles.chain(system::objects(facts)).chain(flow::objects()).collect()).await
 }
 

@@ -81,11 +81,15 @@ mod tests {
 
     #[test]
     fn untolerated_taints_evict_at_once() {
-        check(&CONTROLLER, &format!("{NODE}\n pod web node=n1"), expect![[r#"
+        check(
+            &CONTROLLER,
+            &format!("{NODE}\n pod web node=n1"),
+            expect![[r#"
             patch pod/web/status {"metadata":{"uid":"pod-web"},"status":{"conditions":[{"lastTransitionTime":"2027-01-15T08:00:00Z","message":"Taint manager: deleting due to NoExecute taint","reason":"DeletionByTaintManager","status":"True","type":"DisruptionTarget"}]}}
             event pod/web Normal TaintManagerEviction: Marking for deletion Pod default/web
             delete pod/web
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -95,13 +99,21 @@ mod tests {
                 r#"pod web node=n1 spec.tolerations=[{{"key":"k","operator":"Exists","tolerationSeconds":{seconds}}}]"#
             )
         };
-        check(&CONTROLLER, &format!("{NODE}\n {}", tolerating(300)), expect![[r#"
+        check(
+            &CONTROLLER,
+            &format!("{NODE}\n {}", tolerating(300)),
+            expect![[r#"
             again after 240.01s
-        "#]]);
-        check(&CONTROLLER, &format!("{NODE}\n {}", tolerating(30)), expect![[r#"
+        "#]],
+        );
+        check(
+            &CONTROLLER,
+            &format!("{NODE}\n {}", tolerating(30)),
+            expect![[r#"
             patch pod/web/status {"metadata":{"uid":"pod-web"},"status":{"conditions":[{"lastTransitionTime":"2027-01-15T08:00:00Z","message":"Taint manager: deleting due to NoExecute taint","reason":"DeletionByTaintManager","status":"True","type":"DisruptionTarget"}]}}
             event pod/web Normal TaintManagerEviction: Marking for deletion Pod default/web
             delete pod/web
-        "#]]);
+        "#]],
+        );
     }
 }

@@ -167,14 +167,22 @@ mod tests {
     #[test]
     fn a_dead_node_drives_its_pods_off_unless_all_are_dead() {
         let dead = r#"node n1 status.conditions=[{"type":"Ready","status":"Unknown"}]"#;
-        check(&CONTROLLER, &format!("{dead}\n {OTHER}"), expect![[r#"
+        check(
+            &CONTROLLER,
+            &format!("{dead}\n {OTHER}"),
+            expect![[r#"
             status node/n1 Ready=Unknown MemoryPressure=Unknown(NodeStatusNeverUpdated) DiskPressure=Unknown(NodeStatusNeverUpdated) PIDPressure=Unknown(NodeStatusNeverUpdated)
             update node/n1
-        "#]]);
-        check(&CONTROLLER, dead, expect![[r#"
+        "#]],
+        );
+        check(
+            &CONTROLLER,
+            dead,
+            expect![[r#"
             status node/n1 Ready=Unknown MemoryPressure=Unknown(NodeStatusNeverUpdated) DiskPressure=Unknown(NodeStatusNeverUpdated) PIDPressure=Unknown(NodeStatusNeverUpdated)
             update node/n1
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

@@ -65,19 +65,27 @@ mod tests {
 
     #[test]
     fn pods_of_absent_nodes_fail_and_go() {
-        check(&CONTROLLER, "pod web node=gone phase=Running", expect![[r#"
+        check(
+            &CONTROLLER,
+            "pod web node=gone phase=Running",
+            expect![[r#"
             end if there is node/gone
             patch pod/web/status {"metadata":{"uid":"pod-web"},"status":{"conditions":[{"lastTransitionTime":"2027-01-15T08:00:00Z","message":"PodGC: node no longer exists","reason":"DeletionByPodGC","status":"True","type":"DisruptionTarget"}],"phase":"Failed"}}
             delete pod/web grace=0
-        "#]]);
+        "#]],
+        );
         check(&CONTROLLER, "pod web node=n1 phase=Running\n node n1", expect![[""]]);
     }
 
     #[test]
     fn deleted_pods_without_a_node_go_at_once() {
-        check(&CONTROLLER, "pod web deleting", expect![[r#"
+        check(
+            &CONTROLLER,
+            "pod web deleting",
+            expect![[r#"
             delete pod/web grace=0
-        "#]]);
+        "#]],
+        );
         check(&CONTROLLER, "pod web", expect![[""]]);
     }
 }

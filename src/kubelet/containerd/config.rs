@@ -5,8 +5,6 @@ use crate::kubelet::config::Paths;
 /// What is found out about the machine before containerd is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// systemd runs as process 1, so it owns the cgroup tree.
-    pub has_systemd: bool,
     /// Whether `oom_score_adj` may be lowered (CAP_SYS_RESOURCE).
     pub can_lower_oom_score: bool,
     /// Whether overlayfs can be mounted in the data directory.
@@ -22,7 +20,6 @@ pub fn render(paths: &Paths, pause_image: &str, machine: Machine) -> String {
     let cni_conf = quoted(&paths.cni_conf);
     let registries = quoted(&paths.registries);
     let snapshotter = if machine.has_overlayfs { "overlayfs" } else { "native" };
-    let systemd = machine.has_systemd;
     let restrict_oom = !machine.can_lower_oom_score;
     format!(
         r#"# Written by skiff at each start; changes made here are lost.
@@ -66,7 +63,7 @@ disabled_plugins = [
   runtime_type = "io.containerd.runc.v2"
 
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-  SystemdCgroup = {systemd}
+  SystemdCgroup = false
 "#
     )
 }
@@ -94,11 +91,10 @@ mod tests {
 
     #[test]
     fn the_file_says_what_the_machine_lacks() {
-        let machine = Machine { has_systemd: false, can_lower_oom_score: false, has_overlayfs: false };
+        let machine = Machine { can_lower_oom_score: false, has_overlayfs: false };
         let file = render(&Paths::of(Path::new("/data/a \"b\"")), "skiff.local/pause:1", machine);
         assert!(file.contains("snapshotter = \"native\""));
         assert!(file.contains("restrict_oom_score_adj = true"));
-        assert!(file.contains("SystemdCgroup = false"));
         assert!(file.contains(r#"root = "/data/a \"b\"/agent/containerd""#));
     }
 }

@@ -163,16 +163,7 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 }
 
 fn probe_machine(paths: &Paths) -> Machine {
-    Machine {
-        has_systemd: has_systemd(),
-        can_lower_oom_score: can_lower_oom_score(),
-        has_overlayfs: has_overlayfs(&paths.containerd),
-    }
-}
-
-/// Whether systemd manages this machine, and so its cgroups.
-pub fn has_systemd() -> bool {
-    Path::new("/run/systemd/system").is_dir()
+    Machine { can_lower_oom_score: can_lower_oom_score(), has_overlayfs: has_overlayfs(&paths.containerd) }
 }
 
 /// Whether this process holds CAP_SYS_RESOURCE.

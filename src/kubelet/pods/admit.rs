@@ -1,0 +1,105 @@
+//! Whether this node takes a pod that was bound to it: the scheduler may have been wrong, or not
+//! have been asked. Pure.
+
+use super::plan::Waiting;
+use crate::kubelet::cgroups::amounts::{millis, whole};
+use crate::kubelet::spec::{Container, Pod, PodSpec};
+use crate::object::StringMap;
+
+/// What the pod is to be weighed against.
+pub struct Node<'a> {
+    pub labels: &'a StringMap,
+    pub allocatable: &'a StringMap,
+    /// The pods that are already here and not over.
+    pub others: &'a [&'a Pod],
+    pub pods_max: u32,
+}
+
+/// `Err` says why the pod is rejected, in upstream's words.
+pub fn admit(pod: &Pod, node: &Node) -> Result<(), Waiting> {
+    if node.others.len() as u32 >= node.pods_max {
+        return Err(short_of("pods", 1, node.others.len() as i64, i64::from(node.pods_max)));
+    }
+    let resources = [("cpu", millis as fn(&StringMap, &str) -> i64), ("memory", whole), ("ephemeral-storage", whole)];
+    for (name, read) in resources {
+        let wanted = request(&pod.spec, name, read);
+        let used: i64 = node.others.iter().map(|other| request(&other.spec, name, read)).sum();
+        let capacity = read(node.allocatable, name);
+        if wanted > 0 && wanted + used > capacity {
+            return Err(short_of(name, wanted, used, capacity));
+        }
+    }
+    for (name, amount) in pod.spec.containers.iter().flat_map(|container| &container.resources.requests) {
+        let is_known = node.allocatable.contains_key(name) || matches!(name.as_str(), "cpu" | "memory");
+        if !is_known && name != "ephemeral-storage" && whole(&[(name.clone(), amount.clone())].into(), name) > 0 {
+            return Err(short_of(name, request(&pod.spec, name, whole), 0, 0));
+        }
+    }
+    if !pod.spec.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value)) {
+        let message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
+        return Err(Waiting::new("NodeAffinity", message));
+    }
+    let mine: Vec<_> = host_ports(&pod.spec).collect();
+    let taken = node.others.iter().flat_map(|other| host_ports(&other.spec));
+    if taken.into_iter().any(|theirs| mine.iter().any(|mine| clash(mine, &theirs))) {
+        let message = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+        return Err(Waiting::new("NodePorts", message));
+    }
+    Ok(())
+}
+
+fn short_of(name: &str, wanted: i64, used: i64, capacity: i64) -> Waiting {
+    let message =
+        format!("Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {capacity}");
+    Waiting::new(format!("OutOf{name}"), message)
+}
+
+/// What a pod asks for: its containers together, or the largest of those before them.
+fn request(spec: &PodSpec, name: &str, read: fn(&StringMap, &str) -> i64) -> i64 {
+    let of = |container: &Container| read(&container.resources.requests, name);
+    let sidecars = spec.init_containers.iter().filter(|one| one.is_sidecar());
+    let together: i64 = spec.containers.iter().chain(sidecars).map(of).sum();
+    let before = spec.init_containers.iter().filter(|one| !one.is_sidecar()).map(of).max().unwrap_or(0);
+    together.max(before) + read(&spec.overhead, name)
+}
+
+/// Address, protocol and port of everything a pod takes from the host.
+fn host_ports(spec: &PodSpec) -> impl Iterator<Item = (String, String, i32)> {
+    let ports = spec.containers.iter().flat_map(|container| &container.ports);
+    ports.filter(|port| port.host_port > 0).map(|port| (port.host_ip.clone(), port.protocol.clone(), port.host_port))
+}
+
+fn clash(a: &(String, String, i32), b: &(String, String, i32)) -> bool {
+    let is_any = |ip: &str| matches!(ip, "" | "0.0.0.0" | "::");
+    a.1 == b.1 && a.2 == b.2 && (a.0 == b.0 || is_any(&a.0) || is_any(&b.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(spec: serde_json::Value) -> Pod {
+        serde_json::from_value(json!({"spec": spec})).unwrap()
+    }
+
+    fn reason(wanted: serde_json::Value, other: serde_json::Value) -> Result<(), String> {
+        let others = [&pod(other)];
+        let labels = StringMap::from([("disk".into(), "ssd".into())]);
+        let allocatable = StringMap::from([("cpu".into(), "2".into()), ("memory".into(), "1Gi".into())]);
+        let node = Node { labels: &labels, allocatable: &allocatable, others: &others, pods_max: 110 };
+        admit(&pod(wanted), &node).map_err(|why| why.reason)
+    }
+
+    #[test]
+    fn a_pod_that_does_not_fit_is_told_why() {
+        let cpu = |amount: &str| json!({"containers": [{"resources": {"requests": {"cpu": amount}}}]});
+        assert_eq!(reason(cpu("1"), cpu("1")), Ok(()));
+        assert_eq!(reason(cpu("1500m"), cpu("1")), Err("OutOfcpu".into()));
+        assert_eq!(reason(json!({"nodeSelector": {"disk": "hdd"}}), json!({})), Err("NodeAffinity".into()));
+        let port = json!({"containers": [{"ports": [{"hostPort": 80, "protocol": "TCP"}]}]});
+        assert_eq!(reason(port.clone(), port), Err("NodePorts".into()));
+        let odd = json!({"containers": [{"resources": {"requests": {"example.com/gpu": "1"}}}]});
+        assert_eq!(reason(odd, json!({})), Err("OutOfexample.com/gpu".into()));
+    }
+}

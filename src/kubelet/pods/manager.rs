@@ -1,0 +1,317 @@
+//! Hands the pods of this node to their workers, and the runtime's news as well.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use super::admit::{self, Node};
+use super::make::names;
+use super::sources::Wanted;
+use super::worker::{Handle, Order, Worker};
+use crate::base::service::Scope;
+use crate::client::Change;
+use crate::kubelet::containerd::events::{self, RuntimeEvent};
+use crate::kubelet::context::ContextRef;
+use crate::kubelet::images::Images;
+use crate::kubelet::spec::Pod;
+use crate::kubelet::volumes;
+use crate::object::kind::{CONFIG_MAP, POD, SECRET};
+use crate::object::{Key, ObjectRef, StringMap, Timestamp};
+
+/// How often everything the runtime keeps is compared with what there should be.
+const SWEEP_PERIOD: Duration = Duration::from_secs(120);
+const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
+
+pub struct Pods {
+    ctx: ContextRef,
+    images: Arc<Images>,
+    scope: Scope,
+    workers: Mutex<HashMap<String, Worked>>,
+}
+
+struct Worked {
+    handle: Handle,
+    key: Key,
+    wanted: Wanted,
+}
+
+impl Pods {
+    /// Starts the tasks that keep workers for the pods of this node.
+    pub fn start(scope: &Scope, ctx: ContextRef) -> Arc<Self> {
+        let pods =
+            Arc::new(Self { ctx, images: Arc::default(), scope: scope.child("pods"), workers: Mutex::default() });
+        let following = pods.clone();
+        scope.spawn("pods", async move {
+            tokio::select! {
+                () = following.follow() => (),
+                () = following.scope.stopping() => (),
+            }
+        });
+        let listening = pods.clone();
+        scope.spawn("runtime events", async move {
+            tokio::select! {
+                () = listening.listen() => (),
+                () = listening.scope.stopping() => (),
+            }
+        });
+        let sweeping = pods.clone();
+        scope.spawn("pod sweep", async move {
+            tokio::select! {
+                () = sweeping.sweep() => (),
+                () = sweeping.scope.stopping() => (),
+            }
+        });
+        pods
+    }
+
+    /// The pod as its worker has it, by namespace and name.
+    pub fn find(&self, namespace: &str, name: &str) -> Option<(Arc<Pod>, Arc<super::seen::Seen>)> {
+        let workers = self.lock();
+        let worked = workers.values().find(|worked| {
+            let pod = &worked.handle.orders.borrow().pod;
+            pod.namespace() == namespace && pod.name() == name
+        })?;
+        let pod = worked.handle.orders.borrow().pod.clone();
+        Some((pod, worked.handle.signals.seen()))
+    }
+
+    /// Every pod that has a worker.
+    pub fn all(&self) -> Vec<(Arc<Pod>, Arc<super::seen::Seen>)> {
+        let workers = self.lock();
+        let read = |worked: &Worked| (worked.handle.orders.borrow().pod.clone(), worked.handle.signals.seen());
+        workers.values().map(read).collect()
+    }
+
+    async fn follow(self: &Arc<Self>) {
+        self.ctx.cache.synced().await;
+        let mut subscription = self.ctx.cache.subscribe(&[&POD, &CONFIG_MAP, &SECRET]);
+        loop {
+            let mut changes = subscription.next().await;
+            // The older pod is admitted first.
+            changes.sort_by_key(|(_, change)| created(change.latest()));
+            for (key, change) in &changes {
+                match key.resource() {
+                    "pods" => self.pod_changed(key, change),
+                    _ => self.source_changed(key),
+                }
+            }
+        }
+    }
+
+    fn pod_changed(self: &Arc<Self>, key: &Key, change: &Change) {
+        if let Some(object) = &change.after
+            && let Some(pod) = self.mine(object)
+        {
+            let replaced = self.lock().values().any(|worked| worked.key == *key && uid_of(worked) != pod.uid());
+            if replaced {
+                self.gone(key, Some(pod.uid()));
+            }
+            self.order(key, pod);
+            return;
+        }
+        self.gone(key, None);
+    }
+
+    /// The pod behind `object`, if it is bound to this node.
+    fn mine(&self, object: &ObjectRef) -> Option<Pod> {
+        let view = object.view::<crate::object::view::Pod>();
+        if view.spec.node_name != self.ctx.config.node_name {
+            return None;
+        }
+        match Pod::parse(object.bytes()) {
+            Ok(pod) => Some(pod),
+            Err(error) => {
+                tracing::error!(pod = %object.key(), %error, "cannot read a pod; this is a bug worth reporting");
+                None
+            }
+        }
+    }
+
+    fn order(self: &Arc<Self>, key: &Key, pod: Pod) {
+        let uid = pod.uid().to_owned();
+        let wanted = Wanted::by_pod(&pod);
+        let pod = Arc::new(pod);
+        let mut workers = self.lock();
+        if let Some(worked) = workers.get_mut(&uid) {
+            worked.wanted = wanted;
+            worked.handle.orders.send_modify(|order| order.pod = pod);
+            return;
+        }
+        let rejected = self.judge(&pod, &workers);
+        if let Some(why) = &rejected {
+            self.ctx.tell(&pod, None, true, &why.reason, why.message.clone());
+        }
+        let order = Order { pod, is_gone: false, rejected };
+        self.spawn(&mut workers, &uid, key, wanted, order);
+    }
+
+    fn spawn(
+        self: &Arc<Self>,
+        workers: &mut HashMap<String, Worked>,
+        uid: &str,
+        key: &Key,
+        wanted: Wanted,
+        order: Order,
+    ) {
+        let (worker, handle) = Worker::new(self.ctx.clone(), self.images.clone(), &self.scope, order);
+        let (pods, own_uid) = (self.clone(), uid.to_owned());
+        self.scope.spawn("pod", async move {
+            tokio::select! {
+                () = worker.run() => drop(pods.lock().remove(&own_uid)),
+                () = pods.scope.stopping() => (),
+            }
+        });
+        workers.insert(uid.to_owned(), Worked { handle, key: key.clone(), wanted });
+    }
+
+    /// A pod that has already been started is never rejected: the kubelet may have been restarted.
+    fn judge(&self, pod: &Pod, workers: &HashMap<String, Worked>) -> Option<super::plan::Waiting> {
+        if pod.start_time().is_some() || pod.is_terminal() || pod.metadata.is_deleting() {
+            return None;
+        }
+        let snap = self.ctx.cache.snapshot();
+        let node = snap.find::<crate::object::view::Node>("", &self.ctx.config.node_name);
+        let labels = node.map(|node| node.meta().labels.clone()).unwrap_or_default();
+        let others: Vec<Arc<Pod>> = workers
+            .values()
+            .map(|worked| worked.handle.orders.borrow().clone())
+            .filter(|order| !order.is_gone && order.rejected.is_none() && !order.pod.is_terminal())
+            .map(|order| order.pod)
+            .collect();
+        let others: Vec<&Pod> = others.iter().map(AsRef::as_ref).collect();
+        let node = Node {
+            labels: &labels,
+            allocatable: &self.ctx.allocatable,
+            others: &others,
+            pods_max: self.ctx.config.pods_max,
+        };
+        admit::admit(pod, &node).err()
+    }
+
+    /// Ends every worker of the pod called `key`, except that of `kept_uid`.
+    fn gone(&self, key: &Key, kept_uid: Option<&str>) {
+        for worked in self.lock().values() {
+            if worked.key == *key && kept_uid != Some(uid_of(worked).as_str()) {
+                worked.handle.orders.send_modify(|order| order.is_gone = true);
+            }
+        }
+    }
+
+    fn source_changed(&self, key: &Key) {
+        let is_config_map = key.resource() == "configmaps";
+        for worked in self.lock().values() {
+            let names = if is_config_map { &worked.wanted.config_maps } else { &worked.wanted.secrets };
+            if worked.key.namespace() == key.namespace() && names.iter().any(|name| name == key.name()) {
+                worked.handle.signals.source_changed();
+            }
+        }
+    }
+
+    /// Passes the ends of containers on to the workers of their pods.
+    async fn listen(&self) {
+        loop {
+            match events::subscribe(self.ctx.cri.channel()).await {
+                Ok(mut stream) => {
+                    // Whatever was missed while nobody listened is found by looking.
+                    self.ring_all();
+                    while let Some(event) = stream.next().await {
+                        self.heard(&event);
+                    }
+                    tracing::debug!("the stream of runtime events ended");
+                }
+                Err(error) => tracing::debug!(%error, "no runtime events"),
+            }
+            tokio::time::sleep(RECONNECT_PAUSE).await;
+        }
+    }
+
+    fn heard(&self, event: &RuntimeEvent) {
+        let (RuntimeEvent::Exited { container_id } | RuntimeEvent::OutOfMemory { container_id }) = event;
+        let workers = self.lock();
+        let known = workers.values().find(|worked| worked.handle.signals.knows(container_id));
+        match (known, event) {
+            (Some(worked), RuntimeEvent::Exited { .. }) => worked.handle.signals.container_ended(container_id),
+            (Some(_), RuntimeEvent::OutOfMemory { .. }) => (),
+            // Started and ended before its worker looked: whoever is starting something looks.
+            (None, _) => workers.values().for_each(|worked| worked.handle.signals.bell.notify_one()),
+        }
+    }
+
+    fn ring_all(&self) {
+        self.lock().values().for_each(|worked| worked.handle.signals.bell.notify_one());
+    }
+
+    /// Finds what belongs to no pod of the API: containers to stop, directories to remove.
+    async fn sweep(self: &Arc<Self>) {
+        self.ctx.cache.synced().await;
+        loop {
+            if let Err(error) = self.adopt_orphans().await {
+                tracing::debug!(%error, "cannot list what the runtime keeps");
+            }
+            self.remove_orphan_dirs().await;
+            tokio::time::sleep(SWEEP_PERIOD).await;
+        }
+    }
+
+    /// Gives each pod that only the runtime knows a worker that ends it.
+    async fn adopt_orphans(self: &Arc<Self>) -> crate::kubelet::cri::CriResult<()> {
+        let mut found: BTreeMap<String, Pod> = BTreeMap::new();
+        for sandbox in self.ctx.cri.sandboxes(&StringMap::new()).await? {
+            let label = |name: &str| sandbox.labels.get(name).cloned().unwrap_or_default();
+            let uid = label(names::POD_UID);
+            if uid.is_empty() {
+                continue;
+            }
+            let mut pod = Pod::default();
+            pod.metadata.uid = uid.clone();
+            pod.metadata.name = label(names::POD_NAME);
+            pod.metadata.namespace = label(names::POD_NAMESPACE);
+            pod.spec.termination_grace_period_seconds = Some(1);
+            found.insert(uid, pod);
+        }
+        let live = self.live_uids();
+        let mut workers = self.lock();
+        for (uid, pod) in found {
+            if workers.contains_key(&uid) || live.contains(&uid) {
+                continue;
+            }
+            tracing::info!(pod = %pod.display(), "ending a pod that the API does not know");
+            let key = POD.key(pod.namespace(), pod.name());
+            let order = Order { pod: Arc::new(pod), is_gone: true, rejected: None };
+            self.spawn(&mut workers, &uid, &key, Wanted::default(), order);
+        }
+        Ok(())
+    }
+
+    fn live_uids(&self) -> std::collections::HashSet<String> {
+        let snap = self.ctx.cache.snapshot();
+        snap.pods_on_node(&self.ctx.config.node_name).iter().map(|pod| pod.uid().to_owned()).collect()
+    }
+
+    async fn remove_orphan_dirs(&self) {
+        let dir = self.ctx.paths.kubelet.join("pods");
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let uid = entry.file_name().to_string_lossy().into_owned();
+            if self.lock().contains_key(&uid) || self.live_uids().contains(&uid) {
+                continue;
+            }
+            if let Err(error) = volumes::tear_down(entry.path()).await {
+                tracing::warn!(dir = %entry.path().display(), %error, "cannot remove what a pod left");
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Worked>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn uid_of(worked: &Worked) -> String {
+    worked.handle.orders.borrow().pod.uid().to_owned()
+}
+
+fn created(object: Option<&ObjectRef>) -> Timestamp {
+    object.and_then(|object| object.meta().creation_timestamp).unwrap_or(Timestamp::UNIX_EPOCH)
+}

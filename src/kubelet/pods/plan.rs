@@ -1,0 +1,393 @@
+//! What a pod needs next: a pure function of the pod wished for and the pod seen.
+//!
+//! The worker carries the steps out in order and asks again when anything has changed. Nothing is
+//! remembered here but what [`Memory`] holds: back-offs, and starts that failed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::backoff::{self, BackOff};
+use super::seen::{Instance, Sandbox, Seen, State};
+use crate::kubelet::spec::{Container, Pod, RestartPolicy, Role};
+use crate::object::Timestamp;
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Stops all containers, then the sandbox.
+    KillPod {
+        grace_seconds: i64,
+    },
+    /// Makes sandbox number `attempt`, after the pod's older ones were stopped.
+    MakeSandbox {
+        attempt: u32,
+    },
+    Kill {
+        id: String,
+        why: KillReason,
+        grace_seconds: Option<i64>,
+    },
+    Start {
+        name: String,
+        role: Role,
+        attempt: u32,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillReason {
+    LivenessFailed,
+    StartupFailed,
+    SpecChanged,
+}
+
+/// Why a pod that has not ended by itself is to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Someone deleted it.
+    Deleted,
+    /// It ran longer than `activeDeadlineSeconds`.
+    DeadlineExceeded,
+    /// The API already says that it is over.
+    Terminal,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Steps {
+    pub steps: Vec<Step>,
+    /// When to ask again if nothing happens before.
+    pub ask_again_at: Option<Timestamp>,
+    /// Containers that wait, and why, in the words of their status.
+    pub waiting: BTreeMap<String, Waiting>,
+    /// The pod is over: nothing of it runs, nothing of it will.
+    pub is_over: bool,
+    /// Its containers have all ended and none will be started; what is left is to be stopped.
+    pub has_finished: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub reason: String,
+    pub message: String,
+}
+
+impl Waiting {
+    pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { reason: reason.into(), message: message.into() }
+    }
+}
+
+/// What is known beyond specification and runtime. Lost at a restart, as upstream loses it.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    pub restarts: BackOff,
+    pub failures: BTreeMap<String, Failure>,
+    /// Of making the sandbox.
+    pub sandbox_failure: Option<Failure>,
+    pub health: HashMap<String, Health>,
+}
+
+/// A start that did not succeed, and when to try again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    pub waiting: Waiting,
+    pub retry_at: Timestamp,
+}
+
+/// What probes say of one instance, by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    pub is_started: bool,
+    pub is_ready: bool,
+    pub failed: Option<(KillReason, Option<i64>)>,
+}
+
+impl Memory {
+    /// Whether the instance runs and its startup probe, if it has one, has succeeded.
+    pub fn is_started(&self, container: &Container, instance: &Instance) -> bool {
+        instance.is_running()
+            && match self.health.get(&instance.id) {
+                Some(health) => health.is_started,
+                None => container.startup_probe.is_none(),
+            }
+    }
+
+    pub fn is_ready(&self, container: &Container, instance: &Instance) -> bool {
+        self.is_started(container, instance)
+            && match self.health.get(&instance.id) {
+                Some(health) => health.is_ready,
+                None => container.readiness_probe.is_none(),
+            }
+    }
+}
+
+/// What to do for `pod` next. `ending` says that it must end, whatever its containers do.
+pub fn next_steps(pod: &Pod, ending: Option<&Ending>, seen: &Seen, memory: &Memory, now: Timestamp) -> Steps {
+    let mut plan = Planner { pod, seen, memory, now, out: Steps::default() };
+    match ending {
+        Some(ending) => plan.end(ending),
+        None => plan.carry_on(),
+    }
+    plan.out
+}
+
+struct Planner<'a> {
+    pod: &'a Pod,
+    seen: &'a Seen,
+    memory: &'a Memory,
+    now: Timestamp,
+    out: Steps,
+}
+
+/// Where a pod's init containers stand.
+enum Init {
+    Done,
+    /// Something is running or was asked for; the main containers have to wait.
+    Busy,
+    /// One failed for good.
+    Failed,
+}
+
+impl<'a> Planner<'a> {
+    fn end(&mut self, ending: &Ending) {
+        if self.seen.is_quiet() {
+            self.out.is_over = true;
+            return;
+        }
+        let grace_seconds = match ending {
+            Ending::Deleted | Ending::DeadlineExceeded => self.pod.grace_seconds(),
+            Ending::Terminal => 0,
+        };
+        self.out.steps.push(Step::KillPod { grace_seconds });
+    }
+
+    fn carry_on(&mut self) {
+        match self.usable_sandbox() {
+            Some(sandbox) => self.containers(sandbox),
+            None => self.new_sandbox(),
+        }
+    }
+
+    /// The newest sandbox, if containers can run in it.
+    fn usable_sandbox(&self) -> Option<&'a Sandbox> {
+        let seen: &'a Seen = self.seen;
+        let newest = seen.sandboxes.first()?;
+        let others_ready = self.seen.sandboxes.iter().skip(1).any(|sandbox| sandbox.is_ready);
+        let has_network = self.pod.spec.host_network || !newest.ips.is_empty();
+        let same_network = newest.on_host_network == self.pod.spec.host_network;
+        (newest.is_ready && !others_ready && has_network && same_network).then_some(newest)
+    }
+
+    fn new_sandbox(&mut self) {
+        if self.nothing_left_to_run() {
+            return self.finish();
+        }
+        if let Some(failure) = &self.memory.sandbox_failure
+            && self.now < failure.retry_at
+        {
+            self.out.ask_again_at = Some(failure.retry_at);
+            return;
+        }
+        if !self.seen.is_quiet() {
+            self.out.steps.push(Step::KillPod { grace_seconds: self.pod.grace_seconds() });
+        }
+        let attempt = self.seen.sandboxes.first().map_or(0, |sandbox| sandbox.attempt + 1);
+        self.out.steps.push(Step::MakeSandbox { attempt });
+    }
+
+    /// Whether every main container has run, and none may run again in a new sandbox.
+    fn nothing_left_to_run(&self) -> bool {
+        let init_failed = self.pod.spec.init_containers.iter().any(|container| {
+            let policy = self.policy_of(container);
+            !container.is_sidecar()
+                && self.ended(container).is_some_and(|code| code != 0 && policy == RestartPolicy::Never)
+        });
+        init_failed
+            || self
+                .pod
+                .spec
+                .containers
+                .iter()
+                .all(|container| self.ended(container).is_some_and(|code| !self.policy_of(container).restarts(code)))
+    }
+
+    fn ended(&self, container: &Container) -> Option<i32> {
+        Some(self.seen.newest(&container.name)?.exit()?.code)
+    }
+
+    fn policy_of(&self, container: &Container) -> RestartPolicy {
+        container.own_restart_policy().unwrap_or_else(|| self.pod.restart_policy())
+    }
+
+    fn finish(&mut self) {
+        self.out.has_finished = true;
+        if self.seen.is_quiet() {
+            self.out.is_over = true;
+        } else {
+            self.out.steps.push(Step::KillPod { grace_seconds: self.pod.grace_seconds() });
+        }
+    }
+
+    fn containers(&mut self, sandbox: &Sandbox) {
+        let main_began =
+            self.pod.spec.containers.iter().any(|container| self.seen.newest_in(&container.name, sandbox).is_some());
+        let init = if main_began { self.keep_sidecars(sandbox) } else { self.init_containers(sandbox) };
+        self.ephemeral_containers(sandbox);
+        match init {
+            Init::Failed => self.finish(),
+            Init::Busy => (),
+            Init::Done => self.main_containers(sandbox),
+        }
+    }
+
+    /// Walks the init containers in order up to the first that is not done.
+    fn init_containers(&mut self, sandbox: &Sandbox) -> Init {
+        let pod = self.pod;
+        for container in &pod.spec.init_containers {
+            let Some(instance) = self.seen.newest_in(&container.name, sandbox) else {
+                self.start(container, Role::Init);
+                return Init::Busy;
+            };
+            match &instance.state {
+                State::Exited(exit) if exit.code == 0 && !container.is_sidecar() => (),
+                State::Exited(exit)
+                    if !container.is_sidecar() && !self.policy_of_init(container).restarts(exit.code) =>
+                {
+                    return Init::Failed;
+                }
+                State::Running { .. } => {
+                    self.kill_if_failed(instance);
+                    if !container.is_sidecar() || !self.memory.is_started(container, instance) {
+                        return Init::Busy;
+                    }
+                }
+                State::Exited(_) | State::Created | State::Unknown => {
+                    self.restart(container, Role::Init, instance);
+                    return Init::Busy;
+                }
+            }
+        }
+        Init::Done
+    }
+
+    /// An init container of a pod that always restarts is tried until it succeeds.
+    fn policy_of_init(&self, container: &Container) -> RestartPolicy {
+        match self.policy_of(container) {
+            RestartPolicy::Never => RestartPolicy::Never,
+            RestartPolicy::Always | RestartPolicy::OnFailure => RestartPolicy::OnFailure,
+        }
+    }
+
+    /// After the main containers began, init is over; only sidecars are kept running.
+    fn keep_sidecars(&mut self, sandbox: &Sandbox) -> Init {
+        let pod = self.pod;
+        for container in pod.spec.init_containers.iter().filter(|container| container.is_sidecar()) {
+            match self.seen.newest_in(&container.name, sandbox) {
+                Some(instance) if instance.is_running() => self.kill_if_failed(instance),
+                Some(instance) => self.restart(container, Role::Init, instance),
+                None => self.start(container, Role::Init),
+            }
+        }
+        Init::Done
+    }
+
+    fn main_containers(&mut self, sandbox: &Sandbox) {
+        let pod = self.pod;
+        let mut left = 0;
+        for container in &pod.spec.containers {
+            let policy = self.policy_of(container);
+            // A container that succeeded in an older sandbox has succeeded.
+            let done_before = self.ended(container).is_some_and(|code| !policy.restarts(code));
+            match self.seen.newest_in(&container.name, sandbox) {
+                None if done_before => continue,
+                None => self.start(container, Role::Main),
+                Some(instance) => match &instance.state {
+                    State::Running { .. } if instance.spec_hash != spec_hash(container) => {
+                        self.kill(instance, KillReason::SpecChanged, None);
+                    }
+                    State::Running { .. } => self.kill_if_failed(instance),
+                    State::Exited(exit) if !policy.restarts(exit.code) => continue,
+                    State::Exited(_) | State::Created | State::Unknown => {
+                        self.restart(container, Role::Main, instance);
+                    }
+                },
+            }
+            left += 1;
+        }
+        if left == 0 {
+            // Nothing is to be started beside what is stopped now.
+            self.out.steps.clear();
+            self.finish();
+        }
+    }
+
+    fn ephemeral_containers(&mut self, sandbox: &Sandbox) {
+        let pod = self.pod;
+        for container in &pod.spec.ephemeral_containers {
+            if self.seen.newest_in(&container.name, sandbox).is_none() {
+                self.start(container, Role::Ephemeral);
+            }
+        }
+    }
+
+    fn kill_if_failed(&mut self, instance: &Instance) {
+        let failed = self.memory.health.get(&instance.id).and_then(|health| health.failed);
+        if let Some((why, grace_seconds)) = failed {
+            self.kill(instance, why, grace_seconds);
+        }
+    }
+
+    fn kill(&mut self, instance: &Instance, why: KillReason, grace_seconds: Option<i64>) {
+        self.out.steps.push(Step::Kill { id: instance.id.clone(), why, grace_seconds });
+    }
+
+    /// Starts a container that ran before, once its back-off is over.
+    fn restart(&mut self, container: &Container, role: Role, last: &Instance) {
+        if let State::Exited(exit) = &last.state
+            && let Some(wait) = self.memory.restarts.waiting(&container.name, exit.finished_at, self.now)
+        {
+            let delay = backoff::go_duration(wait.delay);
+            let message =
+                format!("back-off {delay} restarting failed container={} pod={}", container.name, self.pod.display());
+            self.out.waiting.insert(container.name.clone(), Waiting::new("CrashLoopBackOff", message));
+            return self.ask_again(wait.until);
+        }
+        self.start(container, role);
+    }
+
+    /// Starts a container, unless it has just failed to start.
+    fn start(&mut self, container: &Container, role: Role) {
+        if let Some(failure) = self.memory.failures.get(&container.name)
+            && self.now < failure.retry_at
+        {
+            self.out.waiting.insert(container.name.clone(), failure.waiting.clone());
+            return self.ask_again(failure.retry_at);
+        }
+        let attempt = self.next_attempt(container);
+        self.out.steps.push(Step::Start { name: container.name.clone(), role, attempt });
+    }
+
+    fn ask_again(&mut self, at: Timestamp) {
+        self.out.ask_again_at = Some(self.out.ask_again_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// One more than the attempts the runtime still knows, or else than the API was told of.
+    fn next_attempt(&self, container: &Container) -> u32 {
+        if let Some(last) = self.seen.newest(&container.name) {
+            return last.attempt + 1;
+        }
+        let lists = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"];
+        let mut told = lists.iter().filter_map(|list| self.pod.status.get(list)?.as_array()).flatten();
+        let Some(status) = told.find(|status| status["name"] == container.name.as_str()) else { return 0 };
+        let ran = status["containerID"].as_str().is_some_and(|id| !id.is_empty());
+        let count = status["restartCount"].as_u64().unwrap_or_default() as u32;
+        if ran { count + 1 } else { count }
+    }
+}
+
+/// Changes when a container must be replaced rather than kept: its image.
+pub fn spec_hash(container: &Container) -> String {
+    use sha2::{Digest, Sha256};
+    let digest =
+        Sha256::new().chain_update(&container.name).chain_update([0]).chain_update(&container.image).finalize();
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
