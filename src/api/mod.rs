@@ -15,6 +15,7 @@ pub mod health;
 pub mod http;
 pub mod metrics;
 pub mod negotiate;
+pub mod openapi;
 mod options;
 pub mod pipeline;
 mod plain;

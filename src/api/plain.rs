@@ -11,7 +11,7 @@ use super::negotiate::{self, Format};
 use super::pipeline::Api;
 use super::pipeline::act::no_such_resource;
 use super::respond::Written;
-use super::{discovery, encode, version};
+use super::{discovery, encode, openapi, version};
 
 /// The index at `/`.
 const PATHS: &[&str] = &[
@@ -47,6 +47,7 @@ pub fn answer(api: &Api, exchange: &Exchange) -> Result<Answer, Status> {
         "/metrics" => Ok(metrics(api)),
         path => match path.split('/').skip(1).collect::<Vec<_>>().as_slice() {
             ["api" | "apis", ..] => discover(api, exchange, path),
+            ["openapi", steps @ ..] => Ok(describe(api, exchange, steps)),
             _ => Ok(not_found()),
         },
     }
@@ -106,6 +107,37 @@ fn discover(api: &Api, exchange: &Exchange, path: &str) -> Result<Answer, Status
     let Some(tree) = tree else { return Ok(not_found()) };
     let format = negotiate::accept(accept, exchange.pretty())?;
     Ok(document(&tree, format, format.content_type()))
+}
+
+/// OpenAPI documents. Their hash is their ETag, so that clients fetch each only once.
+fn describe(api: &Api, exchange: &Exchange, steps: &[&str]) -> Answer {
+    let served = api.registry.load();
+    let tree = match steps {
+        ["v2"] => Some(openapi::v2(&served)),
+        ["v3"] => Some(openapi::index(&served)),
+        ["v3", "api", version] => openapi::v3(&served, "", version),
+        ["v3", "apis", group, version] => openapi::v3(&served, group, version),
+        _ => None,
+    };
+    let Some(tree) = tree else { return not_found() };
+    let accept = exchange.header(header::ACCEPT);
+    let as_protobuf = steps == ["v2"] && accept.contains(openapi::V2_PROTOBUF) && !accept.contains("application/json");
+    let etag = format!("\"{}\"", hash(&tree));
+    let content_type = if as_protobuf { openapi::V2_PROTOBUF_TYPE } else { "application/json" };
+    let (code, body) = if exchange.header(header::IF_NONE_MATCH) == etag {
+        (304, body::full(""))
+    } else if as_protobuf {
+        (200, body::full(openapi::v2_protobuf(&tree)))
+    } else {
+        (200, body::full(encode::plain(&tree, Format::JSON)))
+    };
+    let mut answer = write(Written { code, content_type: content_type.into(), gzip: false, body });
+    let headers = answer.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding, Accept"));
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    answer
 }
 
 /// The version of aggregated discovery that the client prefers to the old form, if it does.

@@ -12,7 +12,9 @@ mod read;
 mod wire;
 mod write;
 
-use wire::{Wire, Writer};
+use wire::Wire;
+
+pub use wire::Writer;
 
 /// What every object begins with.
 pub const MAGIC: &[u8; 4] = b"k8s\0";

@@ -29,6 +29,8 @@ pub struct Types {
     pub kinds: HashMap<Name, NodeId>,
     /// Objects are written with their keys sorted, as upstream does for custom resources.
     pub sorted: bool,
+    /// The JSON schema that the types were made from, as its author wrote it (for OpenAPI).
+    pub source: Option<Box<str>>,
 }
 
 /// A place in a [`Types`]; what every walk over a schema carries along.

@@ -1,0 +1,65 @@
+use super::*;
+use crate::resources::Registry;
+
+/// Follows every `$ref` and complains about those that lead nowhere.
+fn dangling(document: &Tree, folder: &str) -> Vec<String> {
+    fn collect<'t>(tree: &'t Tree, found: &mut Vec<&'t str>) {
+        match tree {
+            Tree::Object(map) => {
+                found.extend(map.get("$ref").and_then(Tree::as_str));
+                map.values().for_each(|value| collect(value, found));
+            }
+            Tree::Array(list) => list.iter().for_each(|value| collect(value, found)),
+            _ => (),
+        }
+    }
+    let mut found = Vec::new();
+    collect(document, &mut found);
+    let known = document.pointer(folder).unwrap();
+    let lost = found.iter().filter(|target| known.get(target.trim_start_matches(&format!("#{folder}/"))).is_none());
+    lost.map(|target| (*target).to_owned()).collect()
+}
+
+#[test]
+fn every_group_version_has_a_document_that_stands_alone() {
+    let served = Registry::built_in().load();
+    let index = index(&served);
+    assert!(index["paths"].get("apis/apps/v1").is_some() && index["paths"].get("api/v1").is_some());
+    for (group, version) in group_versions(&served) {
+        let document = v3(&served, &group.name, version).unwrap();
+        assert_eq!(dangling(&document, "/components/schemas"), Vec::<String>::new(), "{}/{version}", group.name);
+    }
+    assert_eq!(dangling(&v2(&served), "/definitions"), Vec::<String>::new());
+    assert!(v3(&served, "apps", "v9").is_none());
+}
+
+#[test]
+fn kubectl_finds_the_kind_it_patches_and_the_fields_it_explains() {
+    let document = v3(&Registry::built_in().load(), "apps", "v1").unwrap();
+    let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
+    assert_eq!(
+        patch["x-kubernetes-group-version-kind"],
+        json!({"group": "apps", "kind": "Deployment", "version": "v1"})
+    );
+    assert_eq!(patch["operationId"], "patchAppsV1NamespacedDeployment");
+    let has = |name: &str| patch["parameters"].as_array().unwrap().iter().any(|parameter| parameter["name"] == name);
+    assert!(has("fieldValidation") && has("dryRun") && has("force"));
+    let schemas = &document["components"]["schemas"];
+    let spec = &schemas["io.k8s.api.apps.v1.DeploymentSpec"];
+    assert_eq!(spec["required"], json!(["selector", "template"]));
+    assert_eq!(
+        spec["properties"]["strategy"],
+        json!({"allOf": [{"$ref": "#/components/schemas/io.k8s.api.apps.v1.DeploymentStrategy"}], "default": {},
+            "x-kubernetes-patch-strategy": "retainKeys"})
+    );
+    let kinds = &schemas["io.k8s.api.apps.v1.Deployment"]["x-kubernetes-group-version-kind"];
+    assert_eq!(*kinds, json!([{"group": "apps", "kind": "Deployment", "version": "v1"}]));
+}
+
+#[test]
+fn hashes_differ_between_group_versions() {
+    let served = Registry::built_in().load();
+    let (apps, core) = (served.group("apps").unwrap(), served.group("").unwrap());
+    assert_eq!(hash(apps, "v1"), hash(apps, "v1"));
+    assert_ne!(hash(apps, "v1"), hash(core, "v1"));
+}
