@@ -4,7 +4,7 @@ mod backend;
 mod bootstrap;
 pub mod config;
 mod dialer;
-
+mod loops;
 mod notify;
 mod server;
 mod token;

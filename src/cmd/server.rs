@@ -16,6 +16,7 @@ use super::backend::InProcess;
 use super::bootstrap;
 use super::config::ServerConfig;
 use super::dialer::Direct;
+use super::loops::Loops;
 use super::notify;
 use crate::api::authn::{Authn, Trust};
 use crate::api::{self, Api, Settings, Setup};
@@ -107,6 +108,8 @@ async fn start(root: &Scope, config: &ServerConfig, clock: ClockRef) -> Result<S
     };
     bootstrap::ensure(&client, &facts).await.context("cannot write what every cluster has")?;
     write_kubeconfig(config, &pki)?;
+    let loops = Loops::of(config, backend, clock, pki.server_ca.pem());
+    loops.follow_leadership(&stages.next(root, "control plane"), api.store.role());
     Ok(stages)
 }
 

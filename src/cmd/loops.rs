@@ -1,0 +1,88 @@
+//! The loops of the control plane, on the server that leads.
+//!
+//! They run while this server leads and stop when it does not; what they wrote last is checked by
+//! the store, so that a deposed leader's late writes come to nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::config::ServerConfig;
+use crate::base::clock::ClockRef;
+use crate::base::service::Scope;
+use crate::client::{Backend, Cache, Client, Follow, Recorder};
+use crate::controllers::runtime::{self, Settings};
+use crate::controllers::CONTROLLERS;
+use crate::object::User;
+use crate::store::Role;
+
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the loops are given.
+pub struct Loops {
+    pub backend: Arc<dyn Backend>,
+    pub clock: ClockRef,
+    pub settings: Settings,
+    pub run_controllers: bool,
+    pub run_scheduler: bool,
+}
+
+impl Loops {
+    pub fn of(config: &ServerConfig, backend: Arc<dyn Backend>, clock: ClockRef, root_ca: &str) -> Self {
+        Self {
+            backend,
+            clock,
+            settings: Settings { cluster_cidrs: config.network.cluster_cidrs.clone(), root_ca: root_ca.to_owned() },
+            run_controllers: config.run_controllers,
+            run_scheduler: config.run_scheduler,
+        }
+    }
+
+    /// Runs the loops in `scope` whenever this server leads.
+    pub fn follow_leadership(self, scope: &Scope, role: watch::Receiver<Role>) {
+        let inner = scope.clone();
+        scope.spawn("leadership", async move { self.lead(inner, role).await });
+    }
+
+    async fn lead(self, scope: Scope, mut role: watch::Receiver<Role>) {
+        loop {
+            let leading = tokio::select! {
+                leading = role.wait_for(|role| matches!(role, Role::Leader { .. })) => leading.map(|role| *role),
+                () = scope.stopping() => return,
+            };
+            let Ok(leading) = leading else { return };
+            let loops = scope.child("loops");
+            self.start(&loops);
+            let deposed = tokio::select! {
+                changed = role.wait_for(|role| *role != leading) => changed.is_ok(),
+                () = scope.stopping() => false,
+            };
+            if !loops.stop(STOP_LIMIT).await {
+                tracing::warn!("some loops of the control plane did not stop in time");
+            }
+            if !deposed {
+                return;
+            }
+            tracing::info!("this server does not lead any more; its loops are stopped");
+        }
+    }
+
+    fn start(&self, scope: &Scope) {
+        if !self.run_controllers && !self.run_scheduler {
+            return;
+        }
+        let reader = self.client(User::named("system:apiserver", &["system:masters"]), "skiff-cache");
+        let cache = Cache::start(scope, reader, self.clock.clone(), Follow::built_in());
+        if self.run_controllers {
+            let user = User::named("system:kube-controller-manager", &["system:authenticated"]);
+            let client = self.client(user, "kube-controller-manager");
+            let recorder = Recorder::start(scope, client.clone(), self.clock.clone(), "kube-controller-manager", "");
+            runtime::start(scope, &cache, &client, &recorder, self.settings.clone(), CONTROLLERS);
+        }
+    }
+
+    fn client(&self, user: Arc<User>, agent: &str) -> Client {
+        Client::new(self.backend.clone(), user, agent)
+    }
+}
