@@ -153,8 +153,7 @@ impl View {
     fn spliced(&self, items: Vec<ObjectRef>, head: String) -> Written {
         let exact = self.format.shape == Shape::Whole && self.is_stored_version();
         let skip = if exact { self.item_prefix_len() } else { 0 };
-        let bytes =
-            |object: &ObjectRef| if exact { object.bytes().len() - skip + usize::from(skip > 0) } else { 2_048 };
+        let bytes = |object: &ObjectRef| if exact { object.bytes().len() - skip } else { 2_048 };
         let commas = items.len().saturating_sub(1);
         let len = (head.len() + items.iter().map(bytes).sum::<usize>() + commas + 3) as u64;
         let gzip = self.gzip && len >= GZIP_BYTES_MIN;
