@@ -95,6 +95,13 @@ impl FieldErrors {
         self.push(Complaint::Duplicate, field, "", Some(value.into()));
     }
 
+    /// As [`FieldErrors::duplicate`], for a value that upstream shows in another form.
+    pub fn duplicate_shown(&mut self, field: impl Into<String>, shown: &str, detail: &str) {
+        let tail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+        let body = format!("{}: {shown}{tail}", Complaint::Duplicate.words());
+        self.0.push(FieldError { complaint: Complaint::Duplicate, field: field.into(), body });
+    }
+
     pub fn not_found(&mut self, field: impl Into<String>, value: impl Into<Tree>) {
         self.push(Complaint::NotFound, field, "", Some(value.into()));
     }

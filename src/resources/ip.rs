@@ -75,10 +75,7 @@ pub fn check_network_legacy(place: &At, errors: &mut FieldErrors) -> Option<IpNe
         place.invalid_text(errors, "must not have an IPv4-mapped IPv6 address");
     }
     if network.addr() != network.network() {
-        place.invalid_text(
-            errors,
-            format!("must not have bits set beyond the prefix length (suggested value: \"{}\")", network.trunc()),
-        );
+        place.invalid_text(errors, "must not have bits set beyond the prefix length");
     }
     Some(network)
 }
@@ -91,6 +88,29 @@ pub fn check_network_strict(place: &At, errors: &mut FieldErrors) -> Option<IpNe
         place.invalid_text(errors, format!("must be in canonical form (\"{network}\")"));
     }
     Some(network)
+}
+
+/// An address that others can reach: not unspecified, loopback or link-local.
+pub fn check_reachable(place: &At, errors: &mut FieldErrors) {
+    let Some(address) = parse_sloppy(place.str()) else {
+        return place.invalid_text(errors, "must be a valid IP address");
+    };
+    let (link_local, link_local_multicast) = match address {
+        IpAddr::V4(v4) => (v4.is_link_local(), v4.octets()[..3] == [224, 0, 0]),
+        IpAddr::V6(v6) => (v6.segments()[0] & 0xffc0 == 0xfe80, v6.segments()[0] & 0xff0f == 0xff02),
+    };
+    if address.is_unspecified() {
+        place.invalid_text(errors, format!("may not be unspecified ({})", place.str()));
+    }
+    if address.is_loopback() {
+        place.invalid_text(errors, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
+    }
+    if link_local {
+        place.invalid_text(errors, "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
+    }
+    if link_local_multicast {
+        place.invalid_text(errors, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
+    }
 }
 
 /// Whether two families are among the addresses.

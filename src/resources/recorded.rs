@@ -66,7 +66,7 @@ fn create(resource: &Resource, version: &str, namespace: Option<&str>, body: &Tr
     resource.rules.default(&mut tree);
     schema::fill(&mut tree, storage);
     tree.set("metadata.creationTimestamp", "<time>");
-    tree.set("metadata.uid", "<uid>");
+    tree.set("metadata.uid", "uid-1");
     if let Some(namespace) = namespace {
         tree.set_default("metadata.namespace", namespace);
     }
@@ -236,7 +236,11 @@ fn creates_are_answered_as_upstream_answers_them() {
             .collect();
         files.sort();
         for file in files.iter().filter(|file| file.to_string_lossy().contains(&only)) {
-            let text = std::fs::read_to_string(file).unwrap().replace("${ns}", "ns-1").replace("${uniq}", "u1");
+            let text = std::fs::read_to_string(file)
+                .unwrap()
+                .replace("${ns}", "ns-1")
+                .replace("${uniq}", "u1")
+                .replace("<uid>", "uid-1");
             let case: Tree = serde_json::from_str(&text).unwrap();
             for (at, step) in case.items("steps").iter().enumerate() {
                 match replay(&registry, step) {

@@ -52,6 +52,10 @@ impl Rules for StatefulSet {
         });
     }
 
+    fn prepare_create(&self, new: &mut Tree) {
+        new.unset("spec.updateStrategy.rollingUpdate.maxUnavailable"); // off by default upstream
+    }
+
     fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
         check_spec(&At::root(new).child("spec"), old.is_none(), errors);
         let Some(old) = old else { return };

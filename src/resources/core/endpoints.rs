@@ -1,12 +1,17 @@
 //! Endpoints: addresses behind a service, in one object.
 
+use crate::object::field::FieldErrors;
 use crate::object::tree::{Tree, TreePath};
 use crate::resources::cells::some_of;
-use crate::resources::{Column, ResourceDef, Version};
+use crate::resources::check::At;
+use crate::resources::defaults::{each, set_if_empty};
+use crate::resources::{Column, ResourceDef, Rules, Version};
+use crate::resources::{ip, names};
 
 pub static DEF: ResourceDef = ResourceDef {
     short_names: &["ep"],
     columns: &[Column::NAME, Column::with("Endpoints", |o| addresses(o).into()), Column::AGE],
+    rules: &Endpoints,
     ..ResourceDef::namespaced(
         "",
         "Endpoints",
@@ -40,4 +45,61 @@ fn addresses(object: &Tree) -> String {
 
 fn join_host_port(ip: &str, port: i64) -> String {
     if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
+}
+
+pub struct Endpoints;
+
+impl Rules for Endpoints {
+    fn default(&self, new: &mut Tree) {
+        each(new, "subsets", |subset| each(subset, "ports", |port| set_if_empty(port, "protocol", "TCP")));
+    }
+
+    fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
+        if old.is_some_and(|old| old.get("subsets") == new.get("subsets")) {
+            return; // what was once accepted may stay
+        }
+        for subset in At::root(new).child("subsets").items() {
+            let lists = [subset.child("addresses"), subset.child("notReadyAddresses")];
+            if lists.iter().all(At::is_empty) {
+                subset.required(errors, "must specify `addresses` or `notReadyAddresses`");
+            }
+            lists.iter().flat_map(At::items).for_each(|address| check_address(&address, errors));
+            let ports = subset.child("ports");
+            ports.items().for_each(|port| check_port(&port, ports.len() > 1, errors));
+        }
+    }
+
+    fn warnings(&self, _new: &Tree, _old: Option<&Tree>) -> Vec<String> {
+        vec!["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into()]
+    }
+
+    fn create_on_update(&self) -> bool {
+        true
+    }
+}
+
+fn check_address(address: &At, errors: &mut FieldErrors) {
+    let (ip, host, node) = (address.child("ip"), address.child("hostname"), address.child("nodeName"));
+    ip::check_legacy(&ip, errors);
+    if !host.is_empty() {
+        host.format(errors, names::is_dns1123_label(host.str()));
+    }
+    if node.exists() {
+        node.format(errors, names::is_dns1123_subdomain(node.str()));
+    }
+    ip::check_reachable(&ip, errors);
+}
+
+fn check_port(port: &At, needs_name: bool, errors: &mut FieldErrors) {
+    let (name, number, protocol) = (port.child("name"), port.child("port"), port.child("appProtocol"));
+    if !name.is_empty() {
+        name.format(errors, names::is_dns1123_label(name.str()));
+    } else if needs_name {
+        name.required(errors, "");
+    }
+    number.number_format(errors, names::is_port_number(number.int().unwrap_or(0)));
+    port.child("protocol").one_of(errors, &["SCTP", "TCP", "UDP"]);
+    if protocol.exists() {
+        protocol.format(errors, names::is_qualified_name(protocol.str()));
+    }
 }
