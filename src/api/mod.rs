@@ -19,7 +19,6 @@ pub mod openapi;
 mod options;
 pub mod pipeline;
 mod plain;
-mod policies;
 pub mod request;
 mod respond;
 mod selector;
@@ -31,3 +30,6 @@ pub mod version;
 
 pub use pipeline::{Api, Events, Setup};
 pub use settings::Settings;
+
+#[cfg(test)]
+pub mod tests;

@@ -12,6 +12,9 @@ pub struct Act {
     pub resource: Arc<Resource>,
     version_at: usize,
     pub warnings: Vec<String>,
+    /// Whether who set which field is recorded: not where that is done already, nor for what the
+    /// server itself writes into an object.
+    pub tracks_fields: bool,
 }
 
 impl Act {
@@ -26,7 +29,7 @@ impl Act {
         }
         let deprecation = resource.versions[version_at].deprecation.clone();
         let warnings = if deprecation.is_empty() { Vec::new() } else { vec![deprecation] };
-        Ok(Self { call, resource, version_at, warnings })
+        Ok(Self { call, resource, version_at, warnings, tracks_fields: true })
     }
 
     pub fn version(&self) -> &ResourceVersion {

@@ -25,7 +25,7 @@ impl Api {
     /// Creates an object that is decoded, in the storage version and in its namespace.
     pub(super) async fn create_tree(&self, mut act: Act, mut tree: Tree) -> Result<Answer, Status> {
         metadata::dedup_owners(&mut tree, false, &mut act.warnings);
-        self.track_fields(&act, &Tree::Null, &mut tree);
+        self.track_fields(&act, &mut tree);
         let attempts = if metadata::wants_generated_name(&tree) { GENERATE_ATTEMPTS_MAX } else { 1 };
         let mut outcome = Err(Status::internal("no attempt was made"));
         for _ in 0..attempts {
@@ -51,7 +51,7 @@ impl Api {
             return Ok(Reply::Tree { tree, created: true });
         }
         let payload = self.encode(&act.resource, &tree)?;
-        let committed = self.propose(act, Command::create(key, payload)).await?;
+        let committed = self.propose(Command::create(key, payload)).await?;
         drop(ready);
         match committed {
             Outcome::Committed { objects, .. } => Ok(Reply::Object { object: stored(objects)?, created: true }),

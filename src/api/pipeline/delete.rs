@@ -219,7 +219,7 @@ impl Api {
                 }
                 Step::Remove(tree) => (Command::delete(key.clone(), old.revision()), Some(tree)),
             };
-            match self.propose(act, command).await? {
+            match self.propose(command).await? {
                 Outcome::Committed { objects, revision } => {
                     return Ok(match answer {
                         None => Reply::Object { object: stored(objects)?, created: false },

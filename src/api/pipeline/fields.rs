@@ -1,20 +1,92 @@
-//! Who set which field: `metadata.managedFields`.
-//!
-//! Kept as stored for now; nobody's fields are recorded yet.
+//! Who set which field: `metadata.managedFields`, kept in the version that the client speaks.
 
 use super::Api;
 use super::act::Act;
-use super::metadata;
 use super::update::Part;
+use crate::api::encode;
+use crate::object::Gvk;
+use crate::object::patch::FieldManager;
+use crate::object::patch::apply::{Set, Versions};
+use crate::object::schema::{Schema, builtin};
 use crate::object::tree::{Tree, TreePath};
+use crate::resources::Resource;
 
-impl Api {
-    /// Records what a created object's fields are whose.
-    pub(crate) fn track_fields(&self, _act: &Act, _live: &Tree, new: &mut Tree) {
-        new.unset("metadata.managedFields");
+/// The versions of one resource, as field managers see them.
+pub(super) struct VersionsOf<'a> {
+    pub resource: &'a Resource,
+    /// For kinds of subresources, which have one version and no conversion.
+    pub foreign: bool,
+}
+
+impl Versions for VersionsOf<'_> {
+    fn schema(&self, api_version: &str) -> Option<Schema<'_>> {
+        let group_version = api_version.rsplit_once('/').map_or(api_version, |(_, version)| version);
+        let own = self.resource.version(group_version);
+        match own.filter(|_| !self.foreign && self.resource.api_version(group_version) == api_version) {
+            Some(version) => version.schema.of(builtin()),
+            None => builtin().kind(api_version, &self.resource.kind),
+        }
     }
 
-    pub(crate) fn track_part(&self, _act: &Act, _part: Part, old: &Tree, new: &mut Tree) {
-        metadata::copy(new, old, "managedFields");
+    fn convert(&self, object: &Tree, from: &str, to: &str) -> Tree {
+        if self.foreign {
+            return object.clone();
+        }
+        let mut converted = self.resource.rules.convert(object.clone(), from, to);
+        converted.set("apiVersion", to);
+        converted
+    }
+}
+
+impl Api {
+    /// Records whose fields those of a created object are.
+    pub(crate) fn track_fields(&self, act: &Act, new: &mut Tree) {
+        if act.tracks_fields {
+            self.track(act, Part::Main, None, new);
+        }
+    }
+
+    /// Records whose fields those that differ from `old` are.
+    pub(super) fn track_change(&self, act: &Act, part: Part, old: &Tree, new: &mut Tree) {
+        if act.tracks_fields {
+            self.track(act, part, Some(old), new);
+        }
+    }
+
+    fn track(&self, act: &Act, part: Part, old: Option<&Tree>, new: &mut Tree) {
+        let gvk = Gvk::of(new.text("apiVersion"), new.text("kind"));
+        let kind = if gvk.kind == act.resource.kind { act.gvk() } else { gvk };
+        let versions = VersionsOf { resource: &act.resource, foreign: kind.kind != act.resource.kind };
+        let reset = reset_fields(act, part);
+        let fields = FieldManager {
+            kind: &kind,
+            subresource: &act.call.target.subresource,
+            reset: &reset,
+            versions: &versions,
+            now: self.now(),
+        };
+        let manager = act.field_manager();
+        if new.text("apiVersion") == kind.api_version() {
+            *new = fields.update(old, std::mem::take(new), &manager);
+            return;
+        }
+        let version = &act.version().name;
+        let live = old.map(|old| encode::in_version(old, &act.resource, version));
+        let tracked = fields.update(live.as_deref(), encode::in_version(new, &act.resource, version).into_owned(), &manager);
+        match tracked.at("metadata.managedFields") {
+            Some(entries) => drop(new.set("metadata.managedFields", entries.clone())),
+            None => drop(new.unset("metadata.managedFields")),
+        }
+    }
+}
+
+/// The fields that a write of this part does not set, whatever it sends.
+pub(super) fn reset_fields(act: &Act, part: Part) -> Set {
+    match (act.resource.name.as_str(), part) {
+        ("pods", Part::Status) => Set::of(&["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"]),
+        ("deployments.apps", Part::Status) => Set::of(&["spec", "metadata.labels"]),
+        (_, Part::Status) | (_, Part::Special("approval")) => Set::of(&["spec"]),
+        _ if act.version().has_status() => Set::of(&["status"]),
+        _ => Set::default(),
     }
 }

@@ -9,6 +9,7 @@ mod cursor;
 mod decode;
 pub mod delete;
 mod fields;
+pub mod patch;
 pub mod metadata;
 mod read;
 mod select;
@@ -16,7 +17,6 @@ pub mod update;
 pub mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
 
@@ -31,13 +31,13 @@ use crate::store::{Command, CommandError, Outcome, Payload, ProposeError, State,
 use super::admission::Admission;
 use super::alloc::Allocator;
 use super::authn::Authn;
-use super::authz::{Ask, Authz};
+use super::authz::{Ask, Authz, StoredPolicies};
 use super::flow::Flow;
 use super::health::Health;
 use super::metrics::Metrics;
 use super::settings::Settings;
 use super::subresources::connect::Dialer;
-use super::{encode, policies, subresources};
+use super::{encode, subresources};
 
 use act::{Act, no_such_method};
 pub use watch::Events;
@@ -60,8 +60,6 @@ pub struct Api {
     pub flow: Flow,
     pub(super) clock: ClockRef,
     pub(super) rand: RandRef,
-    /// Raised by every write of a role or binding.
-    policies_version: Arc<AtomicU64>,
 }
 
 /// What an API server is made of.
@@ -80,21 +78,18 @@ pub struct Setup {
 impl Api {
     pub fn new(setup: Setup) -> Arc<Self> {
         let Setup { settings, registry, store, authn, token_key, dialer, scope, clock, rand } = setup;
-        let policies_version = Arc::new(AtomicU64::new(1));
-        let policies = policies::Stored { store: store.clone(), version: policies_version.clone() };
         let metrics = Arc::new(Metrics::new(Timestamp::from_nanos(clock.wall_nanos()).as_secs()));
         Arc::new(Self {
             authn,
             token_key,
             dialer,
             scope,
-            authz: Arc::new(Authz::new(Arc::new(policies))),
+            authz: Arc::new(Authz::new(Arc::new(StoredPolicies::new(store.clone())))),
             admission: Admission::default(),
             allocator: Allocator::new(&settings, store.clone()),
             health: Health::default(),
             flow: Flow::new(metrics.clone()),
             metrics,
-            policies_version,
             settings,
             registry,
             store,
@@ -135,9 +130,10 @@ impl Api {
             Verb::List => self.list(act),
             Verb::Create => self.create(act).await,
             Verb::Update => self.update(act, update::Part::Main).await,
+            Verb::Patch => self.patch(act, update::Part::Main).await,
             Verb::Delete => self.delete(act).await,
             Verb::DeleteCollection => self.delete_collection(act).await,
-            Verb::Patch | Verb::Watch => Err(no_such_method()),
+            Verb::Watch => Err(no_such_method()),
         }
     }
 
@@ -154,12 +150,8 @@ impl Api {
     }
 
     /// Proposes a command and tells what became of it, or why nobody knows.
-    async fn propose(&self, act: &Act, command: Command) -> Result<Outcome, Status> {
-        let outcome = self.store.propose(command).await.map_err(refused)?;
-        if act.resource.group == super::policies::GROUP {
-            self.policies_version.fetch_add(1, Ordering::Release);
-        }
-        Ok(outcome)
+    async fn propose(&self, command: Command) -> Result<Outcome, Status> {
+        self.store.propose(command).await.map_err(refused)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use crate::api::admission::{Attributes, Operation};
 use crate::api::alloc::Reservations;
+use crate::object::patch::keep_times;
 use crate::object::tree::{Tree, TreePath};
 use crate::object::{Answer, Call, FieldErrors, Key, ObjectRef, Reply, Status, Verb};
 use crate::resources::meta;
@@ -110,7 +111,7 @@ impl Api {
     ) -> Result<(Change, Reservations), Status> {
         let old = old_object.tree();
         let rules = act.resource.rules.clone();
-        self.track_part(act, part, &old, &mut new);
+        self.track_change(act, part, &old, &mut new);
         let attributes = Attributes::of(self, act, state, Operation::Update, Some(&old));
         let mut warnings = Vec::new();
         self.admission.admit(&attributes, &mut new, &mut warnings)?;
@@ -146,7 +147,7 @@ impl Api {
         if part == Part::Main {
             warnings.extend(rules.warnings(&new, Some(&old)));
         }
-        keep_field_times(&mut new, &old);
+        keep_times(&mut new, &old);
         self.admission.validate(&attributes, Some(&new), &mut warnings)?;
         drop(attributes);
         act.warnings.extend(warnings);
@@ -208,7 +209,7 @@ impl Api {
             }
             Change::Remove(tree) => (Command::delete(key.clone(), old.revision()), Some(tree)),
         };
-        match self.propose(act, command).await? {
+        match self.propose(command).await? {
             Outcome::Committed { objects, .. } => Ok(Some(match tree {
                 Some(tree) => Reply::Tree { tree, created: false },
                 None => Reply::Object { object: stored(objects)?, created: false },
@@ -243,27 +244,6 @@ fn restore(new: &mut Tree, old: &Tree, field: &str) {
             map.remove(field);
         }
         (_, None) => (),
-    }
-}
-
-/// When nothing but the times of managed fields would change, those stay too, so that an apply
-/// without effect is no write.
-fn keep_field_times(new: &mut Tree, old: &Tree) {
-    let timeless = |tree: &Tree| -> Vec<Tree> {
-        let mut fields = tree.items("metadata.managedFields").to_vec();
-        for entry in &mut fields {
-            entry.unset("time");
-        }
-        fields
-    };
-    if new.at("metadata.managedFields") == old.at("metadata.managedFields") || timeless(new) != timeless(old) {
-        return;
-    }
-    let mut same = new.clone();
-    metadata::copy(&mut same, old, "managedFields");
-    metadata::copy(&mut same, old, "resourceVersion");
-    if same == *old {
-        metadata::copy(new, old, "managedFields");
     }
 }
 

@@ -27,7 +27,8 @@ pub async fn bind(api: &Api, mut act: Act) -> Result<Answer, Status> {
     let call = act.call.clone();
     let target = Target { resource: "pods".into(), name: name.clone(), subresource: "binding".into(), ..call.target };
     let call = crate::object::Call { target, verb: Verb::Update, ..call };
-    let act = Act::find(&api.registry, call)?;
+    let mut act = Act::find(&api.registry, call)?;
+    act.tracks_fields = false;
     let now = api.now();
     let node = binding.text("target.name").to_owned();
     let node_labels = api.state().get(&crate::object::Key::of("nodes", "", &node)).cloned();

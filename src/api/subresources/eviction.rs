@@ -99,7 +99,8 @@ async fn spend(api: &Api, act: &Act, budget: &ObjectRef, pod: &ObjectRef, dry_ru
         subresource: "status".into(),
     };
     let call = Call { verb: Verb::Update, target, body: Body::None, options: Default::default(), ..act.call.clone() };
-    let status = Act::find(&api.registry, call)?;
+    let mut status = Act::find(&api.registry, call)?;
+    status.tracks_fields = false;
     let (now, name) = (api.now(), pod.key().name().to_owned());
     api.change(status, Part::Status, |_, _, old| {
         let mut tree = old.tree();
@@ -189,7 +190,8 @@ async fn mark(api: &Api, act: &Act) -> Result<(), Status> {
     let target = Target { subresource: "status".into(), ..act.call.target.clone() };
     let call = Call { verb: Verb::Update, target, body: Body::None, ..act.call.clone() };
     let now = api.now().to_string();
-    let status = Act::find(&api.registry, call)?;
+    let mut status = Act::find(&api.registry, call)?;
+    status.tracks_fields = false;
     api.change(status, Part::Status, |_, _, old| {
         let mut pod = old.tree();
         let mut conditions = pod.items("status.conditions").to_vec();

@@ -44,6 +44,7 @@ async fn part(api: &Api, act: Act, part: Part) -> Result<Answer, Status> {
     match act.call.verb {
         Verb::Get => api.get(act),
         Verb::Update => api.update(act, part).await,
+        Verb::Patch => api.patch(act, part).await,
         _ => Err(no_such_method()),
     }
 }

@@ -19,7 +19,7 @@ pub fn run(api: &Api, mut act: Act) -> Result<Answer, Status> {
     let mut review = api.decode(&mut act)?;
     metadata::wipe_system_fields(&mut review);
     metadata::match_namespace(&mut review, act.namespace())?;
-    api.track_fields(&act, &Tree::Null, &mut review);
+    api.track_fields(&act, &mut review);
     let user = act.call.user.clone();
     match act.resource.name.resource() {
         "selfsubjectaccessreviews" => access(api, &mut review, user)?,

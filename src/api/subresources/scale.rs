@@ -3,6 +3,7 @@
 use crate::api::pipeline::Api;
 use crate::api::pipeline::act::{Act, no_such_method};
 use crate::api::pipeline::metadata;
+use crate::api::pipeline::patch::take_patch;
 use crate::api::pipeline::update::Part;
 use crate::object::field::FieldErrors;
 use crate::object::tree::{Tree, TreePath, json};
@@ -22,6 +23,10 @@ pub async fn run(api: &Api, mut act: Act, paths: &ScalePaths) -> Result<Answer, 
         Verb::Update => {
             let scale = api.decode_as(&mut act, "autoscaling/v1", "Scale")?;
             change(api, act, paths, move |_, _| Ok(scale.clone())).await
+        }
+        Verb::Patch => {
+            let (kind, bytes) = take_patch(&mut act)?;
+            change(api, act, paths, move |act, scale| api.patched_scale(act, kind, &bytes, scale)).await
         }
         _ => Err(no_such_method()),
     }

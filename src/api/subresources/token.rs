@@ -21,7 +21,7 @@ const YEAR_SECS: i64 = 365 * 24 * 3_600;
 pub async fn request(api: &Api, mut act: Act) -> Result<Answer, Status> {
     let mut request = api.decode_as(&mut act, "authentication.k8s.io/v1", "TokenRequest")?;
     metadata::wipe_system_fields(&mut request);
-    api.track_fields(&act, &Tree::Null, &mut request);
+    api.track_fields(&act, &mut request);
     let (namespace, name) = (act.namespace().to_owned(), act.name().to_owned());
     for (field, expected, what) in [("name", &name, "name"), ("namespace", &namespace, "namespace")] {
         let path = format!("metadata.{field}");

@@ -243,6 +243,11 @@ fn no_key(item: &Tree, key: &str) -> Status {
     failed(format!("map: {} does not contain declared merge key: {key}", show(item)))
 }
 
+/// A patch as Go's `%v` shows it; empty for what is no JSON.
+pub fn show_patch(patch: &[u8]) -> String {
+    super::read_object(patch, |why| why).map(|decoded| show(&decoded.tree)).unwrap_or_default()
+}
+
 /// A value as Go's `%v` shows it.
 fn show(value: &Tree) -> String {
     match value {
