@@ -11,7 +11,7 @@ pub mod runtime;
 pub mod serviceaccount;
 mod shared;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 
 use runtime::Controller;
 
