@@ -15,6 +15,7 @@ pub mod logs;
 pub mod node;
 pub mod pods;
 pub mod probes;
+pub mod server;
 pub mod spec;
 pub mod volumes;
 
@@ -68,7 +69,11 @@ pub fn start(scope: &Scope, config: Config, client: Client, cache: Arc<Cache>, c
 
 fn run(scope: &Scope, ctx: ContextRef) {
     let pods = pods::manager::Pods::start(scope, ctx.clone());
-    let _ = pods;
+    let server = server::Server::new(ctx, pods, scope);
+    scope.supervise("kubelet server", move || {
+        let server = server.clone();
+        async move { server.run().await.map_err(|error| Chain(&error).to_string()) }
+    });
 }
 
 /// The nearest directory above that exists.

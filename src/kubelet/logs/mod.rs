@@ -1,6 +1,7 @@
 //! Logs of containers: read, followed through rotation, rotated.
 
 pub mod line;
+pub mod read;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
