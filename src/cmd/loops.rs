@@ -10,11 +10,13 @@ use tokio::sync::watch;
 
 use super::config::ServerConfig;
 use crate::base::clock::ClockRef;
+use crate::base::rand::SystemRand;
 use crate::base::service::Scope;
 use crate::client::{Backend, Cache, Client, Follow, Recorder};
 use crate::controllers::runtime::{self, Settings};
 use crate::controllers::CONTROLLERS;
 use crate::object::User;
+use crate::scheduler;
 use crate::store::Role;
 
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -79,6 +81,11 @@ impl Loops {
             let client = self.client(user, "kube-controller-manager");
             let recorder = Recorder::start(scope, client.clone(), self.clock.clone(), "kube-controller-manager", "");
             runtime::start(scope, &cache, &client, &recorder, self.settings.clone(), CONTROLLERS);
+        }
+        if self.run_scheduler {
+            let client = self.client(User::named("system:kube-scheduler", &["system:authenticated"]), "kube-scheduler");
+            let recorder = Recorder::start(scope, client.clone(), self.clock.clone(), scheduler::NAME, "");
+            scheduler::start(scope, &cache, &client, &recorder, &SystemRand::shared());
         }
     }
 
