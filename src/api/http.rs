@@ -23,6 +23,7 @@ use crate::resources::{Resource, Verbs};
 use super::authn::impersonate;
 use super::authz::Ask;
 use super::body::{self, AnswerBody, BoxError};
+use super::extension::Reply;
 use super::flow::Load;
 use super::negotiate::{self, Format, Shape};
 use super::pipeline::Api;
@@ -136,6 +137,11 @@ impl Api {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
+        if let Some(extension) = self.extension.get().filter(|it| exchange.line.path.starts_with(it.prefix())) {
+            let body = read_body(body).await?;
+            let reply = extension.answer(&exchange.method, &exchange.line.path, &exchange.headers, body).await;
+            return reply.map(Reply::into_answer);
+        }
         exchange.user = self.identify(exchange)?;
         let load = load_of(&exchange.line);
         let Ok(seat) = self.flow.enter(load, &exchange.user) else { return Ok(too_many()) };

@@ -10,6 +10,7 @@ pub mod authz;
 mod body;
 pub mod discovery;
 mod encode;
+pub mod extension;
 pub mod flow;
 pub mod health;
 pub mod http;

@@ -12,7 +12,7 @@ use super::config::ServerConfig;
 use crate::base::clock::ClockRef;
 use crate::base::rand::SystemRand;
 use crate::base::service::Scope;
-use crate::client::{Backend, Cache, Client, Follow, Recorder};
+use crate::client::{Backend, Cache, Client, Recorder};
 use crate::controllers::runtime::{self, Settings};
 use crate::controllers::CONTROLLERS;
 use crate::object::User;
@@ -24,6 +24,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// What the loops are given.
 pub struct Loops {
     pub backend: Arc<dyn Backend>,
+    pub cache: Arc<Cache>,
     pub clock: ClockRef,
     pub settings: Settings,
     pub run_controllers: bool,
@@ -31,9 +32,16 @@ pub struct Loops {
 }
 
 impl Loops {
-    pub fn of(config: &ServerConfig, backend: Arc<dyn Backend>, clock: ClockRef, root_ca: &str) -> Self {
+    pub fn of(
+        config: &ServerConfig,
+        backend: Arc<dyn Backend>,
+        cache: Arc<Cache>,
+        clock: ClockRef,
+        root_ca: &str,
+    ) -> Self {
         Self {
             backend,
+            cache,
             clock,
             settings: Settings { cluster_cidrs: config.network.cluster_cidrs.clone(), root_ca: root_ca.to_owned() },
             run_controllers: config.run_controllers,
@@ -71,16 +79,11 @@ impl Loops {
     }
 
     fn start(&self, scope: &Scope) {
-        if !self.run_controllers && !self.run_scheduler {
-            return;
-        }
-        let reader = self.client(User::named("system:apiserver", &["system:masters"]), "skiff-cache");
-        let cache = Cache::start(scope, reader, self.clock.clone(), Follow::built_in());
         if self.run_controllers {
             let user = User::named("system:kube-controller-manager", &["system:authenticated"]);
             let client = self.client(user, "kube-controller-manager");
             let recorder = Recorder::start(scope, client.clone(), self.clock.clone(), "kube-controller-manager", "");
-            runtime::start(scope, &cache, &client, &recorder, self.settings.clone(), CONTROLLERS);
+            runtime::start(scope, &self.cache, &client, &recorder, self.settings.clone(), CONTROLLERS);
         }
         if self.run_scheduler {
             let client = self.client(User::named("system:kube-scheduler", &["system:authenticated"]), "kube-scheduler");

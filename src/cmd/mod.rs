@@ -1,12 +1,16 @@
 //! The composition root: what each subcommand is made of.
 
+mod agent;
 mod backend;
 mod bootstrap;
 pub mod config;
 mod dialer;
+mod join;
 mod loops;
+mod node;
 mod notify;
 mod server;
+mod signals;
 mod token;
 
 use std::ffi::OsString;
@@ -19,7 +23,7 @@ use config::Task;
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
     match config::parse(args)? {
         Task::Server(config) => runtime()?.block_on(server::run(*config)),
-        Task::Agent(_) => anyhow::bail!("this build has no agent yet"),
+        Task::Agent(config) => runtime()?.block_on(agent::run(*config)),
         Task::PrintToken { data_dir } => token::print(&data_dir),
     }
 }

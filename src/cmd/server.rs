@@ -10,21 +10,23 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::backend::InProcess;
 use super::bootstrap;
 use super::config::ServerConfig;
 use super::dialer::Direct;
+use super::join::{self, server::JoinServer};
 use super::loops::Loops;
+use super::node;
 use super::notify;
+use super::signals::Signals;
 use crate::api::authn::{Authn, Trust};
 use crate::api::{self, Api, Settings, Setup};
 use crate::base::clock::{ClockRef, SystemClock};
 use crate::base::rand::{RandRef, SystemRand};
 use crate::base::service::Scope;
 use crate::base::{fs, telemetry};
-use crate::client::Client;
+use crate::client::{Cache, Client, Follow};
 use crate::object::{Timestamp, User};
 use crate::resources::Registry;
 use crate::security::join::JoinToken;
@@ -45,16 +47,16 @@ pub async fn run(config: ServerConfig) -> Result<()> {
     let starting = start(&root, &config, clock.clone());
     let stages = tokio::select! {
         stages = starting => stages?,
-        () = signals.first() => return Ok(()),
+        () = signals.next() => return Ok(()),
     };
     notify::ready();
     tracing::info!(took = ?(clock.elapsed() - started), port = config.port, version = crate::VERSION, "ready");
-    signals.first().await;
+    signals.next().await;
     tracing::info!("stopping");
     notify::stopping();
     tokio::select! {
         () = stages.stop() => Ok(()),
-        () = signals.first() => anyhow::bail!("stopped at once by a second signal"),
+        () = signals.next() => anyhow::bail!("stopped at once by a second signal"),
     }
 }
 
@@ -86,9 +88,9 @@ async fn start(root: &Scope, config: &ServerConfig, clock: ClockRef) -> Result<S
 
     let scope = stages.next(root, "store");
     let opening = Store::open(Options::new(server_dir.join("db")), &scope);
-    let (store, identities) = tokio::join!(opening, open_identities(config, &server_dir, clock.clone()));
+    let (store, opened) = tokio::join!(opening, open_identities(config, &server_dir, clock.clone()));
     let store = store.with_context(|| format!("cannot open the store in {}", server_dir.join("db").display()))?;
-    let pki = identities?;
+    let (pki, token) = opened?;
 
     let http = stages.next(root, "http");
     let api = api(config, &pki, store, &http, clock.clone(), rand)?;
@@ -98,6 +100,14 @@ async fn start(root: &Scope, config: &ServerConfig, clock: ClockRef) -> Result<S
 
     let backend = Arc::new(InProcess(api.clone()));
     let client = Client::new(backend.clone(), User::named("system:apiserver", &["system:masters"]), "kube-apiserver");
+    let joining = JoinServer {
+        pki: pki.clone(),
+        token,
+        network: config.network.clone(),
+        client: client.clone(),
+        clock: clock.clone(),
+    };
+    let _ = api.extension.set(Arc::new(joining));
     let facts = bootstrap::Facts {
         advertise_address: config.advertise_address,
         port: config.port,
@@ -108,18 +118,28 @@ async fn start(root: &Scope, config: &ServerConfig, clock: ClockRef) -> Result<S
     };
     bootstrap::ensure(&client, &facts).await.context("cannot write what every cluster has")?;
     write_kubeconfig(config, &pki)?;
-    let loops = Loops::of(config, backend, clock, pki.server_ca.pem());
-    loops.follow_leadership(&stages.next(root, "control plane"), api.store.role());
+    if config.run_controllers || config.run_scheduler || config.run_node {
+        let cache = Cache::start(&stages.next(root, "cache"), client, clock.clone(), Follow::built_in());
+        let loops = Loops::of(config, backend.clone(), cache.clone(), clock.clone(), pki.server_ca.pem());
+        loops.follow_leadership(&stages.next(root, "control plane"), api.store.role());
+        if config.run_node {
+            start_node(&stages.next(root, "node"), config, &pki, backend, cache, clock)?;
+        }
+    }
     Ok(stages)
 }
 
-async fn open_identities(config: &ServerConfig, server_dir: &Path, clock: ClockRef) -> Result<Arc<Pki>> {
+async fn open_identities(
+    config: &ServerConfig,
+    server_dir: &Path,
+    clock: ClockRef,
+) -> Result<(Arc<Pki>, JoinToken)> {
     let now = Timestamp::from_nanos(clock.wall_nanos()).as_secs();
     let (folder, sans) = (server_dir.join("tls"), sans(config));
     let pki = Scope::blocking(move || Pki::open(&folder, sans, now)).await.context("cannot open the certificates")?;
     let given = config.token.as_ref().map(|token| token.0.as_str());
-    JoinToken::keep(&server_dir.join("token"), given, pki.server_ca.pem()).context("cannot keep the join token")?;
-    Ok(Arc::new(pki))
+    let token = JoinToken::keep(&server_dir.join("token"), given, pki.server_ca.pem());
+    Ok((Arc::new(pki), token.context("cannot keep the join token")?))
 }
 
 /// The names and addresses by which clients call this server.
@@ -178,6 +198,31 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
+fn start_node(
+    scope: &Scope,
+    config: &ServerConfig,
+    pki: &Pki,
+    backend: Arc<InProcess>,
+    cache: Arc<Cache>,
+    clock: ClockRef,
+) -> Result<()> {
+    let now = Timestamp::from_nanos(clock.wall_nanos()).as_secs();
+    let sans = join::kubelet_sans(&config.node.name, &config.node.ips);
+    let serving = pki.node(&config.node.name, sans, now)?;
+    let setup = node::Setup {
+        data_dir: config.data_dir.clone(),
+        node: config.node.clone(),
+        network: config.network.clone(),
+        control_plane: true,
+        serving,
+        client_ca: pki.client_ca.pem().to_owned(),
+        backend,
+        cache,
+        clock,
+    };
+    setup.start(scope)
+}
+
 fn write_kubeconfig(config: &ServerConfig, pki: &Pki) -> Result<()> {
     let host = match config.bind_address {
         any if any.is_unspecified() => "127.0.0.1".to_owned(),
@@ -190,25 +235,4 @@ fn write_kubeconfig(config: &ServerConfig, pki: &Pki) -> Result<()> {
             .with_context(|| format!("cannot make the folder of --write-kubeconfig {}", config.kubeconfig.display()))?;
     }
     fs::write_atomic(&config.kubeconfig, text.as_bytes(), config.kubeconfig_mode).context("--write-kubeconfig")
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self> {
-        let on = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
-    }
-
-    /// The next one of them.
-    async fn first(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => (),
-            _ = self.interrupt.recv() => (),
-        }
-    }
 }

@@ -164,6 +164,17 @@ impl Authority {
     }
 }
 
+/// A new private key in PEM.
+pub fn new_key() -> Result<String, SecurityError> {
+    KeyPair::generate().map(|key| key.serialize_pem()).map_err(making("a key"))
+}
+
+/// A certificate request, in PEM, that proves the holding of a key and says nothing else.
+pub fn request(key_pem: &str) -> Result<String, SecurityError> {
+    let request = || CertificateParams::default().serialize_request(&KeyPair::from_pem(key_pem)?)?.pem();
+    request().map_err(making("a certificate request"))
+}
+
 impl Subject {
     fn name(&self) -> DistinguishedName {
         let mut name = DistinguishedName::new();

@@ -62,16 +62,10 @@ impl Pki {
         })
     }
 
-    /// The certificates of the node that runs in this process: as a client, and for its server.
-    pub fn node(&self, name: &str, sans: Vec<String>, now_secs: i64) -> Result<(Identity, Identity), SecurityError> {
-        let keep = |authority: &Authority, file: &str, subject: &Subject| {
-            let at = |end: &str| self.folder.join(format!("{file}.{end}"));
-            authority.keep(&at("crt"), &at("key"), subject, now_secs)
-        };
-        Ok((
-            keep(&self.client_ca, "client-kubelet", &node_client(name))?,
-            keep(&self.server_ca, "serving-kubelet", &node_server(name, sans))?,
-        ))
+    /// What the kubelet of the node in this process listens with.
+    pub fn node(&self, name: &str, sans: Vec<String>, now_secs: i64) -> Result<Identity, SecurityError> {
+        let at = |end: &str| self.folder.join(format!("serving-kubelet.{end}"));
+        self.server_ca.keep(&at("crt"), &at("key"), &node_server(name, sans), now_secs)
     }
 }
 

@@ -16,7 +16,7 @@ mod select;
 pub mod update;
 pub mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
 
@@ -32,6 +32,7 @@ use super::admission::Admission;
 use super::alloc::Allocator;
 use super::authn::Authn;
 use super::authz::{Ask, Authz, StoredPolicies};
+use super::extension::Extension;
 use super::flow::Flow;
 use super::health::Health;
 use super::metrics::Metrics;
@@ -58,6 +59,8 @@ pub struct Api {
     pub health: Health,
     pub metrics: Arc<Metrics>,
     pub flow: Flow,
+    /// Paths that are not Kubernetes', set once at start.
+    pub extension: OnceLock<Arc<dyn Extension>>,
     pub(super) clock: ClockRef,
     pub(super) rand: RandRef,
 }
@@ -89,6 +92,7 @@ impl Api {
             allocator: Allocator::new(&settings, store.clone()),
             health: Health::default(),
             flow: Flow::new(metrics.clone()),
+            extension: OnceLock::new(),
             metrics,
             settings,
             registry,

@@ -1,0 +1,49 @@
+//! Paths of skiff's own on the API's port, answered before anybody is asked who they are.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Method};
+use serde::Serialize;
+
+use super::body;
+use super::http::{Answer, text, write};
+use super::respond::Written;
+use crate::object::Status;
+
+/// Answers everything below a prefix. It must check by itself who asks.
+pub trait Extension: Send + Sync + 'static {
+    /// With a slash at both ends.
+    fn prefix(&self) -> &'static str;
+
+    fn answer<'a>(
+        &'a self,
+        method: &'a Method,
+        path: &'a str,
+        headers: &'a HeaderMap,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<Reply, Status>>;
+}
+
+pub enum Reply {
+    Text(String),
+    Json(Vec<u8>),
+}
+
+impl Reply {
+    pub fn text(text: String) -> Self {
+        Self::Text(text)
+    }
+
+    pub fn json(value: &impl Serialize) -> Self {
+        Self::Json(serde_json::to_vec(value).unwrap_or_default())
+    }
+
+    pub(super) fn into_answer(self) -> Answer {
+        match self {
+            Self::Text(content) => text(200, content),
+            Self::Json(bytes) => {
+                write(Written { code: 200, content_type: "application/json".into(), gzip: false, body: body::full(bytes) })
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `skiff agent`: a node of a cluster whose control plane is elsewhere. The same node as the
+//! server's, over TLS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::config::AgentConfig;
+use super::join;
+use super::node;
+use super::notify;
+use super::signals::Signals;
+use crate::base::clock::SystemClock;
+use crate::base::service::Scope;
+use crate::base::{fs, telemetry};
+use crate::client::{Backend, Cache, Client, Follow};
+use crate::object::kind::{CONFIG_MAP, ENDPOINT_SLICE, NAMESPACE, NODE, POD, SECRET, SERVICE, SERVICE_ACCOUNT};
+use crate::object::{Kind, User};
+use crate::security::pki::node_client;
+
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// Runs until a signal says otherwise.
+pub async fn run(config: AgentConfig) -> Result<()> {
+    telemetry::start(&config.log);
+    fs::private_dir(&config.data_dir).context("cannot make --data-dir")?;
+    let root = Scope::root("skiff");
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        started = start(&root, &config) => started?,
+        () = signals.next() => return Ok(()),
+    }
+    notify::ready();
+    signals.next().await;
+    notify::stopping();
+    tokio::select! {
+        _ = root.stop(STOP_LIMIT) => Ok(()),
+        () = signals.next() => anyhow::bail!("stopped at once by a second signal"),
+    }
+}
+
+async fn start(root: &Scope, config: &AgentConfig) -> Result<()> {
+    let clock = SystemClock::shared();
+    let joined = join::agent::join(config).await?;
+    let backend: Arc<dyn Backend> = Arc::new(joined.backend);
+    let node_user = User::named(&node_client(&config.node.name).common_name, &[]);
+    let reader = Client::new(backend.clone(), node_user, "skiff-agent");
+    let cache = Cache::start(root, reader, clock.clone(), follows(&config.node.name));
+    let setup = node::Setup {
+        data_dir: config.data_dir.clone(),
+        node: config.node.clone(),
+        network: joined.network,
+        control_plane: false,
+        serving: joined.serving,
+        client_ca: joined.client_ca,
+        backend,
+        cache,
+        clock,
+    };
+    setup.start(root)
+}
+
+/// What a node must know: its own pods, and everything that pods refer to or talk to.
+fn follows(node: &str) -> Vec<Follow> {
+    let own_pods = Follow { field_selector: format!("spec.nodeName={node}"), ..Follow::all(&POD) };
+    let kinds: [&Kind; 7] = [&SERVICE, &ENDPOINT_SLICE, &NODE, &NAMESPACE, &CONFIG_MAP, &SECRET, &SERVICE_ACCOUNT];
+    kinds.into_iter().map(Follow::all).chain([own_pods]).collect()
+}

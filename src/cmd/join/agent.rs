@@ -1,0 +1,169 @@
+//! The agent's side of joining.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http::{Method, header};
+use http_body_util::Full;
+
+use super::{AUTHORITIES, Answer, NODE, PROXY_USER, Request};
+use crate::base::fs;
+use crate::client::remote::{Endpoint, Remote, read};
+use crate::cmd::config::{AgentConfig, NetworkConfig};
+use crate::object::{Reason, Status};
+use crate::security::join::JoinToken;
+use crate::security::pki::node_client;
+use crate::security::{Identity, ca, hex, random_bytes, tls};
+
+const RETRY: Duration = Duration::from_secs(3);
+const NOBODY: &str = "";
+
+/// What a node got when it joined.
+pub struct Joined {
+    pub backend: Remote,
+    pub serving: Identity,
+    pub client_ca: String,
+    pub network: NetworkConfig,
+}
+
+/// Joins the server, however long it takes to come up. A wrong token is final; where the server
+/// cannot be reached, what it gave the last time will do.
+pub async fn join(config: &AgentConfig) -> Result<Joined> {
+    let files = Files(config.data_dir.join("agent"));
+    fs::private_dir(&files.0)?;
+    loop {
+        match ask(config, &files).await {
+            Ok(answer) => {
+                fs::write_atomic(&files.at("joined.json"), &serde_json::to_vec(&answer)?, 0o600)?;
+                return joined(config, &files, answer);
+            }
+            Err(Failure::Final(error)) => return Err(error),
+            Err(Failure::Unreachable(status)) => {
+                if let Some(text) = fs::read_if_there(&files.at("joined.json"))? {
+                    tracing::warn!(%status, "cannot reach the server; starting as it said the last time");
+                    return joined(config, &files, serde_json::from_str(&text).context("joined.json is damaged")?);
+                }
+                tracing::warn!(%status, "cannot join yet; trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+enum Failure {
+    Unreachable(Status),
+    Final(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Final(error.into())
+    }
+}
+
+/// The agent's folder: keys are made once, so that certificates can be renewed for them.
+struct Files(PathBuf);
+
+impl Files {
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn keep(&self, name: &str, make: impl FnOnce() -> Result<String>) -> Result<String> {
+        let path = self.at(name);
+        if let Some(text) = fs::read_if_there(&path)? {
+            return Ok(text);
+        }
+        let text = make()?;
+        fs::write_atomic(&path, text.as_bytes(), 0o600)?;
+        Ok(text)
+    }
+
+    fn key(&self, name: &str) -> Result<String> {
+        self.keep(&format!("{name}.key"), || Ok(ca::new_key()?))
+    }
+}
+
+async fn ask(config: &AgentConfig, files: &Files) -> Result<Answer, Failure> {
+    let token = config.token.as_ref().map(|token| JoinToken::parse(&token.0));
+    let token = token.context("give --token or --token-file: `skiff token` prints it on the server")?;
+    let endpoint = Endpoint { host: config.server.host.clone(), port: config.server.port };
+    let authority = authority(&endpoint, &token, &files.at("server-ca.crt")).await?;
+
+    let name = &config.node.name;
+    let request = Request {
+        node_name: name.clone(),
+        addresses: config.node.ips.clone(),
+        password: files.keep("node-password", || Ok(hex(&random_bytes::<16>())))?,
+        kubelet: ca::request(&files.key("client-kubelet")?)?,
+        proxy: ca::request(&files.key("client-kube-proxy")?)?,
+        serving: ca::request(&files.key("serving-kubelet")?)?,
+    };
+    let server = Remote::new(endpoint, [(NOBODY.to_owned(), tls::client_config(&authority, None)?)]);
+    let body = Bytes::from(serde_json::to_vec(&request)?);
+    let answer = send(&server, Method::POST, NODE, Some(&token.reveal()), body).await?;
+    Ok(serde_json::from_slice(&answer).context("the server's answer is not what it should be")?)
+}
+
+/// The server's authority: the one known already, or the one that the token vouches for.
+async fn authority(endpoint: &Endpoint, token: &JoinToken, file: &Path) -> Result<String, Failure> {
+    if let Some(known) = fs::read_if_there(file)?
+        && token.accepts_authority(&known)
+    {
+        return Ok(known);
+    }
+    let stranger = Remote::new(endpoint.clone(), [(NOBODY.to_owned(), tls::unverified_client_config()?)]);
+    let pem = send(&stranger, Method::GET, AUTHORITIES, None, Bytes::new()).await?;
+    let pem = String::from_utf8(pem.into()).context("the server's authority is no PEM")?;
+    if token.authority_hash.is_empty() {
+        tracing::warn!("the token does not say which server to trust; trusting the one that answers");
+    }
+    if !token.accepts_authority(&pem) {
+        return Err(Failure::Final(anyhow::anyhow!(
+            "{} is not the server that the token belongs to: its authority is another",
+            endpoint.authority()
+        )));
+    }
+    fs::write_atomic(file, pem.as_bytes(), 0o600)?;
+    Ok(pem)
+}
+
+async fn send(server: &Remote, method: Method, path: &str, token: Option<&str>, body: Bytes) -> Result<Bytes, Failure> {
+    let mut request = http::Request::builder().method(method).uri(path);
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let response = server.send(NOBODY, request.body(Full::new(body))?).await.map_err(Failure::Unreachable)?;
+    let code = response.status();
+    let bytes = read(response.into_body()).await.map_err(Failure::Unreachable)?;
+    if code.is_success() {
+        return Ok(bytes);
+    }
+    let status = Status::from_wire(code.as_u16(), &bytes);
+    match status.reason {
+        Reason::Unauthorized | Reason::Forbidden | Reason::BadRequest => {
+            Err(Failure::Final(anyhow::anyhow!("the server refuses this node: {status}")))
+        }
+        _ => Err(Failure::Unreachable(status)),
+    }
+}
+
+fn joined(config: &AgentConfig, files: &Files, answer: Answer) -> Result<Joined> {
+    let authority = fs::read_if_there(&files.at("server-ca.crt"))?;
+    let Some(authority) = authority else { bail!("{} is gone", files.at("server-ca.crt").display()) };
+    let identity = |name: &str, certificate: &str| -> Result<Identity> {
+        Ok(Identity { certificate: certificate.to_owned(), key: files.key(name)? })
+    };
+    let kubelet = tls::client_config(&authority, Some(&identity("client-kubelet", &answer.kubelet)?))?;
+    let proxy = tls::client_config(&authority, Some(&identity("client-kube-proxy", &answer.proxy)?))?;
+    let endpoint = Endpoint { host: config.server.host.clone(), port: config.server.port };
+    let identities = [(node_client(&config.node.name).common_name, kubelet), (PROXY_USER.to_owned(), proxy)];
+    Ok(Joined {
+        backend: Remote::new(endpoint, identities),
+        serving: identity("serving-kubelet", &answer.serving)?,
+        client_ca: answer.client_ca,
+        network: answer.network.into(),
+    })
+}
