@@ -16,7 +16,9 @@ use super::negotiate::Format;
 
 /// An object of a version of a resource.
 pub fn object(tree: &Tree, version: &ResourceVersion, format: Format) -> Bytes {
-    in_encoding(tree, version.schema.of(builtin()), format)
+    // A subresource's answer may be of another kind than its resource.
+    let own = builtin().kind(tree.text("apiVersion"), tree.text("kind"));
+    in_encoding(tree, own.or(version.schema.of(builtin())), format)
 }
 
 /// A list of objects of a version of a resource.

@@ -4,6 +4,7 @@ use http::header::{self, HeaderValue};
 
 use crate::object::Status;
 use crate::object::tree::Tree;
+use crate::security::tokens;
 
 use super::body;
 use super::http::{Answer, Exchange, text, write};
@@ -45,6 +46,11 @@ pub fn answer(api: &Api, exchange: &Exchange) -> Result<Answer, Status> {
         "" => Ok(json(&serde_json::json!({"paths": PATHS}))),
         "/version" => Ok(json(&version::document())),
         "/metrics" => Ok(metrics(api)),
+        "/.well-known/openid-configuration" => {
+            let keys = format!("https://{}/openid/v1/jwks", api.settings.server_address());
+            Ok(public(&tokens::discovery(&api.settings.issuer, &keys), "application/json"))
+        }
+        "/openid/v1/jwks" => Ok(public(&api.token_key.jwks(), "application/jwk-set+json")),
         path => match path.split('/').skip(1).collect::<Vec<_>>().as_slice() {
             ["api" | "apis", ..] => discover(api, exchange, path),
             ["openapi", steps @ ..] => Ok(describe(api, exchange, steps)),
@@ -66,6 +72,13 @@ fn json(tree: &Tree) -> Answer {
 fn document(tree: &Tree, format: Format, content_type: &str) -> Answer {
     let body = body::full(encode::plain(tree, format));
     write(Written { code: 200, content_type: content_type.into(), gzip: false, body })
+}
+
+/// What others need to check our tokens; it may be kept for an hour.
+fn public(tree: &Tree, content_type: &str) -> Answer {
+    let mut answer = document(tree, Format::JSON, content_type);
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    answer
 }
 
 fn metrics(api: &Api) -> Answer {

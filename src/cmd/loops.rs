@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::config::ServerConfig;
 use crate::base::clock::ClockRef;
-use crate::base::rand::SystemRand;
+use crate::base::rand::RandRef;
 use crate::base::service::Scope;
 use crate::client::{Backend, Cache, Client, Recorder};
 use crate::controllers::runtime::{self, Settings};
@@ -26,6 +26,7 @@ pub struct Loops {
     pub backend: Arc<dyn Backend>,
     pub cache: Arc<Cache>,
     pub clock: ClockRef,
+    pub rand: RandRef,
     pub settings: Settings,
     pub run_controllers: bool,
     pub run_scheduler: bool,
@@ -37,12 +38,14 @@ impl Loops {
         backend: Arc<dyn Backend>,
         cache: Arc<Cache>,
         clock: ClockRef,
+        rand: RandRef,
         root_ca: &str,
     ) -> Self {
         Self {
             backend,
             cache,
             clock,
+            rand,
             settings: Settings { cluster_cidrs: config.network.cluster_cidrs.clone(), root_ca: root_ca.to_owned() },
             run_controllers: config.run_controllers,
             run_scheduler: config.run_scheduler,
@@ -86,9 +89,10 @@ impl Loops {
             runtime::start(scope, &self.cache, &client, &recorder, self.settings.clone(), CONTROLLERS);
         }
         if self.run_scheduler {
-            let client = self.client(User::named("system:kube-scheduler", &["system:authenticated"]), "kube-scheduler");
+            let user = User::named("system:kube-scheduler", &["system:authenticated"]);
+            let client = self.client(user, "kube-scheduler");
             let recorder = Recorder::start(scope, client.clone(), self.clock.clone(), scheduler::NAME, "");
-            scheduler::start(scope, &cache, &client, &recorder, &SystemRand::shared());
+            scheduler::start(scope, &self.cache, &client, &recorder, &self.rand);
         }
     }
 

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -32,7 +33,7 @@ use crate::resources::Registry;
 use crate::security::join::JoinToken;
 use crate::security::pki::Pki;
 use crate::security::{kubeconfig, tls, tokens};
-use crate::store::{Options, Store};
+use crate::store::{Health, Options, Store};
 
 /// How long requests and loops get to end when the server stops.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -93,7 +94,8 @@ async fn start(root: &Scope, config: &ServerConfig, clock: ClockRef) -> Result<S
     let (pki, token) = opened?;
 
     let http = stages.next(root, "http");
-    let api = api(config, &pki, store, &http, clock.clone(), rand)?;
+    let api = api(config, &pki, store, &http, clock.clone(), rand.clone())?;
+    let readiness = Readiness::of(&api);
     let serving = tls::Serving::new(&pki.serving)?;
     let tls = tls::server_config(serving, &[pki.client_ca.der(), pki.request_header_ca.der()])?;
     api::server::serve(api.clone(), listener, tls, &http);
@@ -117,10 +119,11 @@ async fn start(root: &Scope, config: &ServerConfig, clock: ClockRef) -> Result<S
         request_header_ca_pem: pki.request_header_ca.pem().to_owned(),
     };
     bootstrap::ensure(&client, &facts).await.context("cannot write what every cluster has")?;
+    readiness.reached();
     write_kubeconfig(config, &pki)?;
     if config.run_controllers || config.run_scheduler || config.run_node {
         let cache = Cache::start(&stages.next(root, "cache"), client, clock.clone(), Follow::built_in());
-        let loops = Loops::of(config, backend.clone(), cache.clone(), clock.clone(), pki.server_ca.pem());
+        let loops = Loops::of(config, backend.clone(), cache.clone(), clock.clone(), rand, pki.server_ca.pem());
         loops.follow_leadership(&stages.next(root, "control plane"), api.store.role());
         if config.run_node {
             start_node(&stages.next(root, "node"), config, &pki, backend, cache, clock)?;
@@ -189,6 +192,30 @@ fn api(
         clock,
         rand,
     }))
+}
+
+/// Whether what every cluster has is there. Until then the API answers, but says it is not ready.
+struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    fn of(api: &Api) -> Self {
+        let store = api.store.health();
+        api.health.add("etcd", false, Box::new(move || match &*store.borrow() {
+            Health::Good => Ok(()),
+            Health::DiskFull => Err("the disk is full".into()),
+            Health::LogFailed { reason } => Err(reason.to_string()),
+        }));
+        let reached = Arc::new(AtomicBool::new(false));
+        let seen = reached.clone();
+        api.health.add("poststarthook/rbac/bootstrap-roles", true, Box::new(move || {
+            if seen.load(Ordering::Acquire) { Ok(()) } else { Err("not finished".into()) }
+        }));
+        Self(reached)
+    }
+
+    fn reached(self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// Takes the address first of all, so that a port in use is known before anything is changed.

@@ -1,5 +1,6 @@
 //! Controllers: each keeps one promise about one kind, as a pure function of a snapshot.
 
+pub mod clusterrole;
 pub mod deployment;
 pub mod endpoints;
 pub mod gc;
@@ -19,6 +20,7 @@ use runtime::Controller;
 pub static CONTROLLERS: &[&Controller] = &[
     &serviceaccount::CONTROLLER,
     &rootca::CONTROLLER,
+    &clusterrole::CONTROLLER,
     &namespace::CONTROLLER,
     &gc::CONTROLLER,
     &node::lifecycle::CONTROLLER,

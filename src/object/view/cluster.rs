@@ -33,7 +33,7 @@ fields! {
     }
 
     ClusterRole {
-        rules: Vec<Raw>,
+        rules: Option<Vec<Raw>>,
         aggregation_rule: Option<AggregationRule>,
     }
 
