@@ -23,6 +23,8 @@ const PUBLISH_EVENTS_MAX: usize = 4_096;
 pub(super) struct Applier {
     state: State,
     records: Vec<Record>,
+    /// Readers see an older state than this one.
+    unpublished: bool,
     /// The keys written since the last checkpoint, and when last.
     changed: BTreeMap<Key, Revision>,
     /// What was reserved after which entry: a replay from a checkpoint must resume at the same revision.
@@ -44,7 +46,8 @@ impl Applier {
     pub fn new(hub: Arc<Hub>, metrics: Arc<Metrics>, clock: ClockRef) -> Self {
         let state = State::clone(&hub.state());
         let reserved = Timeline::new(state.position.index, state.reserved);
-        Self { state, records: Vec::new(), changed: BTreeMap::new(), reserved, hub, metrics, clock }
+        let (records, changed) = (Vec::new(), BTreeMap::new());
+        Self { state, records, unpublished: false, changed, reserved, hub, metrics, clock }
     }
 
     pub fn state(&self) -> &State {
@@ -55,6 +58,7 @@ impl Applier {
         let mut applied = Applied::default();
         mvcc::raise(&mut self.state, entry.floor);
         self.state.position = position;
+        self.unpublished = true;
         for op in entry.ops {
             match op {
                 Op::Command(command) => applied.outcomes.push(self.command(position, command)),
@@ -78,6 +82,7 @@ impl Applier {
     pub fn resume(&mut self) {
         let reserved = self.state.reserved;
         mvcc::raise(&mut self.state, reserved);
+        self.unpublished = true;
     }
 
     /// Applies a volatile command without the log, if it only overwrites and its revision is reserved.
@@ -98,6 +103,7 @@ impl Applier {
     fn command(&mut self, position: Position, command: Command) -> Outcome {
         let Effects { outcome, events } = mvcc::apply(&mut self.state, position, command);
         let at = self.clock.elapsed();
+        self.unpublished = true;
         for event in events {
             self.changed.insert(event.key().clone(), event.revision());
             self.records.push(Record { event, position, at });
@@ -107,6 +113,9 @@ impl Applier {
 
     /// Lets readers and watchers see what was applied.
     pub fn publish(&mut self) {
+        if !std::mem::take(&mut self.unpublished) {
+            return;
+        }
         let state = &self.state;
         self.metrics.applied_index.set(state.position.index);
         self.metrics.revision.set(state.revision.0);

@@ -38,7 +38,7 @@ struct Inner {
 pub(super) struct Queue {
     range: KeyRange,
     events: Mutex<Events>,
-    pub(super) wake: Notify,
+    pub(super) woken: Notify,
 }
 
 #[derive(Default)]
@@ -47,6 +47,8 @@ pub(super) struct Events {
     first: u64,
     events: VecDeque<EventRef>,
     watchers: usize,
+    /// Something came that the watchers have not been woken for.
+    unheard: bool,
     pub(super) closed: bool,
 }
 
@@ -73,8 +75,7 @@ impl Hub {
             for record in records {
                 for range in ranges_of(record.event.key()) {
                     let Some(queue) = inner.queues.get(range) else { continue };
-                    queue.lock().events.push_back(record.event.clone());
-                    if !touched.iter().any(|other| Arc::ptr_eq(other, queue)) {
+                    if queue.push(&record.event) {
                         touched.push(queue.clone());
                     }
                 }
@@ -87,7 +88,7 @@ impl Hub {
             self.published.store(revision.0, Ordering::Release);
             (inner.ring.len(), inner.ring.bytes())
         };
-        touched.iter().for_each(|queue| queue.wake.notify_waiters());
+        touched.iter().for_each(|queue| queue.wake());
         self.advanced.send_if_modified(|seen| std::mem::replace(seen, revision) < revision);
         kept
     }
@@ -170,7 +171,7 @@ impl Hub {
         inner.closed = true;
         for queue in inner.queues.values() {
             queue.lock().closed = true;
-            queue.wake.notify_waiters();
+            queue.woken.notify_waiters();
         }
     }
 
@@ -181,11 +182,23 @@ impl Hub {
 
 impl Queue {
     fn new(range: KeyRange) -> Arc<Self> {
-        Arc::new(Self { range, events: Mutex::default(), wake: Notify::new() })
+        Arc::new(Self { range, events: Mutex::default(), woken: Notify::new() })
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Events> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is the first since the watchers were woken.
+    fn push(&self, event: &EventRef) -> bool {
+        let mut events = self.lock();
+        events.events.push_back(event.clone());
+        !std::mem::replace(&mut events.unheard, true)
+    }
+
+    fn wake(&self) {
+        self.lock().unheard = false;
+        self.woken.notify_waiters();
     }
 
     /// Lets go of `event` if it is the oldest here.

@@ -118,6 +118,14 @@ pub enum Role {
     Follower { term: u64, leader: Option<u64> },
 }
 
+impl Role {
+    pub fn term(self) -> u64 {
+        match self {
+            Self::Leader { term } | Self::Follower { term, .. } => term,
+        }
+    }
+}
+
 /// A handle of the store. Clones share it; the store itself runs in the scope it was opened in.
 #[derive(Clone)]
 pub struct Store {
@@ -162,24 +170,29 @@ impl Store {
     ) -> Result<(Driver, Self), OpenError> {
         let dir = DataDir::open(&options.dir, &*options.rand)?;
         let recovered = raft::recover(&dir, &options.disk)?;
-        let hub = Hub::new(recovered.base.state.clone(), options.history);
+        let (shared, store) = Self::over(&recovered.base.state, options.history, inputs);
+        let driver = Driver::new(dir, options.disk, options.clock, options.log, recovered, shared, opened)?;
+        Ok((driver, store))
+    }
+
+    /// A handle of a store that begins at `state`, and what its driver needs to keep it up to date.
+    fn over(state: &State, history: RingLimits, inputs: mpsc::Sender<Input>) -> (raft::Shared, Self) {
         let shared = raft::Shared {
-            hub: hub.clone(),
+            hub: Hub::new(state.clone(), history),
             metrics: Arc::default(),
             health: tokio::sync::watch::Sender::new(Health::Good),
             role: tokio::sync::watch::Sender::new(Role::Follower { term: 0, leader: None }),
             alone: Arc::default(),
         };
         let store = Self {
-            hub,
+            hub: shared.hub.clone(),
             metrics: shared.metrics.clone(),
             health: shared.health.subscribe(),
             role: shared.role.subscribe(),
             alone: shared.alone.clone(),
             inputs,
         };
-        let driver = Driver::new(dir, options.disk, options.clock, options.log, recovered, shared, opened)?;
-        Ok((driver, store))
+        (shared, store)
     }
 
     /// Applies `command` once it is durable, and tells what became of it. By then [`Store::state`] and
@@ -231,8 +244,11 @@ impl Store {
     /// Waits until the state has reached `revision`.
     pub async fn reached(&self, revision: Revision) -> Result<(), ProposeError> {
         let mut advanced = self.hub.advanced();
-        let reached = advanced.wait_for(|now| *now >= revision).await;
-        reached.map(|_| ()).map_err(|_| ProposeError::Closed)
+        tokio::select! {
+            biased;
+            _ = advanced.wait_for(|now| *now >= revision) => Ok(()),
+            () = self.inputs.closed() => Err(ProposeError::Closed),
+        }
     }
 
     pub fn health(&self) -> tokio::sync::watch::Receiver<Health> {

@@ -57,7 +57,7 @@ impl Watch {
     pub async fn next(&mut self) -> Result<EventRef, WatchEnd> {
         loop {
             let queue = self.queue.clone();
-            let woken = queue.wake.notified(); // before looking: a wake-up in between counts
+            let woken = queue.woken.notified(); // before looking: a wake-up in between counts
             match self.try_next() {
                 Ok(Some(event)) => return Ok(event),
                 Ok(None) => woken.await,

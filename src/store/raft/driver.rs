@@ -127,6 +127,13 @@ impl Driver {
         Ok(driver)
     }
 
+    /// The same driver, talking to others over `link`.
+    #[cfg(test)]
+    pub(super) fn over(mut self, link: Link) -> Self {
+        self.link = link;
+        self
+    }
+
     /// Runs until the scope stops or all handles are gone.
     pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>, scope: Scope) {
         let mut ticks = tokio::time::interval(TICK);
@@ -218,7 +225,7 @@ impl Driver {
 
     /// Goes on until there is nothing to do but wait.
     fn advance(&mut self) {
-        loop {
+        while !self.failed {
             self.lead();
             self.ask_reads();
             self.form_entry();
@@ -245,6 +252,7 @@ impl Driver {
     fn lead(&mut self) {
         let Role::Leader { term } = self.node.role() else {
             if self.leading.take().is_some() {
+                self.queue.refuse_proposed(&ProposeError::Unknown); // the next leader decides about them
                 self.barriers.refuse(&self.not_leader());
             }
             return;

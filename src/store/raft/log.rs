@@ -118,7 +118,10 @@ impl Log {
         batch.add_command(GROUP, Command::Compact { index: base.index + 1 });
         batch.put(GROUP, BASE.to_vec(), encode_base(base)).map_err(failed)?;
         self.write(batch)?;
-        self.engine.purge_expired_files().map(|_| ()).map_err(failed)
+        if let Err(error) = self.engine.purge_expired_files() {
+            tracing::warn!(%error, "cannot give back the space of old log entries; trying again with the next cut");
+        }
+        Ok(())
     }
 
     /// The entries in `low..high`, as many as fit in `bytes_max`, but one at least.

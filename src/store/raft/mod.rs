@@ -9,6 +9,8 @@ mod node;
 mod queue;
 mod recover;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub(super) use driver::{Driver, Shared};
