@@ -8,6 +8,10 @@ const DNS1123_SUBDOMAIN: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z
 const DNS1035_LABEL: &str = "[a-z]([-a-z0-9]*[a-z0-9])?";
 const LABEL_KEY: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 
+use crate::object::field::FieldErrors;
+
+use super::check::At;
+
 type Complaints = Vec<String>;
 
 pub fn dns1123_label(name: &str, is_prefix: bool) -> Complaints {
@@ -312,6 +316,23 @@ pub fn is_condition_reason(value: &str) -> Complaints {
         "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?",
         &["my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB"],
     )]
+}
+
+/// A path after a domain, such as `example.com/ingress-controller`.
+pub fn check_prefixed_path(place: &At, errors: &mut FieldErrors) {
+    match place.str().split_once('/') {
+        _ if place.is_empty() => place.required(errors, ""),
+        Some((host, path)) if !host.is_empty() && !path.is_empty() => {
+            for complaint in is_dns1123_subdomain(host) {
+                errors.invalid(&*place.path, host, complaint);
+            }
+            let allowed = |c: u8| c.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&c);
+            if !path.bytes().all(allowed) {
+                errors.invalid(&*place.path, path, regex("Invalid path", r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", &[]));
+            }
+        }
+        _ => place.invalid(errors, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
+    }
 }
 
 /// Upstream's words for a text that does not match a regular expression.

@@ -128,20 +128,7 @@ fn check_managed_by(place: &At, errors: &mut FieldErrors) {
     if !place.exists() {
         return;
     }
-    match place.str().split_once('/') {
-        _ if place.is_empty() => place.required(errors, ""),
-        Some((host, path)) if !host.is_empty() && !path.is_empty() => {
-            for complaint in names::is_dns1123_subdomain(host) {
-                errors.invalid(&*place.path, host, complaint);
-            }
-            let allowed = |c: u8| c.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&c);
-            if !path.bytes().all(allowed) {
-                let form = names::regex("Invalid path", r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", &[]);
-                errors.invalid(&*place.path, path, form);
-            }
-        }
-        _ => place.invalid(errors, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
-    }
+    names::check_prefixed_path(place, errors);
     if place.len() > 63 {
         errors.too_long(&*place.path, 63);
     }

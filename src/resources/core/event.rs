@@ -1,9 +1,52 @@
 //! Event: what happened to an object, and why.
 
-use crate::resources::{ResourceDef, Version};
+use super::event_checks;
+use crate::object::field::FieldErrors;
+use crate::object::tree::{Tree, TreePath};
+use crate::resources::{ResourceDef, Rules, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     short_names: &["ev"],
+    selectable: &[
+        "involvedObject.kind",
+        "involvedObject.namespace",
+        "involvedObject.name",
+        "involvedObject.uid",
+        "involvedObject.apiVersion",
+        "involvedObject.resourceVersion",
+        "involvedObject.fieldPath",
+        "reason",
+        "reportingComponent",
+        "source",
+        "type",
+    ],
     columns: super::event_columns::COLUMNS,
+    rules: &Event,
     ..ResourceDef::namespaced("", "Event", "events", "event", &[Version::on("v1", "io.k8s.api.core.v1.Event")])
 };
+
+pub struct Event;
+
+impl Rules for Event {
+    fn validate(&self, new: &Tree, _old: Option<&Tree>, errors: &mut FieldErrors) {
+        event_checks::check(new, true, errors);
+    }
+
+    fn selectable_value(&self, event: &Tree, field: &str) -> Option<String> {
+        selectable(event, field)
+    }
+
+    fn create_on_update(&self) -> bool {
+        true
+    }
+}
+
+/// Who reports an event may stand in an old or a new field.
+pub fn selectable(event: &Tree, field: &str) -> Option<String> {
+    let text = |path: &str| Some(event.text(path).to_owned());
+    match field {
+        "source" if !event.text("source.component").is_empty() => text("source.component"),
+        "source" => text("reportingComponent"),
+        _ => None,
+    }
+}

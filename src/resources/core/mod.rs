@@ -5,6 +5,7 @@ pub mod component_status;
 pub mod config_map;
 pub mod endpoints;
 pub mod event;
+pub mod event_checks;
 pub mod event_columns;
 pub mod limit_range;
 pub mod namespace;
@@ -21,4 +22,7 @@ pub mod resource_quota;
 pub mod secret;
 pub mod service;
 pub mod service_account;
+mod service_checks;
 pub mod service_columns;
+
+pub use service_checks::check_host_name;
