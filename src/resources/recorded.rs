@@ -108,6 +108,17 @@ fn comparable(mut object: Tree) -> Tree {
     for path in ["metadata.managedFields", "metadata.resourceVersion", "metadata.uid", "metadata.creationTimestamp"] {
         object.unset(path);
     }
+    if let Some(finalizers) = object.at_mut("metadata.finalizers").and_then(Tree::as_array_mut) {
+        finalizers.retain(|finalizer| !finalizer.as_str().is_some_and(|name| name.ends_with("-protection")));
+    }
+    if object.text("kind") == "Node" {
+        object.unset("spec.taints");
+    }
+    if object.text("kind") == "CertificateSigningRequest" {
+        for field in ["username", "groups", "extra", "uid"] {
+            object.unset(&format!("spec.{field}"));
+        }
+    }
     if object.text("kind") == "Pod" {
         for field in ["tolerations", "priority", "preemptionPolicy", "serviceAccount", "serviceAccountName"] {
             object.unset(&format!("spec.{field}"));

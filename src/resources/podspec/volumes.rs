@@ -108,7 +108,7 @@ fn check_source(volume: &At, pod: &str, errors: &mut FieldErrors) {
 }
 
 /// Each of these has to be there.
-fn need(source: &At, fields: &[&str], errors: &mut FieldErrors) {
+pub fn need(source: &At, fields: &[&str], errors: &mut FieldErrors) {
     for field in fields {
         let place = source.child(field);
         if place.is_empty() {
@@ -124,7 +124,7 @@ fn check_empty_dir(source: &At, errors: &mut FieldErrors) {
     }
 }
 
-fn check_host_path(source: &At, errors: &mut FieldErrors) {
+pub fn check_host_path(source: &At, errors: &mut FieldErrors) {
     const TYPES: &[&str] =
         &["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
     let (path, kind) = (source.child("path"), source.child("type"));
@@ -276,7 +276,7 @@ fn check_csi(source: &At, errors: &mut FieldErrors) {
 /// The name of a CSI driver.
 pub fn check_driver_name(driver: &At, errors: &mut FieldErrors) {
     if driver.is_empty() {
-        driver.required(errors, "");
+        return driver.required(errors, "");
     }
     if driver.len() > 63 {
         errors.too_long(&*driver.path, 63);

@@ -1,10 +1,16 @@
 //! VolumeAttributesClass: attributes of volumes that can be changed later.
 
-use crate::resources::{Column, ResourceDef, Version};
+use super::check_parameters;
+use crate::object::field::FieldErrors;
+use crate::object::tree::Tree;
+use crate::resources::check::{At, immutable};
+use crate::resources::podspec::volumes::check_driver_name;
+use crate::resources::{Column, ResourceDef, Rules, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     short_names: &["vac"],
     columns: &[Column::NAME, Column::path("DriverName", "driverName"), Column::AGE],
+    rules: &VolumeAttributesClass,
     ..ResourceDef::cluster(
         "storage.k8s.io",
         "VolumeAttributesClass",
@@ -16,3 +22,20 @@ pub static DEF: ResourceDef = ResourceDef {
         ],
     )
 };
+
+pub struct VolumeAttributesClass;
+
+impl Rules for VolumeAttributesClass {
+    fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
+        if let Some(old) = old {
+            immutable(errors, new, old, "driverName");
+            return immutable(errors, new, old, "parameters");
+        }
+        check_driver_name(&At::root(new).child("driverName"), errors);
+        check_parameters(&At::root(new).child("parameters"), false, errors);
+    }
+
+    fn create_on_update(&self) -> bool {
+        true
+    }
+}
