@@ -273,6 +273,11 @@ pub trait Rules: Send + Sync + 'static {
         new.get("spec") != old.get("spec")
     }
 
+    /// A create may come with a status, although there is a status subresource.
+    fn keeps_status(&self) -> bool {
+        false
+    }
+
     /// PUT creates what is not there.
     fn create_on_update(&self) -> bool {
         false

@@ -117,3 +117,18 @@ pub fn check_reachable(place: &At, errors: &mut FieldErrors) {
 pub fn is_dual_stack(addresses: &[IpAddr]) -> bool {
     addresses.iter().any(IpAddr::is_ipv4) && addresses.iter().any(IpAddr::is_ipv6)
 }
+
+/// What to say about an address that could be spelled better.
+pub fn warning(place: &At) -> Option<String> {
+    let (path, text) = (&place.path, place.str());
+    let address = parse_sloppy(text)?;
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_none() => (v6.to_string() != text)
+            .then(|| format!("{path}: IPv6 address {text:?} should be in RFC 5952 canonical format (\"{v6}\")")),
+        Ok(IpAddr::V4(_)) => None,
+        _ => {
+            let plain = address.to_canonical();
+            Some(format!("{path}: non-standard IP address {text:?} is invalid: use \"{plain}\""))
+        }
+    }
+}

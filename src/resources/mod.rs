@@ -41,6 +41,7 @@ pub mod signers;
 pub mod storage;
 pub mod storagemigration;
 pub mod table;
+pub mod webhooks;
 
 pub use column::{Cell, Column, Columns, CustomColumn};
 pub use def::{ResourceDef, Rules, ScalePaths, Scope, Special, Subresource, Verbs, Version};

@@ -65,6 +65,9 @@ fn create(resource: &Resource, version: &str, namespace: Option<&str>, body: &Tr
     schema::fill(&mut tree, storage);
     resource.rules.default(&mut tree);
     schema::fill(&mut tree, storage);
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+        tree.unset(&format!("metadata.{field}"));
+    }
     tree.set("metadata.creationTimestamp", "<time>");
     tree.set("metadata.uid", "uid-1");
     if let Some(namespace) = namespace {
@@ -78,7 +81,7 @@ fn create(resource: &Resource, version: &str, namespace: Option<&str>, body: &Tr
     if resource.rules.has_generation() {
         tree.set("metadata.generation", 1);
     }
-    if resource.version(version).is_some_and(|v| v.has_status()) {
+    if resource.version(version).is_some_and(|v| v.has_status()) && !resource.rules.keeps_status() {
         tree.unset("status");
     }
     resource.rules.prepare_create(&mut tree);
@@ -91,7 +94,7 @@ fn create(resource: &Resource, version: &str, namespace: Option<&str>, body: &Tr
     meta::validate(resource, &tree, None, &mut errors);
     resource.rules.validate(&tree, None, &mut errors);
     if !errors.is_empty() {
-        let status = errors.into_status(&resource.gvk(version), tree.text("metadata.name"));
+        let status = errors.into_status(&resource.complaint_gvk(version), tree.text("metadata.name"));
         return Outcome::Invalid(status.to_json());
     }
     let warnings = resource.rules.warnings(&tree, None);

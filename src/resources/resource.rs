@@ -124,6 +124,11 @@ impl Resource {
         Gvk { group: self.group.clone(), version: version.to_owned().into(), kind: self.kind.clone() }
     }
 
+    /// What complaints about an object say it is: events are events of the core group to them.
+    pub fn complaint_gvk(&self, version: &str) -> Gvk {
+        Gvk { group: self.stored_as.group().to_owned().into(), ..self.gvk(version) }
+    }
+
     pub fn list_gvk(&self, version: &str) -> Gvk {
         Gvk { kind: self.list_kind.clone(), ..self.gvk(version) }
     }

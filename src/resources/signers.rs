@@ -15,11 +15,13 @@ pub fn check_name(signer: &At, errors: &mut FieldErrors) {
     let (Some((domain, path)), true) = (text.split_once('/'), text.matches('/').count() == 1) else {
         return signer.invalid_text(errors, FORM);
     };
-    for complaint in names::is_dns1123_subdomain(domain) {
-        signer.invalid_text(errors, format!("validating label {domain:?}: {complaint}"));
+    for label in domain.split('.') {
+        for complaint in names::is_dns1123_label(label) {
+            errors.invalid(&*signer.path, domain, format!("validating label {label:?}: {complaint}"));
+        }
     }
     if !domain.contains('.') {
-        signer.invalid_text(errors, "should be a domain with at least two segments separated by dots");
+        errors.invalid(&*signer.path, domain, "should be a domain with at least two segments separated by dots");
     }
     for complaint in names::is_dns1123_subdomain(path) {
         signer.invalid_text(errors, format!("validating label {path:?}: {complaint}"));

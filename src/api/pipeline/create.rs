@@ -79,7 +79,7 @@ impl Api {
         metadata::match_namespace(tree, act.namespace())?;
         let rules = &act.resource.rules;
         tree.unset("metadata.generation");
-        if act.version().has_status() {
+        if act.version().has_status() && !rules.keeps_status() {
             tree.unset("status");
         }
         if rules.has_generation() {
@@ -92,7 +92,9 @@ impl Api {
         meta::validate(&act.resource, tree, None, &mut errors);
         rules.validate(tree, None, &mut errors);
         if !errors.is_empty() {
-            return Err(errors.into_status(&act.gvk(), tree.text("metadata.name")));
+            return Err(
+                errors.into_status(&act.resource.complaint_gvk(&act.version().name), tree.text("metadata.name"))
+            );
         }
         warnings.extend(rules.warnings(tree, None));
         self.admission.validate(&attributes, Some(tree), &mut warnings)?;

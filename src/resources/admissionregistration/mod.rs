@@ -3,9 +3,12 @@
 pub mod mutating_admission_policy;
 pub mod mutating_admission_policy_binding;
 pub mod mutating_webhook_configuration;
+mod policy_checks;
+mod rule_checks;
 pub mod validating_admission_policy;
 pub mod validating_admission_policy_binding;
 pub mod validating_webhook_configuration;
+mod webhook_checks;
 
 use crate::object::tree::{Tree, TreePath};
 

@@ -1,7 +1,11 @@
 //! MutatingAdmissionPolicy: changes requests by CEL expressions.
 
 use super::param_kind;
-use crate::resources::{Column, ResourceDef, Version};
+use super::{policy_checks, rule_checks};
+use crate::object::field::FieldErrors;
+use crate::object::tree::Tree;
+use crate::resources::check::At;
+use crate::resources::{Column, ResourceDef, Rules, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     categories: &["api-extensions"],
@@ -11,6 +15,7 @@ pub static DEF: ResourceDef = ResourceDef {
         Column::with("ParamKind", param_kind),
         Column::AGE,
     ],
+    rules: &MutatingAdmissionPolicy,
     ..ResourceDef::cluster(
         "admissionregistration.k8s.io",
         "MutatingAdmissionPolicy",
@@ -23,3 +28,48 @@ pub static DEF: ResourceDef = ResourceDef {
         ],
     )
 };
+
+pub struct MutatingAdmissionPolicy;
+
+impl Rules for MutatingAdmissionPolicy {
+    fn default(&self, new: &mut Tree) {
+        policy_checks::default_policy(new);
+    }
+
+    fn has_generation(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
+        policy_checks::check_policy(new, errors);
+        let spec = At::root(new).child("spec");
+        rule_checks::check_mutating_operations(&spec.child("matchConstraints"), errors);
+        policy_checks::check_expressions(new, old, errors);
+        let mutations = spec.child("mutations");
+        if mutations.is_empty() {
+            mutations.required(errors, "mutations must contain at least one item");
+        }
+        mutations.items().for_each(|mutation| check_mutation(&mutation, errors));
+        spec.child("reinvocationPolicy").one_of(errors, &rule_checks::REINVOCATION_POLICIES);
+    }
+}
+
+fn check_mutation(mutation: &At, errors: &mut FieldErrors) {
+    const TYPES: [&str; 2] = ["ApplyConfiguration", "JSONPatch"];
+    let kind = mutation.text("patchType");
+    let (wanted, other) = match kind {
+        "JSONPatch" => ("jsonPatch", "applyConfiguration"),
+        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch"),
+        _ => return mutation.child("patchType").one_of(errors, &TYPES),
+    };
+    let patch = mutation.child(wanted);
+    if !patch.exists() {
+        patch.required(errors, &format!("must be specified when patchType is {kind}"));
+    } else if patch.text("expression").trim().is_empty() {
+        errors.required(patch.path_to("expression"), "");
+    }
+    if mutation.has(other) {
+        let detail = format!("must not be specified when patchType is {kind}");
+        errors.invalid(mutation.path_to(other), format!("{{{other}}}"), detail);
+    }
+}

@@ -1,7 +1,11 @@
 //! MutatingAdmissionPolicyBinding: where a MutatingAdmissionPolicy applies.
 
 use super::param_ref;
-use crate::resources::{Column, ResourceDef, Version};
+use super::{policy_checks, rule_checks};
+use crate::object::field::FieldErrors;
+use crate::object::tree::Tree;
+use crate::resources::check::At;
+use crate::resources::{Column, ResourceDef, Rules, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     categories: &["api-extensions"],
@@ -11,6 +15,7 @@ pub static DEF: ResourceDef = ResourceDef {
         Column::with("ParamRef", param_ref),
         Column::AGE,
     ],
+    rules: &MutatingAdmissionPolicyBinding,
     ..ResourceDef::cluster(
         "admissionregistration.k8s.io",
         "MutatingAdmissionPolicyBinding",
@@ -23,3 +28,20 @@ pub static DEF: ResourceDef = ResourceDef {
         ],
     )
 };
+
+pub struct MutatingAdmissionPolicyBinding;
+
+impl Rules for MutatingAdmissionPolicyBinding {
+    fn default(&self, new: &mut Tree) {
+        policy_checks::default_binding(new);
+    }
+
+    fn has_generation(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, new: &Tree, _old: Option<&Tree>, errors: &mut FieldErrors) {
+        policy_checks::check_binding(new, errors);
+        rule_checks::check_mutating_operations(&At::root(new).child("spec.matchResources"), errors);
+    }
+}

@@ -1,10 +1,16 @@
 //! MutatingWebhookConfiguration: webhooks that may change requests.
 
-use crate::resources::{Column, ResourceDef, Version};
+use super::webhook_checks;
+use crate::object::field::FieldErrors;
+use crate::object::tree::{Tree, TreePath};
+use crate::resources::check::at;
+use crate::resources::defaults::each;
+use crate::resources::{Column, ResourceDef, Rules, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     categories: &["api-extensions"],
     columns: &[Column::NAME, Column::count("Webhooks", "webhooks").of("integer"), Column::AGE],
+    rules: &MutatingWebhookConfiguration,
     ..ResourceDef::cluster(
         "admissionregistration.k8s.io",
         "MutatingWebhookConfiguration",
@@ -13,3 +19,24 @@ pub static DEF: ResourceDef = ResourceDef {
         &[Version::on("v1", "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration")],
     )
 };
+
+pub struct MutatingWebhookConfiguration;
+
+impl Rules for MutatingWebhookConfiguration {
+    fn default(&self, new: &mut Tree) {
+        webhook_checks::default(new);
+        each(new, "webhooks", |hook| hook.set_default("reinvocationPolicy", "Never"));
+    }
+
+    fn has_generation(&self) -> bool {
+        true
+    }
+
+    fn bumps_generation(&self, new: &Tree, old: &Tree) -> bool {
+        at(new, "webhooks") != at(old, "webhooks")
+    }
+
+    fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
+        webhook_checks::check(new, old, errors);
+    }
+}

@@ -41,17 +41,24 @@ pub fn default_of_job(job: &mut Tree) {
 /// Labels the job's pods, and selects them, by its uid.
 pub fn select_own_pods(job: &mut Tree) {
     let (name, uid) = (job.text("metadata.name").to_owned(), job.text("metadata.uid").to_owned());
+    const LABELS: &str = "spec.template.metadata.labels";
+    // As long as nobody labels the job, it has the labels of its pods.
+    let shared = at(job, "metadata.labels").as_object().is_none_or(|labels| labels.is_empty())
+        || at(job, "metadata.labels") == at(job, LABELS);
     let mut entry = |path: &str, key: &str, value: &str| {
         job.set_default(path, json!({}));
         if let Some(map) = job.at_mut(path).and_then(Tree::as_object_mut) {
             map.entry(key).or_insert_with(|| value.into());
         }
     };
-    const LABELS: &str = "spec.template.metadata.labels";
     for (key, value) in [(OLD_NAME_LABEL, &name), (NAME_LABEL, &name), (OLD_UID_LABEL, &uid), (UID_LABEL, &uid)] {
         entry(LABELS, key, value);
     }
     entry("spec.selector.matchLabels", UID_LABEL, &uid);
+    if shared {
+        let labels = at(job, LABELS).clone();
+        job.set("metadata.labels", labels);
+    }
 }
 
 /// A selector that was not made by hand has to be the one that is made here.

@@ -38,6 +38,10 @@ impl Rules for Node {
         }
     }
 
+    fn keeps_status(&self) -> bool {
+        true
+    }
+
     fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
         check_resources(new, errors);
         if let Some(old) = old {

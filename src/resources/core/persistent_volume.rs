@@ -75,7 +75,8 @@ impl Rules for PersistentVolume {
     }
 
     fn prepare_create(&self, new: &mut Tree) {
-        new.set("status", json!({"phase": "Pending"}));
+        let now = at(new, "metadata.creationTimestamp").clone();
+        new.set("status", json!({"phase": "Pending", "lastPhaseTransitionTime": now}));
     }
 
     fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {

@@ -57,6 +57,18 @@ impl Rules for PersistentVolumeClaim {
 
     fn prepare_create(&self, new: &mut Tree) {
         new.set("status", json!({"phase": "Pending"}));
+        // A source that is not known, or in another namespace, is not refused but forgotten.
+        let source = at(new, "spec.dataSource");
+        let known = match source.text("apiGroup") {
+            "" => source.text("kind") == "PersistentVolumeClaim",
+            group => group == "snapshot.storage.k8s.io" && source.text("kind") == "VolumeSnapshot",
+        };
+        if !known {
+            new.unset("spec.dataSource");
+        }
+        if !new.text("spec.dataSourceRef.namespace").is_empty() {
+            new.unset("spec.dataSourceRef");
+        }
         // Either names the source; both are kept.
         for (from, to) in [("dataSource", "dataSourceRef"), ("dataSourceRef", "dataSource")] {
             let source = at(new, &format!("spec.{from}")).clone();

@@ -133,7 +133,7 @@ fn check_selector(selector: &At, spec: &At, errors: &mut FieldErrors) {
         }
         for (resource, _) in spec.child("hard").entries().filter(|(name, _)| is_known(name)) {
             if !fits(scope.str(), resource) {
-                errors.invalid(&*list.path, selector.value.clone(), "unsupported scope applied to resource");
+                errors.invalid_shown(&*list.path, &shown(selector), "unsupported scope applied to resource");
             }
         }
         if SCOPES.contains(&scope.str()) && scope.str() != "PriorityClass" && operator.str() != "Exists" {
@@ -155,4 +155,15 @@ fn check_selector(selector: &At, spec: &At, errors: &mut FieldErrors) {
         seen.insert(scope.str());
     }
     check_pairs(&seen, &list, errors);
+}
+
+/// A selector as upstream's internal type has it.
+fn shown(selector: &At) -> String {
+    let requirement = |requirement: At| {
+        let text = |field: &str| Tree::from(requirement.text(field));
+        let (scope, operator, values) = (text("scopeName"), text("operator"), requirement.child("values").value);
+        format!("{{\"ScopeName\":{scope},\"Operator\":{operator},\"Values\":{values}}}")
+    };
+    let list: Vec<String> = selector.child("matchExpressions").items().map(requirement).collect();
+    format!("{{\"MatchExpressions\":[{}]}}", list.join(","))
 }

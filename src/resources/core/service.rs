@@ -78,6 +78,10 @@ impl Rules for Service {
         service_checks::check(new, errors);
     }
 
+    fn warnings(&self, new: &Tree, _old: Option<&Tree>) -> Vec<String> {
+        service_checks::warnings(new)
+    }
+
     fn validate_status(&self, new: &Tree, _old: &Tree, errors: &mut FieldErrors) {
         let ingresses = At::root(new).child("status.loadBalancer.ingress");
         if new.text("spec.type") != "LoadBalancer" && !ingresses.is_empty() {

@@ -395,3 +395,46 @@ pub fn drop_fields_of_old_type(new: &mut Tree, old: &Tree) {
         new.unset("status.loadBalancer");
     }
 }
+
+/// What is accepted, but has no effect or a better spelling.
+pub fn warnings(service: &Tree) -> Vec<String> {
+    let spec = At::root(service).child("spec");
+    let mut warnings = Vec::new();
+    let mut warn = |text: String| warnings.push(text);
+    const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+    if At::root(service).child("metadata.annotations").key(HINTS).exists() {
+        warn(format!("annotation {HINTS} is deprecated, please use service.kubernetes.io/topology-mode instead"));
+    }
+    let kind = spec.text("type");
+    let headless = kind == "ClusterIP" && spec.text("clusterIP") == "None";
+    let outside = spec.child("externalIPs");
+    if headless {
+        for (ignored, is_set) in [
+            ("loadBalancerIP", !spec.text("loadBalancerIP").is_empty()),
+            ("externalIPs", !outside.is_empty()),
+            ("SessionAffinity", spec.text("sessionAffinity") != "None"),
+        ] {
+            if is_set {
+                warn(format!("spec.{ignored} is ignored for headless services"));
+            }
+        }
+    }
+    if !headless {
+        spec.child("clusterIPs").items().filter_map(|address| ip::warning(&address)).for_each(&mut warn);
+    }
+    outside.items().filter_map(|address| ip::warning(&address)).for_each(&mut warn);
+    if !outside.is_empty() && !headless && kind != "ExternalName" {
+        warn("spec.externalIPs is deprecated and may no longer be implemented in some clusters".to_owned());
+    }
+    ip::warning(&spec.child("loadBalancerIP")).into_iter().for_each(&mut warn);
+    if kind == "ExternalName" && !outside.is_empty() {
+        warn("spec.externalIPs is ignored when spec.type is \"ExternalName\"".to_owned());
+    }
+    if kind != "ExternalName" && !spec.text("externalName").is_empty() {
+        warn("spec.externalName is ignored when spec.type is not \"ExternalName\"".to_owned());
+    }
+    if spec.text("trafficDistribution") == "PreferClose" {
+        warn("spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"".to_owned());
+    }
+    warnings
+}

@@ -63,6 +63,11 @@ impl Rules for EndpointSlice {
         }
     }
 
+    fn warnings(&self, new: &Tree, _old: Option<&Tree>) -> Vec<String> {
+        let warning = "spec.addressType: FQDN endpoints are deprecated";
+        (new.text("addressType") == "FQDN").then(|| warning.to_owned()).into_iter().collect()
+    }
+
     fn has_generation(&self) -> bool {
         true
     }

@@ -64,8 +64,4 @@ impl Rules for IPAddress {
         let detail = |body: String| body.rsplit_once("\": ").map_or(body.clone(), |(_, detail)| detail.to_owned());
         errors.0.into_iter().map(|error| detail(error.body)).collect()
     }
-
-    fn has_generation(&self) -> bool {
-        true
-    }
 }

@@ -43,10 +43,6 @@ impl Rules for ServiceCIDR {
             check_networks(&networks, errors);
         }
     }
-
-    fn has_generation(&self) -> bool {
-        true
-    }
 }
 
 fn check_networks(networks: &At, errors: &mut FieldErrors) {

@@ -1,9 +1,14 @@
 //! DeviceClass: a kind of device that can be claimed.
 
-use crate::resources::{Column, ResourceDef, Version};
+use super::claim_checks;
+use crate::object::field::FieldErrors;
+use crate::object::tree::Tree;
+use crate::resources::check::At;
+use crate::resources::{Column, ResourceDef, Rules, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     columns: &[Column::NAME, Column::AGE],
+    rules: &DeviceClass,
     ..ResourceDef::cluster(
         "resource.k8s.io",
         "DeviceClass",
@@ -16,3 +21,15 @@ pub static DEF: ResourceDef = ResourceDef {
         ],
     )
 };
+
+pub struct DeviceClass;
+
+impl Rules for DeviceClass {
+    fn has_generation(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, new: &Tree, _old: Option<&Tree>, errors: &mut FieldErrors) {
+        claim_checks::check_selectors(&At::root(new).child("spec.selectors"), errors);
+    }
+}

@@ -1,11 +1,15 @@
 //! ResourceClaim: a request for devices.
 
+use super::{claim_checks, default_requests};
+use crate::object::field::FieldErrors;
 use crate::object::tree::{Tree, TreePath};
-use crate::resources::{Column, ResourceDef, Subresource, Version};
+use crate::resources::check::{At, immutable};
+use crate::resources::{Column, ResourceDef, Rules, Subresource, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     subresources: &[Subresource::Status],
     columns: &[Column::NAME, Column::with("State", state), Column::AGE],
+    rules: &ResourceClaim,
     ..ResourceDef::namespaced(
         "resource.k8s.io",
         "ResourceClaim",
@@ -34,4 +38,19 @@ fn state(object: &Tree) -> Tree {
         states.push("pending");
     }
     states.join(",").into()
+}
+
+pub struct ResourceClaim;
+
+impl Rules for ResourceClaim {
+    fn default(&self, new: &mut Tree) {
+        default_requests(new, "spec.devices.requests");
+    }
+
+    fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
+        claim_checks::check(&At::root(new).child("spec.devices"), errors);
+        if let Some(old) = old {
+            immutable(errors, new, old, "spec");
+        }
+    }
 }

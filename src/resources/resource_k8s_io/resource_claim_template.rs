@@ -1,9 +1,14 @@
 //! ResourceClaimTemplate: a template of claims, one for each pod.
 
-use crate::resources::{Column, ResourceDef, Version};
+use super::{claim_checks, default_requests};
+use crate::object::field::FieldErrors;
+use crate::object::tree::Tree;
+use crate::resources::check::{At, immutable};
+use crate::resources::{Column, ResourceDef, Rules, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     columns: &[Column::NAME, Column::AGE],
+    rules: &ResourceClaimTemplate,
     ..ResourceDef::namespaced(
         "resource.k8s.io",
         "ResourceClaimTemplate",
@@ -16,3 +21,18 @@ pub static DEF: ResourceDef = ResourceDef {
         ],
     )
 };
+
+pub struct ResourceClaimTemplate;
+
+impl Rules for ResourceClaimTemplate {
+    fn default(&self, new: &mut Tree) {
+        default_requests(new, "spec.spec.devices.requests");
+    }
+
+    fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
+        claim_checks::check(&At::root(new).child("spec.spec.devices"), errors);
+        if let Some(old) = old {
+            immutable(errors, new, old, "spec");
+        }
+    }
+}

@@ -1,6 +1,9 @@
 //! ResourceSlice: devices that a driver offers on a node.
 
-use crate::resources::{Column, ResourceDef, Version};
+use crate::object::field::FieldErrors;
+use crate::object::tree::Tree;
+use crate::resources::check::immutable;
+use crate::resources::{Column, ResourceDef, Rules, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
     selectable: &["spec.nodeName", "spec.driver"],
@@ -11,6 +14,7 @@ pub static DEF: ResourceDef = ResourceDef {
         Column::path("Pool", "spec.pool.name"),
         Column::AGE,
     ],
+    rules: &ResourceSlice,
     ..ResourceDef::cluster(
         "resource.k8s.io",
         "ResourceSlice",
@@ -23,3 +27,19 @@ pub static DEF: ResourceDef = ResourceDef {
         ],
     )
 };
+
+pub struct ResourceSlice;
+
+impl Rules for ResourceSlice {
+    fn has_generation(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
+        if let Some(old) = old {
+            for path in ["spec.nodeName", "spec.driver", "spec.pool.name", "spec.nodeSelector", "spec.allNodes"] {
+                immutable(errors, new, old, path);
+            }
+        }
+    }
+}
