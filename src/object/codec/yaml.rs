@@ -1,159 +1,14 @@
-//! YAML, in and out, laid out as upstream's library does it.
+//! YAML, in and out, as upstream's library reads and writes it: YAML 1.1, where `yes` is true and
+//! `0644` is octal.
 //!
-//! Reading turns documents into JSON text, which then goes the way of all JSON. Aliases are
-//! limited by the parser, nesting by the JSON reader. Writing sorts keys.
+//! Reading turns documents into JSON text, which then goes the way of all JSON.
 
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-
-use super::super::schema::DecodeError;
-use super::super::tree::Tree;
-use super::json::write_string;
-use super::reader::DEPTH_MAX;
-
+mod read;
+mod resolve;
 mod write;
 
+pub use read::{documents, to_json};
 pub use write::to_yaml;
-
-/// One document as JSON text; `null` if there is nothing in it.
-pub fn to_json(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let mut out = Vec::with_capacity(text.len() * 2);
-    let seed = Value { out: &mut out, depth: 0 };
-    seed.deserialize(serde_yaml::Deserializer::from_slice(text)).map_err(|error| bad(&error))?;
-    Ok(out)
-}
-
-/// Every document that is not empty, as JSON text.
-pub fn documents(text: &[u8]) -> Result<Vec<Vec<u8>>, DecodeError> {
-    let mut documents = Vec::new();
-    for document in serde_yaml::Deserializer::from_slice(text) {
-        let mut out = Vec::new();
-        Value { out: &mut out, depth: 0 }.deserialize(document).map_err(|error| bad(&error))?;
-        if out != b"null" {
-            documents.push(out);
-        }
-    }
-    Ok(documents)
-}
-
-fn bad(error: &serde_yaml::Error) -> DecodeError {
-    DecodeError::Syntax(format!("error converting YAML to JSON: yaml: {error}"))
-}
-
-/// A value that is written as JSON while it is read.
-struct Value<'o> {
-    out: &'o mut Vec<u8>,
-    depth: u32,
-}
-
-impl<'de> DeserializeSeed<'de> for Value<'_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Value<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.out.extend(value.to_string().bytes());
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.out.extend(value.to_string().bytes());
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.out.extend(value.to_string().bytes());
-        Ok(())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
-        if !value.is_finite() {
-            return Err(E::custom(format!("unsupported value: {value}")));
-        }
-        self.out.extend(super::json::to_json(&value.into(), None));
-        Ok(())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        write_string(self.out, value);
-        Ok(())
-    }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        self.out.extend(b"null");
-        Ok(())
-    }
-
-    fn visit_none<E: serde::de::Error>(self) -> Result<(), E> {
-        self.visit_unit()
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        self.deserialize(deserializer)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let depth = deeper(self.depth)?;
-        self.out.push(b'[');
-        let start = self.out.len();
-        loop {
-            let mark = self.out.len();
-            if mark > start {
-                self.out.push(b',');
-            }
-            if items.next_element_seed(Value { out: self.out, depth })?.is_none() {
-                self.out.truncate(mark);
-                break;
-            }
-        }
-        self.out.push(b']');
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let depth = deeper(self.depth)?;
-        self.out.push(b'{');
-        let start = self.out.len();
-        while let Some(Key(key)) = entries.next_key()? {
-            if self.out.len() > start {
-                self.out.push(b',');
-            }
-            write_string(self.out, &key);
-            self.out.push(b':');
-            entries.next_value_seed(Value { out: self.out, depth })?;
-        }
-        self.out.push(b'}');
-        Ok(())
-    }
-}
-
-fn deeper<E: serde::de::Error>(depth: u32) -> Result<u32, E> {
-    if depth < DEPTH_MAX { Ok(depth + 1) } else { Err(E::custom("exceeded max depth")) }
-}
-
-/// A key: text, or a scalar that is turned into text as upstream does.
-struct Key(String);
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Tree::deserialize(deserializer)? {
-            Tree::String(text) => Ok(Self(text)),
-            scalar @ (Tree::Bool(_) | Tree::Number(_)) => Ok(Self(scalar.to_string())),
-            other => Err(serde::de::Error::custom(format!("unsupported map key of type {other}"))),
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -161,9 +16,25 @@ mod tests {
 
     #[test]
     fn documents_become_json_and_empty_ones_are_left_out() {
-        let text = b"# nothing\n---\na: {b: [1, 2.5, x, null, \"true\"], 1: yes}\n---\n---\n- c\n";
+        let text = b"# nothing\n---\na: {b: [1, 2.5, x, null, \"true\"], 1: yes, n: 0644}\n---\n---\n- c\n";
         let read = documents(text).unwrap();
-        assert_eq!(read, [&br#"{"a":{"b":[1,2.5,"x",null,"true"],"1":"yes"}}"#[..], br#"["c"]"#]);
+        assert_eq!(read, [&br#"{"a":{"b":[1,2.5,"x",null,"true"],"1":true,"false":420}}"#[..], br#"["c"]"#]);
+    }
+
+    #[test]
+    fn anchors_and_merge_keys_are_followed() {
+        let text = b"base: &b {x: 1, y: 2}\nuse:\n  <<: *b\n  y: 3\nsame: *b\n";
+        assert_eq!(to_json(text).unwrap(), br#"{"base":{"x":1,"y":2},"use":{"y":3,"x":1},"same":{"x":1,"y":2}}"#);
+    }
+
+    #[test]
+    fn complaints_are_worded_as_upstream_words_them() {
+        let complaint = |text: &[u8]| to_json(text).unwrap_err().to_string();
+        assert_eq!(
+            complaint(b"a: ["),
+            "error converting YAML to JSON: yaml: line 1: did not find expected node content"
+        );
+        assert_eq!(complaint(b"a: *b"), "error converting YAML to JSON: yaml: unknown anchor 'b' referenced");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Trees to YAML: block style, sorted keys, lists not indented, quotes only where needed.
 
 use super::super::super::tree::Tree;
+use super::resolve::is_special;
 
 /// Lines are folded at the first single space beyond this column.
 const WIDTH: usize = 80;
@@ -203,11 +204,11 @@ enum Style {
 fn style(text: &str) -> Style {
     let ends_in_space = text.ends_with(' ');
     let breaks_after_space = text.contains(" \n");
-    let is_special = text.chars().any(|c| !is_printable(c) && c != '\n') || breaks_after_space;
+    let is_odd = text.chars().any(|c| !is_printable(c) && c != '\n') || breaks_after_space;
     if text.contains('\n') {
-        return if is_special || ends_in_space { Style::Double } else { Style::Literal };
+        return if is_odd || ends_in_space { Style::Double } else { Style::Literal };
     }
-    if is_special || is_resolved(text) {
+    if is_odd || is_special(text) {
         return Style::Double;
     }
     let is_plain = !text.starts_with(' ') && !ends_in_space && !has_indicators(text);
@@ -240,53 +241,4 @@ fn has_indicators(text: &str) -> bool {
             b'#' => bytes[at - 1] == b' ',
             _ => false,
         })
-}
-
-/// Words that YAML 1.1 reads as something else than text.
-const WORDS: &[&str] = &[
-    "", "~", "null", "Null", "NULL", "y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON", "n", "N",
-    "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF", ".nan", ".NaN", ".NAN", ".inf", ".Inf", ".INF",
-    "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF", "<<",
-];
-
-/// Whether a plain scalar of this text would be read as something else than text.
-fn is_resolved(text: &str) -> bool {
-    WORDS.contains(&text)
-        || text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))
-            && (is_number(text) || is_timestamp(text) || is_sexagesimal(text))
-}
-
-fn is_number(text: &str) -> bool {
-    let plain = text.replace('_', "");
-    let unsigned = plain.strip_prefix(['+', '-']).unwrap_or(&plain);
-    let digits_of = |prefix: &[&str], radix: u32| {
-        let digits = prefix.iter().find_map(|prefix| unsigned.strip_prefix(prefix));
-        digits.is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix)))
-    };
-    let is_float = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        && unsigned.chars().all(|c| c.is_ascii_digit() || "eE.+-".contains(c))
-        && plain.parse::<f64>().is_ok();
-    is_float || digits_of(&["0x", "0X"], 16) || digits_of(&["0o", "0O", "0"], 8) || digits_of(&["0b", "0B"], 2)
-}
-
-fn is_timestamp(text: &str) -> bool {
-    let mut parts = text.splitn(3, '-');
-    let (Some(year), Some(month), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { return false };
-    let are_digits =
-        |text: &str, lens: &[usize]| lens.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    let day = rest.find(['T', 't', ' ']).map_or(rest, |at| &rest[..at]);
-    are_digits(year, &[4]) && are_digits(month, &[1, 2]) && are_digits(day, &[1, 2])
-}
-
-/// Numbers to the base of sixty, such as `1:30`.
-fn is_sexagesimal(text: &str) -> bool {
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let whole = unsigned.split_once('.').map_or(unsigned, |(whole, _)| whole);
-    let mut parts = whole.split(':');
-    let is_first_fine =
-        parts.next().is_some_and(|first| !first.is_empty() && first.bytes().all(|b| b.is_ascii_digit()));
-    let mut rest = parts.peekable();
-    is_first_fine
-        && rest.peek().is_some()
-        && rest.all(|part| matches!(part.len(), 1 | 2) && part.parse::<u8>().is_ok_and(|value| value < 60))
 }
