@@ -92,6 +92,8 @@ impl View {
     /// One object in any of its versions.
     pub fn one_tree(&self, tree: &Tree) -> Result<Bytes, Status> {
         match self.format.shape {
+            // What subresources answer with (scales, tokens) has a kind of its own.
+            Shape::Whole if tree.text("kind") != self.resource.kind => Ok(encode::plain(tree, self.format)),
             Shape::Whole => {
                 let tree = self.in_version(tree);
                 Ok(encode::object(&tree, self.schema_version(), self.format))

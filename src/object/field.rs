@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::gvk::Gvk;
+use super::quote::Quoted;
 use super::status::{Cause, Details, Reason, Status};
 use super::tree::Tree;
 
@@ -169,20 +170,22 @@ impl FieldErrors {
             message: error.body,
             field: error.field,
         });
-        Status::new(Reason::Invalid, format!("{group_kind} {name:?} is invalid: {told}")).with_details(Details {
-            name: name.into(),
-            group: kind.group.to_string(),
-            kind: kind.kind.to_string(),
-            causes: causes.collect(),
-            ..Details::default()
-        })
+        Status::new(Reason::Invalid, format!("{group_kind} {} is invalid: {told}", Quoted(name))).with_details(
+            Details {
+                name: name.into(),
+                group: kind.group.to_string(),
+                kind: kind.kind.to_string(),
+                causes: causes.collect(),
+                ..Details::default()
+            },
+        )
     }
 }
 
 /// A bad value as upstream prints it: strings quoted as Go does, numbers and booleans plain, the rest as JSON.
 fn show(value: &Tree) -> String {
     match value {
-        Tree::String(text) => format!("{text:?}"),
+        Tree::String(text) => Quoted(text).to_string(),
         Tree::Null => "null".into(),
         other => other.to_string(),
     }

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::key::GroupResource;
+use super::quote::Quoted;
 
 /// Why a request failed, in upstream's words (`metav1.StatusReason`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,15 +148,15 @@ impl Status {
     }
 
     pub fn not_found(resource: &GroupResource, name: &str) -> Self {
-        Self::about(Reason::NotFound, resource, name, format!("{resource} {name:?} not found"))
+        Self::about(Reason::NotFound, resource, name, format!("{resource} {} not found", Quoted(name)))
     }
 
     pub fn already_exists(resource: &GroupResource, name: &str) -> Self {
-        Self::about(Reason::AlreadyExists, resource, name, format!("{resource} {name:?} already exists"))
+        Self::about(Reason::AlreadyExists, resource, name, format!("{resource} {} already exists", Quoted(name)))
     }
 
     pub fn conflict(resource: &GroupResource, name: &str, why: impl fmt::Display) -> Self {
-        let message = format!("Operation cannot be fulfilled on {resource} {name:?}: {why}");
+        let message = format!("Operation cannot be fulfilled on {resource} {}: {why}", Quoted(name));
         Self::about(Reason::Conflict, resource, name, message)
     }
 
@@ -163,7 +164,7 @@ impl Status {
         let message = match (resource.as_str(), name) {
             ("", _) => format!("forbidden: {why}"),
             (_, "") => format!("{resource} is forbidden: {why}"),
-            _ => format!("{resource} {name:?} is forbidden: {why}"),
+            _ => format!("{resource} {} is forbidden: {why}", Quoted(name)),
         };
         Self::about(Reason::Forbidden, resource, name, message)
     }

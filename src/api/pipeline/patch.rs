@@ -74,20 +74,18 @@ impl Api {
         act.tracks_fields = false;
         let exists = self.state().get(&act.key()).is_some();
         if exists {
-            return self
-                .change(act, part, |api, act, old| api.applied(act, part, &config, Some(&old.tree())))
-                .await;
+            return self.change(act, part, |api, act, old| api.applied(act, part, &config, Some(&old.tree()))).await;
         }
         if part != Part::Main {
             return Err(act.not_found());
         }
         self.authorize(&Call { verb: Verb::Create, ..act.call.clone() })?;
-        let tree = self.applied(&mut act, part, &config, None)?;
+        let mut tree = self.applied(&mut act, part, &config, None)?;
+        tree.unset("metadata.resourceVersion"); // there is nothing that it could be compared with
         let uid = tree.text("metadata.uid");
         if !uid.is_empty() {
-            let why = format!(
-                "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
-            );
+            let why =
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
             return Err(Status::conflict(&act.resource.name, act.name(), why));
         }
         self.create_tree(act, tree).await
@@ -125,7 +123,13 @@ impl Api {
     }
 
     /// What a patch makes of a Scale.
-    pub(crate) fn patched_scale(&self, act: &mut Act, kind: PatchKind, bytes: &[u8], scale: Tree) -> Result<Tree, Status> {
+    pub(crate) fn patched_scale(
+        &self,
+        act: &mut Act,
+        kind: PatchKind,
+        bytes: &[u8],
+        scale: Tree,
+    ) -> Result<Tree, Status> {
         let schema = builtin().kind("autoscaling/v1", "Scale");
         let schema = schema.ok_or_else(|| Status::internal("Scale has no schema"))?;
         let patched = match kind {

@@ -23,8 +23,8 @@ mod tests {
 
     #[test]
     fn anchors_and_merge_keys_are_followed() {
-        let text = b"base: &b {x: 1, y: 2}\nuse:\n  <<: *b\n  y: 3\nsame: *b\n";
-        assert_eq!(to_json(text).unwrap(), br#"{"base":{"x":1,"y":2},"use":{"y":3,"x":1},"same":{"x":1,"y":2}}"#);
+        let text = b"base: &b {x: 1, z: 2}\nuse:\n  <<: *b\n  z: 3\nsame: *b\n";
+        assert_eq!(to_json(text).unwrap(), br#"{"base":{"x":1,"z":2},"use":{"z":3,"x":1},"same":{"x":1,"z":2}}"#);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde_json::Number;
 
 use super::super::codec::reader::{Parsed, Reader, Start, SyntaxError};
 use super::super::quantity::Quantity;
+use super::super::quote::Quoted;
 use super::super::time::Timestamp;
 use super::super::tree::{Map, Tree};
 use super::path::{Path, Step};
@@ -376,7 +377,7 @@ impl Decoder<'_, '_> {
 
     fn complain(&mut self, what: &str, path: &Path<'_>) {
         if self.complaints.len() < COMPLAINTS_MAX {
-            let complaint = format!("{what} field {:?}", path.full());
+            let complaint = format!("{what} field {}", Quoted(&path.full()));
             if !self.complaints.contains(&complaint) {
                 self.complaints.push(complaint);
             }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::object::codec::json::to_json;
+use crate::object::quote::Quoted;
 use crate::object::schema::{Schema, decode_untyped};
 use crate::object::tree::{Map, Tree};
 
@@ -251,7 +252,7 @@ impl fmt::Display for Element {
 impl fmt::Display for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Tree::String(text) => write!(f, "{text:?}"),
+            Tree::String(text) => Quoted(text).fmt(f),
             other => write!(f, "{other}"),
         }
     }
