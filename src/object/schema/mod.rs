@@ -1,5 +1,6 @@
 //! Schemas as data, and the walks over them.
 
+pub mod custom;
 mod decode;
 mod fill;
 mod path;
