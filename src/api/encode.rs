@@ -71,6 +71,10 @@ pub fn payload(tree: &Tree, resource: &Resource) -> Result<Payload, Status> {
 
 /// The schema of the version that objects are stored in.
 pub fn storage_schema(resource: &Resource) -> Option<Schema<'_>> {
+    if resource.is_custom {
+        // Custom objects are written in the order of their keys, whatever the version.
+        return resource.versions.first()?.schema.of(builtin());
+    }
     let stored = resource.versions.iter().find(|version| resource.api_version(&version.name) == resource.storage);
     match stored {
         Some(version) => version.schema.of(builtin()),

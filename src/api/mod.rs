@@ -8,6 +8,7 @@ pub mod alloc;
 pub mod authn;
 pub mod authz;
 mod body;
+pub mod crd;
 pub mod discovery;
 mod encode;
 pub mod extension;

@@ -308,6 +308,11 @@ pub trait Rules: Send + Sync + 'static {
     fn convert(&self, tree: Tree, from: &str, to: &str) -> Tree {
         tree
     }
+
+    /// These rules as those of a custom resource, if that is what they are.
+    fn custom(&self) -> Option<&super::custom::CustomRules> {
+        None
+    }
 }
 
 /// For resources whose schema says everything.

@@ -15,6 +15,7 @@ pub mod check;
 pub mod claims;
 pub mod column;
 pub mod coordination;
+pub mod custom;
 pub mod core;
 pub mod def;
 pub mod defaults;

@@ -50,7 +50,7 @@ impl Api {
             tree.unset("metadata.resourceVersion");
             return Ok(Reply::Tree { tree, created: true });
         }
-        let payload = self.encode(&act.resource, &tree)?;
+        let payload = self.encode(&act.resource, &tree).await?;
         let committed = self.propose(Command::create(key, payload)).await?;
         drop(ready);
         match committed {

@@ -32,7 +32,13 @@ impl Strictness {
 
 impl Api {
     /// The object in the call's body: in the storage version, with defaults.
+    ///
+    /// A custom resource's stays in the version of the request until it is stored.
     pub(crate) fn decode(&self, act: &mut Act) -> Result<Tree, Status> {
+        let rules = act.resource.rules.clone();
+        if let Some(custom) = rules.custom() {
+            return self.decode_custom(act, custom);
+        }
         let schema = act.version().schema.clone();
         let schema = schema.of(builtin()).ok_or_else(|| Status::internal("the resource has no schema"))?;
         let mut tree = self.decode_kind(act, act.gvk(), schema)?;
@@ -139,13 +145,13 @@ impl Api {
 
 #[derive(serde::Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct TypeMeta {
-    api_version: String,
-    kind: String,
+pub(crate) struct TypeMeta {
+    pub api_version: String,
+    pub kind: String,
 }
 
 /// What an object says it is; the error is the syntax error, as Go words it.
-fn type_meta(bytes: &[u8]) -> Result<TypeMeta, String> {
+pub(crate) fn type_meta(bytes: &[u8]) -> Result<TypeMeta, String> {
     if bytes.is_empty() {
         return Err("unexpected end of JSON input".into());
     }
@@ -163,7 +169,7 @@ fn type_meta(bytes: &[u8]) -> Result<TypeMeta, String> {
 }
 
 /// A body's JSON text.
-fn json_of(body: Body) -> Result<Bytes, Status> {
+pub(crate) fn json_of(body: Body) -> Result<Bytes, Status> {
     match body {
         Body::Bytes(Encoding::Yaml, bytes) => {
             let json = yaml::to_json(&bytes).map_err(|error| Status::bad_request(error.to_string()))?;
@@ -188,7 +194,7 @@ fn stated_kind(expected: &Gvk, bytes: &[u8]) -> Result<Gvk, Status> {
     Ok(Gvk::of(&api_version, if kind.is_empty() { &expected.kind } else { &kind }))
 }
 
-fn unfit(expected: &Gvk, gvk: &Gvk, why: &str) -> Status {
+pub(crate) fn unfit(expected: &Gvk, gvk: &Gvk, why: &str) -> Status {
     Status::bad_request(format!(
         "{} in version {:?} cannot be handled as a {}: {why}",
         gvk.kind, gvk.version, expected.kind

@@ -4,6 +4,7 @@
 //! away when the last of them is through. The rest is removed at once.
 
 use crate::api::admission::{Attributes, Operation};
+use crate::api::crd;
 use crate::api::options;
 use crate::object::field::FieldErrors;
 use crate::object::status::Details;
@@ -215,7 +216,8 @@ impl Api {
                 Step::Mark(tree) if act.is_dry_run() => return Ok(Reply::Tree { tree, created: false }),
                 Step::Remove(tree) if act.is_dry_run() => return Ok(deletion_answer(act, &tree)),
                 Step::Mark(tree) => {
-                    (Command::update(key.clone(), old.revision(), self.encode(&act.resource, &tree)?), None)
+                    let payload = self.encode(&act.resource, &tree).await?;
+                    (Command::update(key.clone(), old.revision(), payload), None)
                 }
                 Step::Remove(tree) => (Command::delete(key.clone(), old.revision()), Some(tree)),
             };
@@ -256,8 +258,13 @@ impl Api {
 
 /// What `options` do to the object, as of now.
 fn deletion_step(act: &Act, tree: &mut Tree, options: &DeleteOptions, now: Timestamp) -> Step {
-    if act.resource.name.as_str() == "namespaces" {
-        return namespace_step(tree, options, now);
+    match act.resource.name.as_str() {
+        "namespaces" => return namespace_step(tree, options, now),
+        crd::DEFINITIONS if !tree.has("metadata.deletionTimestamp") => {
+            crd::begin_deletion(tree, now);
+            return Step::Mark(std::mem::take(tree));
+        }
+        _ => (),
     }
     let left = tree.int("metadata.deletionGracePeriodSeconds").unwrap_or(0);
     let was_deleting = tree.has("metadata.deletionTimestamp");

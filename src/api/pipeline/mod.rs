@@ -6,7 +6,7 @@
 pub mod act;
 mod create;
 mod cursor;
-mod decode;
+pub(crate) mod decode;
 pub mod delete;
 mod fields;
 pub mod patch;
@@ -23,7 +23,7 @@ use futures_util::future::BoxFuture;
 use crate::base::clock::ClockRef;
 use crate::base::rand::RandRef;
 use crate::base::service::Scope;
-use crate::object::{Answer, Call, ObjectRef, Reason, Status, Timestamp, Tree, Verb};
+use crate::object::{Answer, Call, ObjectRef, Reason, Status, Timestamp, Tree, TreePath, Verb};
 use crate::resources::{Registry, Resource};
 use crate::security::tokens::TokenKey;
 use crate::store::{Command, CommandError, Outcome, Payload, ProposeError, State, Store};
@@ -32,6 +32,7 @@ use super::admission::Admission;
 use super::alloc::Allocator;
 use super::authn::Authn;
 use super::authz::{Ask, Authz, StoredPolicies};
+use super::crd::CustomView;
 use super::extension::Extension;
 use super::flow::Flow;
 use super::health::Health;
@@ -120,6 +121,15 @@ impl Api {
     /// Answers a call that is authorised already.
     pub(crate) async fn run(&self, call: Call) -> Result<Answer, Status> {
         let act = Act::find(&self.registry, call)?;
+        if act.resource.is_custom {
+            let view = CustomView::of(&act);
+            let answer = self.perform(act).await?;
+            return view.answer(self, answer).await;
+        }
+        self.perform(act).await
+    }
+
+    async fn perform(&self, act: Act) -> Result<Answer, Status> {
         if !act.call.target.subresource.is_empty() {
             return subresources::run(self, act).await;
         }
@@ -149,7 +159,12 @@ impl Api {
         Timestamp::from_nanos(self.clock.wall_nanos())
     }
 
-    fn encode(&self, resource: &Resource, tree: &Tree) -> Result<Payload, Status> {
+    async fn encode(&self, resource: &Resource, tree: &Tree) -> Result<Payload, Status> {
+        if resource.is_custom && tree.text("apiVersion") != resource.storage {
+            let stored = self.convert(resource, vec![tree.clone()], &resource.storage).await?;
+            let stored = stored.first().ok_or_else(|| Status::internal("the conversion gave nothing back"))?;
+            return encode::payload(stored, resource);
+        }
         encode::payload(tree, resource)
     }
 

@@ -7,6 +7,7 @@
 use crate::api::admission::{Attributes, Operation};
 use crate::api::alloc::Reservations;
 use crate::object::patch::keep_times;
+use crate::api::crd::CustomView;
 use crate::object::tree::{Tree, TreePath};
 use crate::object::{Answer, Call, FieldErrors, Key, ObjectRef, Reply, Status, Verb};
 use crate::resources::meta;
@@ -84,6 +85,7 @@ impl Api {
             act.warnings.truncate(warned);
             let state = self.state();
             let old = state.get(&key).cloned().ok_or_else(|| act.not_found())?;
+            let old = CustomView::of(&act).object(self, old).await?;
             let new = make(self, &mut act, &old)?;
             let named_version = metadata::parse_version(new.text("metadata.resourceVersion"))?;
             let (change, reservations) = self.prepare_update(&mut act, part, &state, new, &old)?;
@@ -204,7 +206,7 @@ impl Api {
             Change::Put(tree) if act.is_dry_run() => return Ok(Some(Reply::Tree { tree, created: false })),
             Change::Remove(tree) if act.is_dry_run() => return Ok(Some(Reply::Tree { tree, created: false })),
             Change::Put(tree) => {
-                let payload = self.encode(&act.resource, &tree)?;
+                let payload = self.encode(&act.resource, &tree).await?;
                 (self.update_command(act, key, old, payload), None)
             }
             Change::Remove(tree) => (Command::delete(key.clone(), old.revision()), Some(tree)),

@@ -14,6 +14,7 @@ use crate::object::tree::Tree;
 pub struct Props {
     pub r#type: String,
     pub format: String,
+    pub title: String,
     pub description: String,
     pub default: Option<Tree>,
     pub nullable: bool,

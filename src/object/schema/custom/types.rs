@@ -27,7 +27,10 @@ impl Maker {
             _ if schema.int_or_string => Shape::IntOrString,
             "object" => return self.object(schema, schema.embedded),
             "array" => Shape::List {
-                items: schema.items.as_deref().map_or_else(|| self.any(), |items| self.node(items)),
+                items: match schema.items.as_deref() {
+                    Some(items) => self.node(items),
+                    None => self.any(),
+                },
                 kind: match schema.list_type.as_str() {
                     "set" => ListKind::Set,
                     "map" => ListKind::Map(schema.list_map_keys.iter().map(|key| key.as_str().into()).collect()),

@@ -1,0 +1,18 @@
+//! Custom resources at run time: read and written as their definitions say.
+//!
+//! [`controller`] keeps the registry as the definitions are, and their conditions true;
+//! [`decode`] reads bodies; [`CustomView`] shows objects in the version of a request, [`convert`] turns
+//! versions into each other. The pure parts are in `resources::custom` and `object::schema::custom`.
+
+mod convert;
+pub mod controller;
+mod decode;
+mod names;
+mod status;
+mod view;
+
+pub use status::begin_deletion;
+pub use view::CustomView;
+
+/// The resource of definitions.
+pub const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
