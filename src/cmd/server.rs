@@ -96,6 +96,7 @@ async fn start(root: &Scope, config: &ServerConfig, clock: ClockRef) -> Result<S
     let http = stages.next(root, "http");
     let api = api(config, &pki, store, &http, clock.clone(), rand.clone())?;
     let readiness = Readiness::of(&api);
+    api::crd::start(&api, &http);
     let serving = tls::Serving::new(&pki.serving)?;
     let tls = tls::server_config(serving, &[pki.client_ca.der(), pki.request_header_ca.der()])?;
     api::server::serve(api.clone(), listener, tls, &http);

@@ -57,9 +57,7 @@ impl Definitions {
     /// Brings everything in line with the newest state; says whether something is to be looked at
     /// again soon.
     async fn pass(&mut self, api: &Api) -> bool {
-        let state = api.state();
-        self.read(&state);
-        self.serve(api);
+        self.load(api);
         let mut is_pending = false;
         let mut keys: Vec<Key> = self.seen.keys().cloned().collect();
         keys.sort();
@@ -72,6 +70,12 @@ impl Definitions {
             }
         }
         is_pending
+    }
+
+    /// Serves everything that is established in the newest state.
+    pub fn load(&mut self, api: &Api) {
+        self.read(&api.state());
+        self.serve(api);
     }
 
     /// Reads the definitions that changed.
@@ -88,7 +92,7 @@ impl Definitions {
     }
 
     /// Makes the registry serve what is established, and nothing else.
-    pub fn serve(&mut self, api: &Api) {
+    fn serve(&mut self, api: &Api) {
         let gone: Vec<Key> = self.served.keys().filter(|key| !self.is_established(key)).cloned().collect();
         for key in gone {
             if let Some((_, group, plural)) = self.served.remove(&key) {

@@ -11,8 +11,20 @@ mod names;
 mod status;
 mod view;
 
+use std::sync::Arc;
+
+use super::pipeline::Api;
+use crate::base::service::Scope;
+
 pub use status::begin_deletion;
 pub use view::CustomView;
 
 /// The resource of definitions.
 pub const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+
+/// Serves what is defined already, and from now on follows the definitions.
+pub fn start(api: &Arc<Api>, scope: &Scope) {
+    controller::Definitions::default().load(api);
+    let api = api.clone();
+    scope.supervise("custom resources", move || controller::run(api.clone()));
+}

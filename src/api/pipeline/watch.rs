@@ -5,15 +5,17 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::Api;
 use super::act::Act;
 use super::read::parse_revision;
 use super::select::Selection;
+use crate::api::crd::CustomView;
 use crate::object::{Call, Event, Revision, Status};
 use crate::store::{EventKind, EventRef, Watch, WatchEnd, WatchError};
 
@@ -45,12 +47,12 @@ struct Watching {
 
 impl Api {
     /// Follows a collection, or one object. The caller's right to do so is checked here.
-    pub fn watch(&self, call: Call) -> Result<Events, Status> {
+    pub fn watch(self: &Arc<Self>, call: Call) -> Result<Events, Status> {
         self.authorize(&call)?;
         self.watch_authorized(call)
     }
 
-    pub(crate) fn watch_authorized(&self, call: Call) -> Result<Events, Status> {
+    pub(crate) fn watch_authorized(self: &Arc<Self>, call: Call) -> Result<Events, Status> {
         let act = Act::find(&self.registry, call)?;
         let selection = Selection::of(&act)?;
         let state = self.state();
@@ -85,12 +87,20 @@ impl Api {
         };
         let deadline = Instant::now() + Duration::from_secs(secs);
         let watching = Watching { watch, selection, ready, bookmarks, deadline };
-        Ok(Box::pin(stream::unfold(Some(watching), |watching| async move {
+        let events = stream::unfold(Some(watching), |watching| async move {
             let mut watching = watching?;
             match watching.next().await? {
                 Ok(event) => Some((Ok(event), Some(watching))),
                 Err(status) => Some((Err(status), None)),
             }
+        });
+        if !act.resource.is_custom {
+            return Ok(Box::pin(events));
+        }
+        let (api, view) = (self.clone(), CustomView::of(&act));
+        Ok(Box::pin(events.then(move |event| {
+            let (api, view) = (api.clone(), view.clone());
+            async move { view.event(&api, event?).await }
         })))
     }
 }
