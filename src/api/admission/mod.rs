@@ -13,11 +13,12 @@ mod service_account;
 mod storage_protection;
 mod taint_nodes;
 pub mod topology_labels;
+pub mod webhook;
 
 use crate::base::rand::Rand;
 use crate::object::tree::Tree;
-use crate::object::{GroupResource, Key, ObjectRef, Status, Target, Timestamp, User};
-use crate::resources::Resource;
+use crate::object::{Gvk, GroupResource, Key, ObjectRef, Status, Target, Timestamp, User};
+use crate::resources::{Resource, Subresource};
 use crate::store::{KeyRange, State};
 
 use super::authz::Authz;
@@ -30,6 +31,18 @@ pub enum Operation {
     Update,
     Delete,
     Connect,
+}
+
+impl Operation {
+    /// As rules of hooks and policies name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+        }
+    }
 }
 
 /// One write that is to be admitted.
@@ -71,6 +84,40 @@ impl<'a> Attributes<'a> {
             authz: &api.authz,
             rand: &*api.rand,
         }
+    }
+
+    /// The kind of what is written, in the version of the request.
+    pub fn kind(&self) -> Gvk {
+        if let Some(special) = self.special_kind() {
+            return special;
+        }
+        self.resource.gvk(self.version)
+    }
+
+    /// Whether `object` is of the resource's own kind, not of a subresource's.
+    pub fn is_own_kind(&self, object: &Tree) -> bool {
+        use crate::object::tree::TreePath;
+        object.text("kind") == self.resource.kind && self.special_kind().is_none()
+    }
+
+    fn special_kind(&self) -> Option<Gvk> {
+        let sub = self.resource.version(self.version)?.subresource(self.subresource)?;
+        let (group, version, kind) = match sub {
+            Subresource::Scale(_) => ("autoscaling", "v1", "Scale"),
+            Subresource::Special(special) if !special.kind.is_empty() => (special.group, special.version, special.kind),
+            _ => return None,
+        };
+        let version = if version.is_empty() { self.version.to_owned() } else { version.to_owned() };
+        Some(Gvk { group: group.into(), version: version.into(), kind: kind.into() })
+    }
+
+    /// The object's name, as far as it is known before it is stored.
+    pub fn name_of<'n>(&self, object: Option<&'n Tree>) -> &'n str
+    where
+        'a: 'n,
+    {
+        use crate::object::tree::TreePath;
+        if self.name.is_empty() { object.map_or("", |object| object.text("metadata.name")) } else { self.name }
     }
 
     /// Whether this is about `resource.group` itself, or with `/` behind it about a subresource.

@@ -40,7 +40,7 @@ impl Api {
 
     async fn create_once(&self, act: &mut Act, mut tree: Tree) -> Result<Reply, Status> {
         let generated = metadata::wants_generated_name(&tree);
-        let ready = self.prepare_create(act, &mut tree)?;
+        let ready = self.prepare_create(act, &mut tree).await?;
         let name = tree.text("metadata.name").to_owned();
         let key = act.key_of(&name);
         if act.is_dry_run() {
@@ -65,11 +65,12 @@ impl Api {
 
     /// Everything between a decoded object and one that may be stored: admission, metadata, the
     /// kind's own preparation, validation. What is returned must live until the object is stored.
-    pub(super) fn prepare_create(&self, act: &mut Act, tree: &mut Tree) -> Result<Reservations, Status> {
+    pub(super) async fn prepare_create(&self, act: &mut Act, tree: &mut Tree) -> Result<Reservations, Status> {
         let state = self.state();
         let attributes = Attributes::of(self, act, &state, Operation::Create, None);
         let mut warnings = Vec::new();
         self.admission.admit(&attributes, tree, &mut warnings)?;
+        self.mutate_by_hooks(&attributes, tree, &mut warnings).await?;
         metadata::dedup_owners(tree, true, &mut warnings);
 
         metadata::fill_system_fields(tree, rand::uuid(&*self.rand), self.now());
@@ -98,6 +99,7 @@ impl Api {
         }
         warnings.extend(rules.warnings(tree, None));
         self.admission.validate(&attributes, Some(tree), &mut warnings)?;
+        self.validate_by_hooks(&attributes, Some(tree), &mut warnings).await?;
         act.warnings.extend(warnings);
         metadata::refuse_version(tree)?;
         Ok(reservations)

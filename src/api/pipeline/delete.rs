@@ -210,7 +210,7 @@ impl Api {
             let state = self.state();
             let not_found = || Status::not_found(&act.resource.name, name);
             let old = state.get(&key).cloned().ok_or_else(not_found)?;
-            let step = self.prepare_delete(act, &state, &old, options)?;
+            let step = self.prepare_delete(act, &state, &old, options).await?;
             let (command, answer) = match step {
                 Step::Pending => return Ok(deletion_answer(act, &old.tree())),
                 Step::Mark(tree) if act.is_dry_run() => return Ok(Reply::Tree { tree, created: false }),
@@ -238,7 +238,7 @@ impl Api {
         Err(Status::conflict(&act.resource.name, name, super::update::CONFLICT))
     }
 
-    fn prepare_delete(
+    async fn prepare_delete(
         &self,
         act: &mut Act,
         state: &State,
@@ -249,7 +249,9 @@ impl Api {
         let mut tree = old.tree();
         let attributes = Attributes::of(self, act, state, Operation::Delete, Some(&tree));
         let mut warnings = Vec::new();
+        self.mutate_by_hooks(&attributes, &mut Tree::Null, &mut warnings).await?;
         self.admission.validate(&attributes, None, &mut warnings)?;
+        self.validate_by_hooks(&attributes, None, &mut warnings).await?;
         drop(attributes);
         act.warnings.extend(warnings);
         Ok(deletion_step(act, &mut tree, options, self.now()))

@@ -29,6 +29,7 @@ use crate::security::tokens::TokenKey;
 use crate::store::{Command, CommandError, Outcome, Payload, ProposeError, State, Store};
 
 use super::admission::Admission;
+use super::admission::webhook::Caller;
 use super::alloc::Allocator;
 use super::authn::Authn;
 use super::authz::{Ask, Authz, StoredPolicies};
@@ -56,6 +57,8 @@ pub struct Api {
     /// Owns the tasks that outlive a request.
     pub scope: Scope,
     pub admission: Admission,
+    /// Reaches webhooks.
+    pub caller: Caller,
     pub allocator: Allocator,
     pub health: Health,
     pub metrics: Arc<Metrics>,
@@ -86,6 +89,7 @@ impl Api {
         Arc::new(Self {
             authn,
             token_key,
+            caller: Caller { store: store.clone(), dialer: dialer.clone(), scope: scope.clone(), rand: rand.clone() },
             dialer,
             scope,
             authz: Arc::new(Authz::new(Arc::new(StoredPolicies::new(store.clone())))),

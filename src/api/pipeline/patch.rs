@@ -33,6 +33,12 @@ impl Api {
         let schema = schema.of(builtin()).ok_or_else(|| Status::internal("the resource has no schema"))?;
         let live = encode::in_version(old, &act.resource, &act.version().name).into_owned();
         let patched = apply_patch(kind, live, bytes, schema)?;
+        let rules = act.resource.rules.clone();
+        if let Some(custom) = rules.custom() {
+            let mut tree = self.settle_custom(act, custom, patched.tree, patched.complaints)?;
+            settle(act, &mut tree)?;
+            return Ok(tree);
+        }
         let mut tree = self.decode_patched(act, kind, bytes, patched, schema)?;
         act.resource.rules.default(&mut tree);
         let mut tree = encode::in_storage(tree, &act.resource);
@@ -113,6 +119,12 @@ impl Api {
         let mut tree = applied.object;
         tree.set("kind", act.resource.kind.as_ref());
         tree.set("apiVersion", act.api_version());
+        let rules = act.resource.rules.clone();
+        if let Some(custom) = rules.custom() {
+            let mut tree = self.settle_custom(act, custom, tree, Vec::new())?;
+            settle(act, &mut tree)?;
+            return Ok(tree);
+        }
         let text = json::to_json(&tree, Some(schema));
         let mut tree = decode(&text, schema).map_err(|error| Status::bad_request(error.to_string()))?.tree;
         fill(&mut tree, schema);

@@ -88,7 +88,7 @@ impl Api {
             let old = CustomView::of(&act).object(self, old).await?;
             let new = make(self, &mut act, &old)?;
             let named_version = metadata::parse_version(new.text("metadata.resourceVersion"))?;
-            let (change, reservations) = self.prepare_update(&mut act, part, &state, new, &old)?;
+            let (change, reservations) = self.prepare_update(&mut act, part, &state, new, &old).await?;
             let done = self.carry_out(&mut act, &key, &old, change).await?;
             drop(reservations);
             match done {
@@ -103,7 +103,7 @@ impl Api {
     }
 
     /// Everything between a changed object and one that may be stored.
-    fn prepare_update(
+    async fn prepare_update(
         &self,
         act: &mut Act,
         part: Part,
@@ -117,6 +117,7 @@ impl Api {
         let attributes = Attributes::of(self, act, state, Operation::Update, Some(&old));
         let mut warnings = Vec::new();
         self.admission.admit(&attributes, &mut new, &mut warnings)?;
+        self.mutate_by_hooks(&attributes, &mut new, &mut warnings).await?;
         metadata::dedup_owners(&mut new, true, &mut warnings);
 
         match metadata::parse_version(new.text("metadata.resourceVersion"))? {
@@ -151,6 +152,7 @@ impl Api {
         }
         keep_times(&mut new, &old);
         self.admission.validate(&attributes, Some(&new), &mut warnings)?;
+        self.validate_by_hooks(&attributes, Some(&new), &mut warnings).await?;
         drop(attributes);
         act.warnings.extend(warnings);
 

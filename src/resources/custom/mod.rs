@@ -61,7 +61,8 @@ pub fn schema_of(version: &Tree) -> Props {
 }
 
 fn version_of(version: &Tree, kind: &str, group: &str) -> ResourceVersion {
-    let (types, root) = types_of(&schema_of(version));
+    let (mut types, root) = types_of(&schema_of(version));
+    types.source = version.at("schema.openAPIV3Schema").map(|schema| schema.to_string().into());
     let name = version.text("name");
     let mut subresources = Vec::new();
     if version.has("subresources.status") {

@@ -12,7 +12,7 @@ mod settle;
 mod types;
 mod values;
 
-pub use format::is_supported as is_supported_format;
+pub use format::{fits as fits_format, is_supported as is_supported_format};
 pub use lists::check_lists;
 pub use pattern::compile as compile_pattern;
 pub use props::{Additional, Props, Rule};

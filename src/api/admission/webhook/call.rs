@@ -1,0 +1,177 @@
+//! Calls out of the API server: JSON there and back over HTTPS, within a time limit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+
+use crate::api::subresources::connect::Dialer;
+use crate::base::rand::RandRef;
+use crate::base::service::Scope;
+use crate::object::tree::{Tree, TreePath};
+use crate::object::{GroupResource, Key};
+use crate::security::tls;
+use crate::store::{KeyRange, State, Store};
+
+/// Longer answers are not read.
+const ANSWER_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Where the distribution keeps the authorities that everybody trusts.
+const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Calls webhooks of every kind.
+pub struct Caller {
+    pub store: Store,
+    pub dialer: Arc<dyn Dialer>,
+    pub scope: Scope,
+    pub rand: RandRef,
+}
+
+/// Where a client config leads.
+#[derive(Debug, PartialEq)]
+pub struct Place {
+    /// As it is told in errors.
+    pub url: String,
+    /// The name that the certificate has to be for.
+    pub host: String,
+    pub port: u16,
+    path: String,
+    /// Namespace and name, for services.
+    service: Option<(String, String)>,
+}
+
+impl Place {
+    /// Reads `url` or `service` of a client config.
+    pub fn of(config: &Tree) -> Option<Self> {
+        if config.has("service") {
+            let (namespace, name) = (config.text("service.namespace"), config.text("service.name"));
+            let port = config.int("service.port").and_then(|port| u16::try_from(port).ok()).unwrap_or(443);
+            let path = format!("/{}", config.text("service.path").trim_start_matches('/'));
+            let host = format!("{name}.{namespace}.svc");
+            let url = format!("https://{host}:{port}{path}");
+            return Some(Self { url, host, port, path, service: Some((namespace.into(), name.into())) });
+        }
+        let url = config.text("url");
+        let uri: http::Uri = url.parse().ok()?;
+        let host = uri.host()?.trim_matches(['[', ']']).to_owned();
+        let port = uri.port_u16().unwrap_or(443);
+        Some(Self { url: url.into(), host, port, path: uri.path().into(), service: None })
+    }
+}
+
+impl Caller {
+    /// Posts `body` to where `config` leads; the error says what went wrong on the way.
+    pub async fn post(&self, config: &Tree, body: &Tree, timeout: Duration) -> Result<Tree, String> {
+        let place = Place::of(config).ok_or("the client config has neither a valid url nor a service")?;
+        let url = format!("{}?timeout={}s", place.url, timeout.as_secs().max(1));
+        let failed = |why: String| format!("Post {url:?}: {why}");
+        match tokio::time::timeout(timeout, self.exchange(&place, config.text("caBundle"), body, timeout)).await {
+            Ok(answer) => answer.map_err(failed),
+            Err(_) => Err(failed("context deadline exceeded".into())),
+        }
+    }
+
+    async fn exchange(&self, place: &Place, ca_bundle: &str, body: &Tree, timeout: Duration) -> Result<Tree, String> {
+        let (address, port) = match &place.service {
+            Some((namespace, name)) => self.backend(namespace, name, place.port)?,
+            None => (place.host.clone(), place.port),
+        };
+        let wire = self.dialer.address(&address, port, false).await.map_err(|error| format!("dial tcp {address}:{port}: {error}"))?;
+        let config = tls::client_config(&authorities(ca_bundle)?, None).map_err(|error| error.to_string())?;
+        let name = ServerName::try_from(place.host.clone()).map_err(|error| error.to_string())?;
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, wire).await.map_err(|error| format!("tls: {error}"))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
+        self.scope.spawn("webhook", async move {
+            // How it ends shows in the answer, or in there being none.
+            let _ = connection.await;
+        });
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("{}?timeout={}s", place.path, timeout.as_secs().max(1)))
+            .header(header::HOST, &place.host)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json, */*")
+            .header(header::USER_AGENT, "kube-apiserver-admission")
+            .body(Full::new(Bytes::from(body.to_string())))
+            .map_err(text)?;
+        let response = sender.send_request(request).await.map_err(text)?;
+        let code = response.status();
+        let bytes = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(text)?.to_bytes();
+        if !code.is_success() {
+            return Err(match code.as_u16() {
+                404 => "the server could not find the requested resource".into(),
+                code => format!("an error on the server ({:?}) has prevented the request from succeeding (code {code})", shown(&bytes)),
+            });
+        }
+        serde_json::from_slice(&bytes).map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))
+    }
+
+    /// The address of one of the pods behind a service.
+    fn backend(&self, namespace: &str, name: &str, port: u16) -> Result<(String, u16), String> {
+        let state = self.store.state();
+        let found = backends(&state, namespace, name, port)?;
+        let pick = (self.rand.next_u64() % found.len().max(1) as u64) as usize;
+        found.into_iter().nth(pick).ok_or_else(|| format!("no endpoints available for service {name:?}"))
+    }
+}
+
+/// Every ready address behind a port of a service.
+fn backends(state: &State, namespace: &str, name: &str, port: u16) -> Result<Vec<(String, u16)>, String> {
+    let service = state.get(&Key::of("services", namespace, name));
+    let service = service.ok_or_else(|| format!("service {name:?} not found"))?.tree();
+    let ports = service.items("spec.ports");
+    let wanted = ports.iter().find(|one| one.int("port") == Some(port.into()));
+    let wanted = wanted.ok_or_else(|| format!("no service port {port} found for service {name:?}"))?;
+    let slices = GroupResource::new("discovery.k8s.io", "endpointslices");
+    let mut found = Vec::new();
+    for slice in state.range(&KeyRange::namespace(&slices, namespace)) {
+        if slice.meta().label("kubernetes.io/service-name") != Some(name) {
+            continue;
+        }
+        let slice = slice.tree();
+        let port = slice.items("ports").iter().find(|port| port.text("name") == wanted.text("name"));
+        let Some(port) = port.and_then(|port| u16::try_from(port.int("port")?).ok()) else { continue };
+        for endpoint in slice.items("endpoints").iter().filter(|one| one.flag("conditions.ready") != Some(false)) {
+            found.extend(endpoint.items("addresses").iter().filter_map(|a| Some((a.as_str()?.to_owned(), port))));
+        }
+    }
+    Ok(found)
+}
+
+/// The certificates to trust, in PEM.
+fn authorities(ca_bundle: &str) -> Result<String, String> {
+    if ca_bundle.is_empty() {
+        return std::fs::read_to_string(SYSTEM_ROOTS).map_err(|error| format!("no caBundle, and no {SYSTEM_ROOTS}: {error}"));
+    }
+    let pem = BASE64_STANDARD.decode(ca_bundle).map_err(|error| format!("bad caBundle: {error}"))?;
+    String::from_utf8(pem).map_err(|error| format!("bad caBundle: {error}"))
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(512)]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn services_and_urls_lead_somewhere() {
+        let place = Place::of(&json!({"service": {"namespace": "ns", "name": "hook", "path": "/check"}})).unwrap();
+        assert_eq!((place.url.as_str(), place.host.as_str()), ("https://hook.ns.svc:443/check", "hook.ns.svc"));
+        let place = Place::of(&json!({"url": "https://h.example.com:8443/x"})).unwrap();
+        assert_eq!((place.host.as_str(), place.port, place.path.as_str()), ("h.example.com", 8443, "/x"));
+        assert_eq!(Place::of(&json!({"url": "nonsense"})), None);
+    }
+}

@@ -1,0 +1,235 @@
+//! Asks the hooks: those that change objects one after the other, those that only judge all at once.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::review::{self, Verdict};
+use super::rules::{self, Seen};
+use crate::api::admission::Attributes;
+use crate::api::encode;
+use crate::api::pipeline::Api;
+use crate::base::rand;
+use crate::object::codec::json::to_json;
+use crate::object::patch::json::apply;
+use crate::object::schema::{builtin, custom, decode, fill};
+use crate::object::tree::{Tree, TreePath};
+use crate::object::{ObjectRef, Status};
+
+const MUTATING: &str = "mutatingwebhookconfigurations.admissionregistration.k8s.io";
+const VALIDATING: &str = "validatingwebhookconfigurations.admissionregistration.k8s.io";
+const TIMEOUT_SECS: i64 = 10;
+
+/// What became of one hook's asking.
+enum Asked {
+    /// It is not about this request, or failed and may be ignored.
+    Nothing,
+    Verdict(Verdict),
+}
+
+impl Api {
+    /// Lets the mutating hooks change `object` (`null` for a deletion), in the order of their names.
+    pub(crate) async fn mutate_by_hooks(
+        &self,
+        on: &Attributes<'_>,
+        object: &mut Tree,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Status> {
+        let hooks = hooks(on, MUTATING);
+        if hooks.is_empty() || rules::is_exempt(on) {
+            return Ok(());
+        }
+        let mut asked: Vec<usize> = Vec::new();
+        let mut again: Vec<usize> = Vec::new();
+        for (at, hook) in hooks.iter().enumerate() {
+            let (called, changed) = self.mutate_by(on, hook, object, warnings).await?;
+            if changed {
+                again = asked.clone();
+            }
+            if called && hook.text("reinvocationPolicy") == "IfNeeded" {
+                asked.push(at);
+            }
+        }
+        for at in again {
+            self.mutate_by(on, &hooks[at], object, warnings).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks one hook; says whether it was asked and whether it changed the object.
+    async fn mutate_by(
+        &self,
+        on: &Attributes<'_>,
+        hook: &Tree,
+        object: &mut Tree,
+        warnings: &mut Vec<String>,
+    ) -> Result<(bool, bool), Status> {
+        let Some(seen) = self.concerned(on, hook, present(object))? else { return Ok((false, false)) };
+        let verdict = match self.ask(on, hook, &seen, present(object), true).await? {
+            Asked::Nothing => return Ok((true, false)),
+            Asked::Verdict(verdict) => verdict,
+        };
+        warnings.extend(verdict.warnings);
+        if let Some(denied) = verdict.denied {
+            return Err(denied);
+        }
+        if verdict.patch.is_empty() || verdict.patch == b"[]" {
+            return Ok((true, false));
+        }
+        let name = hook.text("name");
+        let Some(before) = present(object) else {
+            return Err(Status::internal(format!(
+                "admission webhook {name:?} attempted to modify the object, which is not supported for this operation"
+            )));
+        };
+        let shown = self.shown(on, &seen, before).await?;
+        let patched = apply(shown, &verdict.patch).map_err(|status| Status::internal(status.message))?;
+        let after = self.revived(on, &seen, patched.tree).await?;
+        let changed = *before != after;
+        *object = after;
+        Ok((true, changed))
+    }
+
+    /// Lets the validating hooks refuse `object` (none is a deletion).
+    pub(crate) async fn validate_by_hooks(
+        &self,
+        on: &Attributes<'_>,
+        object: Option<&Tree>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Status> {
+        let hooks = hooks(on, VALIDATING);
+        if hooks.is_empty() || rules::is_exempt(on) {
+            return Ok(());
+        }
+        let mut asking = Vec::new();
+        for hook in &hooks {
+            if let Some(seen) = self.concerned(on, hook, object)? {
+                asking.push(async move { self.ask(on, hook, &seen, object, false).await });
+            }
+        }
+        let mut first = Ok(());
+        for asked in join_all(asking).await {
+            let verdict = match asked {
+                Ok(Asked::Verdict(verdict)) => verdict,
+                Ok(Asked::Nothing) => continue,
+                Err(status) => {
+                    first = first.and(Err(status));
+                    continue;
+                }
+            };
+            warnings.extend(verdict.warnings);
+            if let Some(denied) = verdict.denied {
+                first = first.and(Err(denied));
+            }
+        }
+        first
+    }
+
+    /// How the hook sees the request, if it is to be asked.
+    fn concerned(&self, on: &Attributes<'_>, hook: &Tree, object: Option<&Tree>) -> Result<Option<Seen>, Status> {
+        let Some(seen) = rules::matching(hook.items("rules"), hook.text("matchPolicy"), on, &self.registry) else {
+            return Ok(None);
+        };
+        Ok(rules::selected(hook, on, object)?.then_some(seen))
+    }
+
+    async fn ask(
+        &self,
+        on: &Attributes<'_>,
+        hook: &Tree,
+        seen: &Seen,
+        object: Option<&Tree>,
+        mutating: bool,
+    ) -> Result<Asked, Status> {
+        let name = hook.text("name");
+        if on.dry_run && !matches!(hook.text("sideEffects"), "None" | "NoneOnDryRun") {
+            return Err(Status::bad_request(format!("admission webhook {name:?} does not support dry run")));
+        }
+        match self.call(on, hook, seen, object, mutating).await {
+            Ok(verdict) => Ok(Asked::Verdict(verdict)),
+            Err(why) if hook.text("failurePolicy") == "Ignore" => {
+                tracing::warn!(webhook = name, why, "a webhook failed; the request goes on without it");
+                Ok(Asked::Nothing)
+            }
+            Err(why) => Err(Status::internal(format!("failed calling webhook {name:?}: {why}"))),
+        }
+    }
+
+    async fn call(
+        &self,
+        on: &Attributes<'_>,
+        hook: &Tree,
+        seen: &Seen,
+        object: Option<&Tree>,
+        mutating: bool,
+    ) -> Result<Verdict, String> {
+        let versions = hook.items("admissionReviewVersions");
+        let known = versions.iter().filter_map(Tree::as_str).find(|version| matches!(*version, "v1" | "v1beta1"));
+        let version = known.ok_or("could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)")?;
+        let show = async |object: Option<&Tree>| match object {
+            Some(object) => self.shown(on, seen, object).await.map(Some).map_err(|status| status.message),
+            None => Ok(None),
+        };
+        let (object, old) = (show(object).await?, show(on.old).await?);
+        let uid = rand::uuid(on.rand);
+        let request = review::request(on, seen, version, &uid, object.as_ref(), old.as_ref());
+        let timeout = hook.int("timeoutSeconds").unwrap_or(TIMEOUT_SECS).clamp(1, 30);
+        let empty = Tree::Null;
+        let config = hook.get("clientConfig").unwrap_or(&empty);
+        let answer = self.caller.post(config, &request, Duration::from_secs(timeout as u64)).await;
+        let answer = answer.map_err(|why| format!("failed to call webhook: {why}"))?;
+        review::verdict(hook.text("name"), &answer, version, &uid, mutating)
+            .map_err(|why| format!("received invalid webhook response: {why}"))
+    }
+
+    /// The object in the version that a hook wants to see.
+    async fn shown(&self, on: &Attributes<'_>, seen: &Seen, object: &Tree) -> Result<Tree, Status> {
+        if on.is_own_kind(object) {
+            if on.resource.is_custom {
+                return self.one_in_version(on.resource, object, &seen.version).await;
+            }
+            return Ok(encode::in_version(object, on.resource, &seen.version).into_owned());
+        }
+        Ok(object.clone())
+    }
+
+    /// A patched object as the request would have brought it: only known fields, with defaults, in
+    /// the version that the request works in.
+    async fn revived(&self, on: &Attributes<'_>, seen: &Seen, patched: Tree) -> Result<Tree, Status> {
+        if !on.is_own_kind(&patched) {
+            return Ok(patched);
+        }
+        let api_version = patched.text("apiVersion").to_owned();
+        if let Some(version) = on.resource.rules.custom().and_then(|rules| rules.version(&api_version)) {
+            let mut tree = patched;
+            custom::settle(&mut tree, &version.schema).map_err(|error| Status::internal(error.to_string()))?;
+            return self.one_in_version(on.resource, &tree, on.version).await;
+        }
+        let version = on.resource.version(&seen.version);
+        let schema = version.and_then(|version| version.schema.of(builtin()));
+        let schema = schema.ok_or_else(|| Status::internal("the resource has no schema"))?;
+        let mut tree = decode(&to_json(&patched, None), schema).map_err(|error| Status::internal(error.to_string()))?.tree;
+        fill(&mut tree, schema);
+        on.resource.rules.default(&mut tree);
+        Ok(encode::in_storage(tree, on.resource))
+    }
+
+    async fn one_in_version(&self, resource: &crate::resources::Resource, object: &Tree, version: &str) -> Result<Tree, Status> {
+        let wanted = resource.api_version(version);
+        if object.text("apiVersion") == wanted {
+            return Ok(object.clone());
+        }
+        let converted = self.convert(resource, vec![object.clone()], &wanted).await?;
+        converted.into_iter().next().ok_or_else(|| Status::internal("the conversion gave nothing back"))
+    }
+}
+
+/// Every hook of a kind of configuration, in the order of the configurations' names.
+fn hooks(on: &Attributes<'_>, resource: &str) -> Vec<Tree> {
+    let configurations = on.list(resource, "");
+    configurations.iter().flat_map(|object: &ObjectRef| object.tree().items("webhooks").to_vec()).collect()
+}
+
+fn present(object: &Tree) -> Option<&Tree> {
+    (!object.is_null()).then_some(object)
+}
