@@ -124,7 +124,7 @@ async fn start(root: &Scope, config: &ServerConfig, clock: ClockRef) -> Result<S
     write_kubeconfig(config, &pki)?;
     if config.run_controllers || config.run_scheduler || config.run_node {
         let cache = Cache::start(&stages.next(root, "cache"), client, clock.clone(), Follow::built_in());
-        let loops = Loops::of(config, backend.clone(), cache.clone(), clock.clone(), rand, pki.server_ca.pem());
+        let loops = Loops::of(config, backend.clone(), cache.clone(), clock.clone(), rand, &pki);
         loops.follow_leadership(&stages.next(root, "control plane"), api.store.role());
         if config.run_node {
             start_node(&stages.next(root, "node"), config, &pki, backend, cache, clock)?;
