@@ -13,7 +13,7 @@ use crate::object::tree::{Tree, TreePath};
 use super::{Registry, Resource, meta};
 
 /// How many steps are as upstream has them; only ever raised.
-const SAME_MIN: usize = 200;
+const SAME_MIN: usize = 675;
 
 /// What a create came to.
 enum Outcome {
@@ -65,7 +65,7 @@ fn create(resource: &Resource, version: &str, namespace: Option<&str>, body: &Tr
     schema::fill(&mut tree, storage);
     resource.rules.default(&mut tree);
     schema::fill(&mut tree, storage);
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         tree.unset(&format!("metadata.{field}"));
     }
     tree.set("metadata.creationTimestamp", "<time>");
@@ -77,7 +77,6 @@ fn create(resource: &Resource, version: &str, namespace: Option<&str>, body: &Tr
         let name = format!("{}xxxxx", tree.text("metadata.generateName"));
         tree.set("metadata.name", name);
     }
-    tree.unset("metadata.generation");
     if resource.rules.has_generation() {
         tree.set("metadata.generation", 1);
     }
@@ -240,6 +239,9 @@ fn drop_token_volume(pod: &mut Tree) {
 
 #[test]
 fn creates_are_answered_as_upstream_answers_them() {
+    if !cases().is_dir() {
+        return println!("no recorded cases at {}", cases().display());
+    }
     let registry = Registry::built_in();
     let only = std::env::var("SKIFF_CASES").unwrap_or_default();
     let (mut same, mut different) = (0, Vec::new());

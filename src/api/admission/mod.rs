@@ -10,6 +10,7 @@ mod priority;
 mod rbac;
 mod runtime_class;
 mod service_account;
+mod signing_requests;
 mod storage_protection;
 mod taint_nodes;
 pub mod topology_labels;
@@ -17,7 +18,7 @@ pub mod webhook;
 
 use crate::base::rand::Rand;
 use crate::object::tree::Tree;
-use crate::object::{Gvk, GroupResource, Key, ObjectRef, Status, Target, Timestamp, User};
+use crate::object::{GroupResource, Gvk, Key, ObjectRef, Status, Target, Timestamp, User};
 use crate::resources::{Resource, Subresource};
 use crate::store::{KeyRange, State};
 
@@ -184,6 +185,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &storage_protection::StorageObjectInUseProtection,
     &runtime_class::RuntimeClass,
     &default_class::DefaultClass,
+    &signing_requests::SigningRequests,
     &topology_labels::PodTopologyLabels,
     &rbac::NoEscalation,
 ];

@@ -79,7 +79,6 @@ impl Api {
         }
         metadata::match_namespace(tree, act.namespace())?;
         let rules = &act.resource.rules;
-        tree.unset("metadata.generation");
         if act.version().has_status() && !rules.keeps_status() {
             tree.unset("status");
         }

@@ -52,6 +52,10 @@ impl Rules for MutatingAdmissionPolicy {
         mutations.items().for_each(|mutation| check_mutation(&mutation, errors));
         spec.child("reinvocationPolicy").one_of(errors, &rule_checks::REINVOCATION_POLICIES);
     }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
 }
 
 fn check_mutation(mutation: &At, errors: &mut FieldErrors) {

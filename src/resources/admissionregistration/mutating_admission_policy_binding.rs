@@ -44,4 +44,8 @@ impl Rules for MutatingAdmissionPolicyBinding {
         policy_checks::check_binding(new, errors);
         rule_checks::check_mutating_operations(&At::root(new).child("spec.matchResources"), errors);
     }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
 }

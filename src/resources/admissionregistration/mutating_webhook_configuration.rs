@@ -39,4 +39,8 @@ impl Rules for MutatingWebhookConfiguration {
     fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
         webhook_checks::check(new, old, errors);
     }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
 }

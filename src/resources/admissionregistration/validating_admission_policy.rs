@@ -51,6 +51,10 @@ impl Rules for ValidatingAdmissionPolicy {
         validations.items().for_each(|validation| check_validation(&validation, errors));
         check_annotations(&annotations, new.text("metadata.name"), errors);
     }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
 }
 
 fn check_validation(validation: &At, errors: &mut FieldErrors) {

@@ -40,6 +40,10 @@ impl Rules for ValidatingAdmissionPolicyBinding {
         policy_checks::check_binding(new, errors);
         check_actions(&At::root(new).child("spec.validationActions"), errors);
     }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
 }
 
 fn check_actions(actions: &At, errors: &mut FieldErrors) {

@@ -37,4 +37,8 @@ impl Rules for ValidatingWebhookConfiguration {
     fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
         webhook_checks::check(new, old, errors);
     }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
 }

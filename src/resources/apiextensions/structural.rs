@@ -13,11 +13,25 @@ enum Level {
 
 /// Complaints come in the order of their texts.
 pub fn check(schema: &At, errors: &mut FieldErrors) {
+    if !is_readable(schema) {
+        return; // which is complained about elsewhere
+    }
     let mut found = FieldErrors::default();
     check_level(schema, Level::Root, &mut found);
     check_complete(schema, schema, &mut found);
     found.0.sort_by_key(|error| format!("{}: {}", error.field, error.body));
     errors.0.extend(found.0);
+}
+
+fn is_readable(schema: &At) -> bool {
+    const FOREIGN: [&str; 6] = ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"];
+    if FOREIGN.iter().any(|field| schema.value.get(field).is_some_and(|value| !value.is_null())) {
+        return false;
+    }
+    let lists = ["allOf", "anyOf", "oneOf"];
+    ["items", "additionalProperties", "not"].iter().all(|field| is_readable(&schema.child(field)))
+        && lists.iter().all(|list| schema.child(list).items().all(|one| is_readable(&one)))
+        && schema.child("properties").entries().all(|(_, property)| is_readable(&property))
 }
 
 fn check_level(schema: &At, level: Level, errors: &mut FieldErrors) {

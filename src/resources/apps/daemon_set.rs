@@ -41,6 +41,9 @@ pub struct DaemonSet;
 
 impl Rules for DaemonSet {
     fn default(&self, new: &mut Tree) {
+        if at(new, "metadata.annotations").get(GENERATION).is_none() {
+            set_template_generation(new, 0);
+        }
         template::default(new, "spec.template");
         set_if_empty(new, "spec.updateStrategy.type", "RollingUpdate");
         if new.text("spec.updateStrategy.type") == "RollingUpdate" {

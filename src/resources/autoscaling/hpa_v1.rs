@@ -42,7 +42,7 @@ pub fn to_v1(mut tree: Tree) -> Tree {
         notes.push((CURRENT, list.iter().map(status_to_v1).collect()));
     }
     if let Some(behavior) = tree.unset("spec.behavior").filter(Tree::is_object) {
-        notes.push((BEHAVIOR, upper(behavior)));
+        notes.push((BEHAVIOR, behavior));
     }
     if let Some(conditions) =
         tree.unset("status.conditions").filter(|list| list.as_array().is_some_and(|l| !l.is_empty()))
@@ -52,7 +52,7 @@ pub fn to_v1(mut tree: Tree) -> Tree {
     for (key, value) in notes {
         tree.set_default("metadata.annotations", json!({}));
         if let Some(map) = tree.at_mut("metadata.annotations").and_then(Tree::as_object_mut) {
-            map.insert(key.into(), value.to_string().into());
+            map.insert(key.into(), note_text(key, &value).into());
         }
     }
     tree
@@ -212,9 +212,48 @@ fn status_from_v1(metric: &Tree) -> Tree {
     out
 }
 
-/// The behavior is kept as Go's inner form: with capital first letters.
-fn upper(tree: Tree) -> Tree {
-    renamed(tree, |key| key[..1].to_uppercase() + &key[1..])
+/// A note's text, with the keys in the order in which upstream writes them.
+fn note_text(key: &str, value: &Tree) -> String {
+    match key {
+        BEHAVIOR => behavior_text(value),
+        METRICS => list_text(value.as_array().into_iter().flatten().map(metric_text)),
+        _ => value.to_string(),
+    }
+}
+
+fn list_text(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(","))
+}
+
+fn metric_text(metric: &Tree) -> String {
+    let rest = metric.as_object().into_iter().flatten().filter(|(key, _)| *key != "type");
+    let rest: String = rest.map(|(key, value)| format!(",{}:{value}", Tree::from(key.as_str()))).collect();
+    format!("{{\"type\":{}{rest}}}", Tree::from(metric.text("type")))
+}
+
+/// The behavior is kept as Go's inner form: with capital first letters, and everything that is not set.
+fn behavior_text(behavior: &Tree) -> String {
+    let policy = |policy: &Tree| {
+        let [kind, value, period] = ["type", "value", "periodSeconds"].map(|field| at(policy, field));
+        format!("{{\"Type\":{kind},\"Value\":{value},\"PeriodSeconds\":{period}}}")
+    };
+    let rules = |direction: &str| {
+        let rules = at(behavior, direction);
+        if !rules.is_object() {
+            return "null".to_owned();
+        }
+        let policies = match rules.get("policies").and_then(Tree::as_array) {
+            Some(policies) => list_text(policies.iter().map(policy)),
+            None => "null".to_owned(),
+        };
+        let [window, select, tolerance] =
+            ["stabilizationWindowSeconds", "selectPolicy", "tolerance"].map(|field| at(rules, field));
+        format!(
+            "{{\"StabilizationWindowSeconds\":{window},\"SelectPolicy\":{select},\"Policies\":{policies},\
+             \"Tolerance\":{tolerance}}}"
+        )
+    };
+    format!("{{\"ScaleUp\":{},\"ScaleDown\":{}}}", rules("scaleUp"), rules("scaleDown"))
 }
 
 fn lower(tree: Tree) -> Tree {

@@ -59,6 +59,10 @@ impl Rules for LimitRange {
             check_limit(&limit, errors);
         }
     }
+
+    fn create_on_update(&self) -> bool {
+        true
+    }
 }
 
 fn check_type(kind: &At, errors: &mut FieldErrors) {

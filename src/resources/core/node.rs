@@ -62,6 +62,10 @@ impl Rules for Node {
     fn selectable_value(&self, node: &Tree, field: &str) -> Option<String> {
         (field == "spec.unschedulable").then(|| node.flag(field).unwrap_or(false).to_string())
     }
+
+    fn prepare_create(&self, new: &mut Tree) {
+        new.unset("spec.configSource");
+    }
 }
 
 /// Upstream names taints as if they were metadata.

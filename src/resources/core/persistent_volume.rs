@@ -85,6 +85,13 @@ impl Rules for PersistentVolume {
             check_update(new, old, errors);
         }
     }
+
+    fn warnings(&self, new: &Tree, _old: Option<&Tree>) -> Vec<String> {
+        let recycles = new.text("spec.persistentVolumeReclaimPolicy") == "Recycle";
+        let warning = "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the \
+                       recommended approach is to use dynamic provisioning.";
+        recycles.then(|| warning.to_owned()).into_iter().collect()
+    }
 }
 
 fn check_spec(spec: &At, errors: &mut FieldErrors) {

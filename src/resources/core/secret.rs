@@ -53,10 +53,6 @@ impl Rules for Secret {
     fn selectable_value(&self, secret: &Tree, field: &str) -> Option<String> {
         (field == "type").then(|| secret.text("type").to_owned())
     }
-
-    fn create_on_update(&self) -> bool {
-        true
-    }
 }
 
 /// What each known type of secret has to hold.

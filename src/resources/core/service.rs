@@ -68,6 +68,7 @@ impl Rules for Service {
     }
 
     fn prepare_update(&self, new: &mut Tree, old: &Tree) {
+        service_checks::align_addresses(new, old);
         service_checks::drop_fields_of_old_type(new, old);
     }
 

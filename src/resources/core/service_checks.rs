@@ -353,6 +353,23 @@ fn check_kept(new: &Tree, old: &Tree, field: &str, errors: &mut FieldErrors) {
 }
 
 /// A service of another type gives up what only its old type has, unless the update says otherwise.
+/// `clusterIP` is the first of `clusterIPs`: a client that knows only one of them changes only one.
+pub fn align_addresses(new: &mut Tree, old: &Tree) {
+    let same = |field: &str| at(new, field) == at(old, field);
+    match (same("spec.clusterIP"), same("spec.clusterIPs")) {
+        (false, true) if !new.text("spec.clusterIP").is_empty() => {
+            let mut addresses = vec![at(new, "spec.clusterIP").clone()];
+            addresses.extend(new.items("spec.clusterIPs").iter().skip(1).cloned());
+            new.set("spec.clusterIPs", addresses);
+        }
+        (true, false) if !new.items("spec.clusterIPs").is_empty() => {
+            let first = new.items("spec.clusterIPs")[0].clone();
+            new.set("spec.clusterIP", first);
+        }
+        _ => (),
+    }
+}
+
 pub fn drop_fields_of_old_type(new: &mut Tree, old: &Tree) {
     let kind = |service: &Tree| service.text("spec.type").to_owned();
     let (now, before) = (kind(new), kind(old));

@@ -33,7 +33,8 @@ pub fn resource_of(definition: &Tree) -> Option<Resource> {
     let mut served: Vec<&Tree> = all.iter().filter(|version| version.flag("served") == Some(true)).collect();
     served.sort_by_key(|version| std::cmp::Reverse(super::registry::version_rank(version.text("name"))));
     let storage = all.iter().find(|version| version.flag("storage") == Some(true))?.text("name");
-    let versions: Vec<ResourceVersion> = served.iter().map(|version| version_of(version, names.text("kind"), &group)).collect();
+    let versions: Vec<ResourceVersion> =
+        served.iter().map(|version| version_of(version, names.text("kind"), &group)).collect();
     let rules = CustomRules::of(definition);
     let is_terminating = definition.has("metadata.deletionTimestamp");
     (!versions.is_empty()).then(|| Resource {

@@ -45,6 +45,9 @@ pub struct EndpointSlice;
 
 impl Rules for EndpointSlice {
     fn default(&self, new: &mut Tree) {
+        if new.items("endpoints").is_empty() {
+            new.set("endpoints", Tree::Null); // as upstream shows an empty list that was stored
+        }
         each(new, "ports", |port| {
             port.set_default("name", "");
             port.set_default("protocol", "TCP");
@@ -75,10 +78,6 @@ impl Rules for EndpointSlice {
     fn bumps_generation(&self, new: &Tree, old: &Tree) -> bool {
         ["ports", "endpoints"].iter().any(|field| new.get(field) != old.get(field))
             || at(new, "metadata.labels") != at(old, "metadata.labels")
-    }
-
-    fn create_on_update(&self) -> bool {
-        true
     }
 }
 

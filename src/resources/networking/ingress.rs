@@ -78,10 +78,6 @@ impl Rules for Ingress {
     fn has_generation(&self) -> bool {
         true
     }
-
-    fn create_on_update(&self) -> bool {
-        true
-    }
 }
 
 fn check_spec(spec: &At, errors: &mut FieldErrors) {

@@ -46,6 +46,10 @@ impl Rules for RuntimeClass {
     fn create_on_update(&self) -> bool {
         true
     }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
 }
 
 fn check_all_tolerations(tolerations: &At, errors: &mut FieldErrors) {

@@ -3,6 +3,7 @@
 use crate::object::field::FieldErrors;
 use crate::object::tree::{Tree, TreePath, json};
 use crate::resources::check::{At, at};
+use crate::resources::defaults::each;
 
 use super::sums::qos_class;
 use super::update::put_back;
@@ -19,9 +20,27 @@ pub fn prepare(new: &mut Tree, old: &Tree) {
         new.set("spec.resources", at(&asked, "resources").clone());
     }
     for list in ["containers", "initContainers"] {
-        if let Some(containers) = asked.get(list) {
-            new.set(&format!("spec.{list}"), containers.clone());
+        let path = format!("spec.{list}");
+        let containers = asked.items(list);
+        let known = |name: &str| old.items(&path).iter().any(|container| container.text("name") == name);
+        if containers.len() != old.items(&path).len() || !containers.iter().all(|one| known(one.text("name"))) {
+            if asked.has(list) {
+                new.set(&path, containers.to_vec()); // which is refused
+            }
+            continue;
         }
+        each(new, &path, |container| {
+            let wanted = containers.iter().find(|one| one.text("name") == container.text("name"));
+            for field in ["resources", "resizePolicy"] {
+                match wanted.and_then(|one| one.get(field)) {
+                    Some(value) => drop(container.set(field, value.clone())),
+                    None => drop(container.unset(field)),
+                }
+            }
+        });
+    }
+    if at(new, "spec") != at(old, "spec") {
+        new.set("metadata.generation", old.int("metadata.generation").unwrap_or(0) + 1);
     }
 }
 

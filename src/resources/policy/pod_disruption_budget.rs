@@ -61,4 +61,8 @@ impl Rules for PodDisruptionBudget {
     fn has_generation(&self) -> bool {
         true
     }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
 }

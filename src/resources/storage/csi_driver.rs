@@ -81,6 +81,10 @@ impl Rules for CSIDriver {
             .iter()
             .any(|field| at(new, &format!("spec.{field}")) != at(old, &format!("spec.{field}")))
     }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
 }
 
 fn check_spec(spec: &At, errors: &mut FieldErrors) {

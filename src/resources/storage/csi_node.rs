@@ -45,6 +45,10 @@ impl Rules for CSINode {
             }
         }
     }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
 }
 
 fn check_driver(driver: &At, errors: &mut FieldErrors) {

@@ -40,4 +40,8 @@ impl Rules for CSIStorageCapacity {
             }
         }
     }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
 }

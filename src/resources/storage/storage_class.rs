@@ -63,10 +63,6 @@ impl Rules for StorageClass {
         }
         check_topologies(&root.child("allowedTopologies"), errors);
     }
-
-    fn create_on_update(&self) -> bool {
-        true
-    }
 }
 
 fn check_topologies(topologies: &At, errors: &mut FieldErrors) {

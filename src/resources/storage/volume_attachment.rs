@@ -54,4 +54,8 @@ impl Rules for VolumeAttachment {
             immutable(errors, new, old, "spec");
         }
     }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
 }

@@ -34,8 +34,4 @@ impl Rules for VolumeAttributesClass {
         check_driver_name(&At::root(new).child("driverName"), errors);
         check_parameters(&At::root(new).child("parameters"), false, errors);
     }
-
-    fn create_on_update(&self) -> bool {
-        true
-    }
 }
