@@ -139,6 +139,7 @@ fn check_list(options: &Options, watch: bool, errors: &mut FieldErrors) {
             "resourceVersionMatch",
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         );
+        return;
     }
     if options.resource_version.is_empty() {
         errors

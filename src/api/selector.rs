@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 
 use crate::object::field::FieldErrors;
-use crate::object::tree::json;
 use crate::object::{Status, StringMap};
 use crate::resources::names::{is_label_value, is_qualified_name};
 
@@ -71,18 +70,11 @@ impl Requirement {
         for complaint in is_qualified_name(&key) {
             errors.invalid("<nil>", key.as_str(), complaint);
         }
-        let list: Vec<&String> = values.iter().collect();
-        match operator {
-            Operator::In | Operator::NotIn if values.is_empty() => {
-                errors.invalid("values", json!(list), "for 'in', 'notin' operators, values set can't be empty");
+        if matches!(operator, Operator::Greater | Operator::Less) {
+            for (at, value) in values.iter().enumerate().filter(|(_, value)| value.parse::<i64>().is_err()) {
+                let why = "for 'Gt', 'Lt' operators, the value must be an integer";
+                errors.invalid(format!("values[{at}]"), value.as_str(), why);
             }
-            Operator::Greater | Operator::Less => {
-                for (at, value) in values.iter().enumerate().filter(|(_, value)| value.parse::<i64>().is_err()) {
-                    let why = "for 'Gt', 'Lt' operators, the value must be an integer";
-                    errors.invalid(format!("values[{at}]"), value.as_str(), why);
-                }
-            }
-            _ => (),
         }
         for (at, value) in values.iter().enumerate() {
             for complaint in is_label_value(value) {
@@ -302,22 +294,30 @@ fn field_term(whole: &str, term: &str) -> Result<FieldTerm, Status> {
         tail if tail.starts_with('=') => (false, 1),
         _ => return Err(bad()),
     };
-    let value = unescape(&term[at + len..]).ok_or_else(bad)?;
+    let value = unescape(&term[at + len..])?;
     Ok(FieldTerm { field: term[..at].to_owned(), value, negated: operator })
 }
 
 /// Resolves `\\`, `\,` and `\=`; nothing else may be escaped, and those must be.
-fn unescape(text: &str) -> Option<String> {
+fn unescape(text: &str) -> Result<String, Status> {
+    let bad = |c: char| Status::bad_request(format!("invalid field selector: unescaped character in value: {}", c as u32));
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match c {
-            '\\' => out.push(chars.next().filter(|c| matches!(c, '\\' | ',' | '='))?),
-            ',' | '=' => return None,
+            '\\' => match chars.next() {
+                Some(escaped @ ('\\' | ',' | '=')) => out.push(escaped),
+                other => {
+                    let shown = other.map(String::from).unwrap_or_default();
+                    let why = format!("invalid field selector: invalid escape sequence: \\{shown}");
+                    return Err(Status::bad_request(why));
+                }
+            },
+            ',' | '=' => return Err(bad(c)),
             c => out.push(c),
         }
     }
-    Some(out)
+    Ok(out)
 }
 
 #[cfg(test)]

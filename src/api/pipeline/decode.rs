@@ -160,11 +160,26 @@ pub(crate) fn type_meta(bytes: &[u8]) -> Result<TypeMeta, String> {
         // Not even JSON: have the strict reader say it as Go does.
         Err(_) => match decode_untyped(bytes) {
             Err(error) => Err(error.to_string()),
+            Ok(decoded) if !decoded.tree.is_object() => Err(format!(
+                "json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
+                word(&decoded.tree)
+            )),
             Ok(decoded) => Ok(TypeMeta {
                 api_version: decoded.tree.text("apiVersion").into(),
                 kind: decoded.tree.text("kind").into(),
             }),
         },
+    }
+}
+
+/// What Go calls such a value in its messages.
+fn word(value: &Tree) -> &'static str {
+    match value {
+        Tree::Array(_) => "array",
+        Tree::String(_) => "string",
+        Tree::Number(_) => "number",
+        Tree::Bool(_) => "bool",
+        Tree::Null | Tree::Object(_) => "object",
     }
 }
 

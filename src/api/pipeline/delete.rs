@@ -224,7 +224,13 @@ impl Api {
             match self.propose(command).await? {
                 Outcome::Committed { objects, revision } => {
                     return Ok(match answer {
-                        None => Reply::Object { object: stored(objects)?, created: false },
+                        None => {
+                            let object = stored(objects)?;
+                            if is_over(act, &object) {
+                                return self.remove_marked(act, object).await;
+                            }
+                            Reply::Object { object, created: false }
+                        }
                         Some(mut tree) => {
                             tree.set("metadata.resourceVersion", revision.to_string());
                             deletion_answer(act, &tree)
@@ -236,6 +242,14 @@ impl Api {
             }
         }
         Err(Status::conflict(&act.resource.name, name, super::update::CONFLICT))
+    }
+
+    /// Takes away what has just been marked, and needs nobody to end it.
+    async fn remove_marked(&self, act: &Act, object: ObjectRef) -> Result<Reply, Status> {
+        match self.propose(Command::delete(object.key().clone(), object.revision())).await? {
+            Outcome::Committed { .. } | Outcome::Failed { .. } => Ok(deletion_answer(act, &object.tree())),
+            Outcome::Deposed { .. } => Err(deposed()),
+        }
     }
 
     async fn prepare_delete(
@@ -294,7 +308,8 @@ fn deletion_step(act: &Act, tree: &mut Tree, options: &DeleteOptions, now: Times
     let pending = !finalizers.is_empty();
     set_finalizers(tree, finalizers);
     match graceful {
-        Some(period) if period > 0 || pending => Step::Mark(std::mem::take(tree)),
+        // Watchers are told that it ends, and only then that it is gone.
+        Some(_) => Step::Mark(std::mem::take(tree)),
         None if pending => {
             if !was_deleting {
                 raise_generation(tree);
@@ -305,6 +320,14 @@ fn deletion_step(act: &Act, tree: &mut Tree, options: &DeleteOptions, now: Times
         }
         _ => Step::Remove(std::mem::take(tree)),
     }
+}
+
+/// Whether nothing stands between a marked object and its end.
+fn is_over(act: &Act, object: &ObjectRef) -> bool {
+    let meta = object.meta();
+    act.resource.name.as_str() == GRACEFUL
+        && meta.finalizers.is_empty()
+        && meta.deletion_grace_period_seconds == Some(0)
 }
 
 /// A namespace is closed first, and stays until what is in it is gone.

@@ -14,22 +14,28 @@ use crate::resources::Resource;
 /// The versions of one resource, as field managers see them.
 pub(super) struct VersionsOf<'a> {
     pub resource: &'a Resource,
-    /// For kinds of subresources, which have one version and no conversion.
-    pub foreign: bool,
+    /// The resource's own, or that of a subresource, which has one version and no conversion.
+    pub kind: &'a str,
+}
+
+impl VersionsOf<'_> {
+    fn is_foreign(&self) -> bool {
+        self.kind != self.resource.kind
+    }
 }
 
 impl Versions for VersionsOf<'_> {
     fn schema(&self, api_version: &str) -> Option<Schema<'_>> {
         let group_version = api_version.rsplit_once('/').map_or(api_version, |(_, version)| version);
         let own = self.resource.version(group_version);
-        match own.filter(|_| !self.foreign && self.resource.api_version(group_version) == api_version) {
+        match own.filter(|_| !self.is_foreign() && self.resource.api_version(group_version) == api_version) {
             Some(version) => version.schema.of(builtin()),
-            None => builtin().kind(api_version, &self.resource.kind),
+            None => builtin().kind(api_version, self.kind),
         }
     }
 
     fn convert(&self, object: &Tree, from: &str, to: &str) -> Tree {
-        if self.foreign {
+        if self.is_foreign() {
             return object.clone();
         }
         let mut converted = self.resource.rules.convert(object.clone(), from, to);
@@ -56,7 +62,7 @@ impl Api {
     fn track(&self, act: &Act, part: Part, old: Option<&Tree>, new: &mut Tree) {
         let gvk = Gvk::of(new.text("apiVersion"), new.text("kind"));
         let kind = if gvk.kind == act.resource.kind { act.gvk() } else { gvk };
-        let versions = VersionsOf { resource: &act.resource, foreign: kind.kind != act.resource.kind };
+        let versions = VersionsOf { resource: &act.resource, kind: &kind.kind };
         let reset = reset_fields(act, part);
         let fields = FieldManager {
             kind: &kind,
@@ -85,6 +91,7 @@ pub(super) fn reset_fields(act: &Act, part: Part) -> Set {
     match (act.resource.name.as_str(), part) {
         ("pods", Part::Status) => Set::of(&["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"]),
         ("deployments.apps", Part::Status) => Set::of(&["spec", "metadata.labels"]),
+        ("certificatesigningrequests.certificates.k8s.io", Part::Main) => Set::of(&["spec", "status"]),
         (_, Part::Status) | (_, Part::Special("approval")) => Set::of(&["spec"]),
         _ if act.version().has_status() => Set::of(&["status"]),
         _ => Set::default(),

@@ -85,6 +85,9 @@ pub struct Setup {
 impl Api {
     pub fn new(setup: Setup) -> Arc<Self> {
         let Setup { settings, registry, store, authn, token_key, dialer, scope, clock, rand } = setup;
+        let health = Health::default();
+        let stores = store.health();
+        health.add("etcd", false, Box::new(move || store_is_well(&stores.borrow())));
         let metrics = Arc::new(Metrics::new(Timestamp::from_nanos(clock.wall_nanos()).as_secs()));
         Arc::new(Self {
             authn,
@@ -95,7 +98,7 @@ impl Api {
             authz: Arc::new(Authz::new(Arc::new(StoredPolicies::new(store.clone())))),
             admission: Admission::default(),
             allocator: Allocator::new(&settings, store.clone()),
-            health: Health::default(),
+            health,
             flow: Flow::new(metrics.clone()),
             extension: OnceLock::new(),
             metrics,
@@ -181,6 +184,14 @@ impl Api {
 /// The object that a write of one object made.
 fn stored(objects: Vec<ObjectRef>) -> Result<ObjectRef, Status> {
     objects.into_iter().next().ok_or_else(|| Status::internal("the write has no object"))
+}
+
+/// The health check that upstream calls by its store's name.
+fn store_is_well(health: &crate::store::Health) -> Result<(), String> {
+    match health {
+        crate::store::Health::Good => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
 }
 
 fn deposed() -> Status {

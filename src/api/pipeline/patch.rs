@@ -105,7 +105,7 @@ impl Api {
         let live = old.map(|old| encode::in_version(old, &act.resource, &version).into_owned());
         let applied = {
             let (kind, reset) = (act.gvk(), reset_fields(act, part));
-            let versions = VersionsOf { resource: &act.resource, foreign: false };
+            let versions = VersionsOf { resource: &act.resource, kind: &act.resource.kind };
             let fields = FieldManager {
                 kind: &kind,
                 subresource: &act.call.target.subresource,

@@ -37,7 +37,14 @@ impl Api {
             .map_err(|why| Status::bad_request(format!("invalid resource version: {why}")))?;
         let now = self.state();
         let (state, after) = match options.continue_token.as_str() {
-            "" => (self.state_for(&now, wanted, &options.resource_version_match)?, None),
+            "" => {
+                // Older than the parameter that says so: a page at a version is one of exactly that version.
+                let rule = match options.resource_version_match.as_str() {
+                    "" if options.limit.is_some_and(|limit| limit > 0) => "Exact",
+                    rule => rule,
+                };
+                (self.state_for(&now, wanted, rule)?, None)
+            }
             token => {
                 let cursor = Cursor::read(token, &options.resource_version)?;
                 let state = match cursor.revision {

@@ -132,7 +132,8 @@ impl Api {
         metadata::copy(&mut new, &old, "generation");
         self.keep_other_parts(act, part, &mut new, &old);
         metadata::keep_system_fields(&mut new, &old);
-        if part == Part::Main && rules.has_generation() && rules.bumps_generation(&new, &old) {
+        let counts = matches!(part, Part::Main | Part::Special("resize" | "ephemeralcontainers"));
+        if counts && rules.has_generation() && rules.bumps_generation(&new, &old) {
             new.set("metadata.generation", old.int("metadata.generation").unwrap_or(0) + 1);
         }
         let reservations = self.allocator.reserve(&attributes, &mut new)?;

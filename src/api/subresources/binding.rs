@@ -105,13 +105,9 @@ fn conflict(resource: &Resource, name: &str, why: &str) -> Status {
 }
 
 fn set_scheduled(pod: &mut Tree, now: Timestamp) {
-    let observed = pod.int("metadata.generation");
-    let mut condition = json!({
+    let condition = json!({
         "type": "PodScheduled", "status": "True", "lastProbeTime": Tree::Null, "lastTransitionTime": now.to_string(),
     });
-    if let Some(generation) = observed.filter(|generation| *generation > 0) {
-        condition["observedGeneration"] = generation.into();
-    }
     let mut conditions = pod.items("status.conditions").to_vec();
     conditions.retain(|present| present.text("type") != "PodScheduled");
     conditions.push(condition);

@@ -7,10 +7,11 @@ mod reviews;
 mod scale;
 mod token;
 
+use super::admission::{Attributes, Operation};
 use super::pipeline::Api;
 use super::pipeline::act::{Act, no_such_method, no_such_resource};
 use super::pipeline::update::Part;
-use crate::object::{Answer, Status, Verb};
+use crate::object::{Answer, Status, Tree, Verb};
 use crate::resources::Subresource;
 
 pub use connect::{Connect, connect_of};
@@ -24,6 +25,11 @@ pub async fn run(api: &Api, act: Act) -> Result<Answer, Status> {
     let sub = act.version().subresource(&name).cloned().ok_or_else(no_such_resource)?;
     if !sub.verbs().contains(&act.call.verb.as_str()) {
         return Err(no_such_method());
+    }
+    if act.call.verb == Verb::Create {
+        let state = api.state();
+        let attributes = Attributes::of(api, &act, &state, Operation::Create, None);
+        api.admission.admit(&attributes, &mut Tree::Null, &mut Vec::new())?;
     }
     match sub {
         Subresource::Status => part(api, act, Part::Status).await,
