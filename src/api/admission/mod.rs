@@ -6,6 +6,7 @@
 mod certificate_request;
 mod default_class;
 mod default_tolerations;
+mod limit_ranger;
 mod namespace;
 mod priority;
 mod rbac;
@@ -179,6 +180,7 @@ trait Plugin: Sync {
 /// Every plugin, in the order they are asked.
 static PLUGINS: &[&dyn Plugin] = &[
     &namespace::NamespaceLifecycle,
+    &limit_ranger::LimitRanger,
     &service_account::ServiceAccount,
     &taint_nodes::TaintNodesByCondition,
     &priority::Priority,
