@@ -158,8 +158,12 @@ SCRIPT
     cat <<'SCRIPT'
 set -u
 [ "$(id -u)" = 0 ] || { echo "run this as root" >&2; exit 1; }
-run=/run/skiff
-[ "$data_dir" = /var/lib/skiff ] || run=/run/skiff-$(printf %s "$data_dir" | sha256sum | cut -c1-8)
+# What belongs to a data directory other than the default is named after its digest.
+run=/run/skiff bridge=skiff0 table=skiff
+if [ "$data_dir" != /var/lib/skiff ]; then
+    digest=$(printf %s "$data_dir" | sha256sum | cut -c1-8)
+    run=/run/skiff-$digest bridge=skiff$digest table=skiff-$digest
+fi
 
 for name in $services; do
     case $supervisor in
@@ -206,8 +210,8 @@ for _ in 1 2; do
 done
 for file in $namespaces; do umount -l "$file" 2>/dev/null; rm -f "$file"; done
 
-ip link delete skiff0 2>/dev/null
-nft delete table ip skiff 2>/dev/null
+ip link delete "$bridge" 2>/dev/null
+nft delete table ip "$table" 2>/dev/null
 for root in /sys/fs/cgroup/kubepods /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods.slice; do
     [ -d "$root" ] && find "$root" -depth -type d -exec rmdir {} + 2>/dev/null
 done

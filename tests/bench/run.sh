@@ -30,10 +30,10 @@ written() { awk '/^write_bytes/ { print $2 }' "/proc/$server/io"; }
 rss() { awk '/^VmRSS/ { printf "%.1f MiB", $2 / 1024 }' "/proc/$server/status"; }
 
 start() {
-  "$binary" server --data-dir "$data" --write-kubeconfig "$kubeconfig" --https-listen-port 16443 --kubelet-port 11250 --node-name bench >>"$dir/log" 2>&1 &
+  "$binary" server --data-dir "$data" --write-kubeconfig "$kubeconfig" --https-listen-port 26443 --kubelet-port 21250 --node-name bench >>"$dir/log" 2>&1 &
   server=$!
 }
-until_ready() { until curl -sk --max-time 1 https://127.0.0.1:16443/readyz 2>/dev/null | grep -q '^ok'; do sleep 0.01; done; }
+until_ready() { until curl -sk --max-time 1 https://127.0.0.1:26443/readyz 2>/dev/null | grep -q '^ok'; do sleep 0.01; done; }
 until_node() { until kubectl get node bench -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null | grep -q True; do sleep 0.05; done; }
 
 row what measured budget

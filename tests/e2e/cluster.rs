@@ -43,7 +43,7 @@ impl Cluster {
     pub fn launch(&mut self) {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let server = Command::new(&self.binary)
-            .args(["server", "--https-listen-port", "16443", "--kubelet-port", "11250", "--node-name", "walker"])
+            .args(["server", "--https-listen-port", "26443", "--kubelet-port", "21250", "--node-name", "walker"])
             .arg("--data-dir")
             .arg(self.data_dir())
             .arg("--write-kubeconfig")
