@@ -183,7 +183,7 @@ done
 # Processes whose command line names our containerd's socket or configuration: containerd and its shims.
 ours() {
     for dir in /proc/[0-9]*; do
-        tr '\0' ' ' <"$dir/cmdline" 2>/dev/null | grep -qE "^[^ ]*containerd[^ ]* .*($run/containerd|$data_dir/agent/)" && echo "${dir#/proc/}"
+        { tr "\0" " " <"$dir/cmdline"; } 2>/dev/null | grep -qE "^[^ ]*containerd[^ ]* .*($run/containerd|$data_dir/agent/)" && echo "${dir#/proc/}"
     done
 }
 children() { for pid in "$@"; do cat "/proc/$pid/task/"*/children 2>/dev/null; done; }

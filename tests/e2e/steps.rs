@@ -77,7 +77,7 @@ fn deployment(c: &mut Cluster) {
     let shown = c.kubectl("get deployment idle");
     assert!(shown.contains("3/3"), "{shown}");
     assert_eq!(c.kubectl("scale deployment/idle --replicas=1"), "deployment.apps/idle scaled");
-    c.wait("two pods to go", |c| c.kubectl("get pods -o name").lines().count() == 1);
+    c.wait("two pods to be told to go", |c| c.kubectl("get deployment idle").contains("1/1"));
     assert!(c.kubectl("wait --for=condition=Available deployment/idle --timeout=30s").contains("condition met"));
 }
 
