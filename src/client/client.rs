@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::backend::{Backend, Events};
 use crate::object::tree::json;
 use crate::object::{
-    Body, Call, Key, Kind, List, ObjectRef, Options, PatchKind, Reason, Reply, Status, Target, Tree, TreePath, User,
-    Verb,
+    Body, Call, Key, Kind, List, Object, ObjectRef, Options, PatchKind, Reason, Reply, Revision, Status, Target, Tree,
+    TreePath, User, Verb,
 };
 
 /// A backend together with who asks it. Cheap to clone.
@@ -77,7 +77,7 @@ impl Client {
     /// The object as it is stored now.
     pub async fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Result<ObjectRef, Status> {
         let target = target(kind, namespace, name, "");
-        object(self.send(Verb::Get, target, Options::default(), Body::None).await?)
+        object(kind, self.send(Verb::Get, target, Options::default(), Body::None).await?)
     }
 
     /// As [`Client::get`], with absence as `None`.
@@ -100,7 +100,7 @@ impl Client {
     /// Creates `tree`; its namespace and name are taken from it, kind and version are filled in.
     pub async fn create(&self, kind: &Kind, tree: Tree) -> Result<ObjectRef, Status> {
         let place = target(kind, tree.text("metadata.namespace"), "", "");
-        object(self.send(Verb::Create, place, Options::default(), Body::Tree(typed(kind, tree))).await?)
+        object(kind, self.send(Verb::Create, place, Options::default(), Body::Tree(typed(kind, tree))).await?)
     }
 
     /// Replaces the object that `tree` names; with a `resourceVersion` in it, only that very state.
@@ -116,7 +116,7 @@ impl Client {
     /// Replaces a subresource of the object that `tree` names.
     pub async fn put(&self, kind: &Kind, subresource: &str, tree: Tree) -> Result<ObjectRef, Status> {
         let place = target(kind, tree.text("metadata.namespace"), tree.text("metadata.name"), subresource);
-        object(self.send(Verb::Update, place, Options::default(), Body::Tree(typed(kind, tree))).await?)
+        object(kind, self.send(Verb::Update, place, Options::default(), Body::Tree(typed(kind, tree))).await?)
     }
 
     pub async fn patch(
@@ -129,7 +129,7 @@ impl Client {
     ) -> Result<ObjectRef, Status> {
         let place = target(kind, key.namespace(), key.name(), subresource);
         let body = Body::Patch(patch, Bytes::from(body.to_string()));
-        object(self.send(Verb::Patch, place, Options::default(), body).await?)
+        object(kind, self.send(Verb::Patch, place, Options::default(), body).await?)
     }
 
     /// Server-side apply as `manager`; `force` takes over fields that others own.
@@ -137,7 +137,7 @@ impl Client {
         let place = target(kind, tree.text("metadata.namespace"), tree.text("metadata.name"), "");
         let options = Options { field_manager: manager.into(), force: Some(force), ..Options::default() };
         let body = Body::Patch(PatchKind::Apply, Bytes::from(typed(kind, tree).to_string()));
-        object(self.send(Verb::Patch, place, options, body).await?)
+        object(kind, self.send(Verb::Patch, place, options, body).await?)
     }
 
     /// Deletes the object; gives back what is left of it while finalizers or a grace period hold it.
@@ -200,9 +200,16 @@ fn typed(kind: &Kind, mut tree: Tree) -> Tree {
     tree
 }
 
-fn object(reply: Reply) -> Result<ObjectRef, Status> {
+/// The object of an answer. One that is not in the store (any more), such as a namespace whose last
+/// finalizer was taken away, comes as a tree.
+fn object(kind: &Kind, reply: Reply) -> Result<ObjectRef, Status> {
     match reply {
         Reply::Object { object, .. } => Ok(object),
+        Reply::Tree { tree, .. } if tree.has("metadata.name") => {
+            let key = Key::new(&kind.resource(), tree.text("metadata.namespace"), tree.text("metadata.name"));
+            let revision = tree.text("metadata.resourceVersion").parse().map_or(Revision::ZERO, Revision);
+            Ok(Object::new(key, revision, tree.to_string().into()))
+        }
         _ => Err(unexpected("an object")),
     }
 }
