@@ -11,7 +11,6 @@ mod node;
 mod notify;
 mod server;
 mod signals;
-mod signing;
 mod token;
 
 use std::ffi::OsString;

@@ -80,7 +80,7 @@ fn done<T>(_: T) {}
 impl Cri {
     /// Connects to the unix socket at `path`.
     pub async fn connect(path: PathBuf) -> CriResult<Self> {
-        let channel = containerd_client::connect(&path).await.map_err(|source| CriError::Connect { path, source })?;
+        let channel = super::containerd::dial(&path).await.map_err(|source| CriError::Connect { path, source })?;
         let runtime = RuntimeServiceClient::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let images = ImageServiceClient::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
         Ok(Self { runtime, images, channel })

@@ -69,6 +69,15 @@ pub fn start(scope: &Scope, config: Config, client: Client, cache: Arc<Cache>, c
 
 fn run(scope: &Scope, ctx: ContextRef) {
     let pods = pods::manager::Pods::start(scope, ctx.clone());
+    scope.spawn("log rotation", {
+        let (scope, ctx, pods) = (scope.clone(), ctx.clone(), pods.clone());
+        async move {
+            tokio::select! {
+                () = logs::rotate::run(ctx, pods) => (),
+                () = scope.stopping() => (),
+            }
+        }
+    });
     let server = server::Server::new(ctx, pods, scope);
     scope.supervise("kubelet server", move || {
         let server = server.clone();

@@ -3,7 +3,6 @@
 //! Knows nothing of API objects: what a verified name may do is decided in `api`.
 
 pub mod ca;
-pub mod csr;
 pub mod join;
 pub mod kubeconfig;
 pub mod pki;

@@ -51,6 +51,11 @@ pub enum StartError {
     Stuck { pid: i32 },
 }
 
+/// Connects to a runtime's unix socket. The connection is made again by itself when it breaks.
+pub async fn dial(socket: &Path) -> Result<tonic::transport::Channel, tonic::transport::Error> {
+    containerd_client::connect(socket).await
+}
+
 /// Keeps a containerd running at [`Paths::containerd_socket`] until the scope stops; it goes on then.
 pub fn supervise(scope: &Scope, config: &Config) {
     let paths = config.paths();

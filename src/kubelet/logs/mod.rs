@@ -2,6 +2,7 @@
 
 pub mod line;
 pub mod read;
+pub mod rotate;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

@@ -271,7 +271,7 @@ fn runtime_readiness(answer: &k8s_cri::v1::StatusResponse) -> Readiness {
     Ok(())
 }
 
-/// Whether less than a tenth of the disk is free.
+/// Whether less than a twentieth of the disk is free.
 fn disk_is_full(dir: &std::path::Path) -> bool {
-    nix::sys::statvfs::statvfs(dir).is_ok_and(|disk| (disk.blocks_available() as u64) < disk.blocks() as u64 / 10)
+    nix::sys::statvfs::statvfs(dir).is_ok_and(|disk| (disk.blocks_available() as u64) < disk.blocks() as u64 / 20)
 }

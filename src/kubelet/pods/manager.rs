@@ -228,14 +228,12 @@ impl Pods {
     }
 
     fn heard(&self, event: &RuntimeEvent) {
-        let (RuntimeEvent::Exited { container_id } | RuntimeEvent::OutOfMemory { container_id }) = event;
+        let RuntimeEvent::Exited { container_id } = event else { return };
         let workers = self.lock();
-        let known = workers.values().find(|worked| worked.handle.signals.knows(container_id));
-        match (known, event) {
-            (Some(worked), RuntimeEvent::Exited { .. }) => worked.handle.signals.container_ended(container_id),
-            (Some(_), RuntimeEvent::OutOfMemory { .. }) => (),
-            // Started and ended before its worker looked: whoever is starting something looks.
-            (None, _) => workers.values().for_each(|worked| worked.handle.signals.bell.notify_one()),
+        match workers.values().find(|worked| worked.handle.signals.knows(container_id)) {
+            Some(worked) => worked.handle.signals.container_ended(container_id),
+            // It ended before its worker looked: whoever started it will know it.
+            None => workers.values().for_each(|worked| worked.handle.signals.container_ended(container_id)),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod make;
 pub mod manager;
 pub mod plan;
 pub mod report;
+pub mod resize;
 pub mod runtime;
 pub mod seen;
 pub mod sources;

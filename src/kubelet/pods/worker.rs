@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::plan::{Ending, Failure, Memory, Step, Steps, Waiting, next_steps};
+use super::plan::{Ending, Failure, KillReason, Memory, Step, Steps, Waiting, next_steps};
 use super::report::{self, Report};
 use super::seen::{Seen, State};
 use super::status::{self, Facts};
-use super::{kill, runtime, start};
+use super::{kill, resize, runtime, start};
 use crate::base::service::Scope;
 use crate::kubelet::context::ContextRef;
 use crate::kubelet::images::Images;
@@ -29,7 +29,7 @@ const LAG_MAX: Duration = Duration::from_secs(2);
 const LAG_STEP: Duration = Duration::from_millis(15);
 const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_LONGEST: Duration = Duration::from_secs(120);
+const RETRY_LONGEST: Duration = Duration::from_secs(15);
 
 /// What a worker is told.
 #[derive(Clone)]
@@ -133,6 +133,8 @@ impl Worker {
         let mut seen = Arc::new(Seen::default());
         let mut is_cleaned = false;
         let mut kill_began: Option<Duration> = None;
+        let mut told_waits = std::collections::BTreeMap::new();
+        let mut applied = resize::Applied::default();
         loop {
             let order = self.orders.borrow_and_update().clone();
             seen = match self.look(order.pod.uid(), &seen).await {
@@ -149,6 +151,9 @@ impl Worker {
             }
             probes.follow(&order.pod, &seen);
             lock(&self.memory).health = probes.health();
+            if ending.is_none() {
+                self.resize(&order.pod, &seen, &mut applied).await;
+            }
             if order.pod.metadata.is_deleting() {
                 // Who is leaving is not judged any more.
                 lock(&self.memory).health.values_mut().for_each(|health| health.failed = None);
@@ -157,7 +162,8 @@ impl Worker {
                 let memory = lock(&self.memory);
                 next_steps(&order.pod, ending.as_ref(), &seen, &memory, self.ctx.now())
             };
-            self.tell_waits(&order.pod, &steps);
+            self.tell_waits(&order.pod, &steps, &told_waits);
+            told_waits.clone_from(&steps.waiting);
             self.publish(&order, &seen, &steps, ending.as_ref()).await;
 
             if steps.is_over && !is_cleaned {
@@ -176,13 +182,33 @@ impl Worker {
                 return;
             }
             if steps.steps.is_empty() {
-                self.refresh_volumes(&order.pod, &seen, &steps).await;
+                if self.sources_changed() {
+                    // What was missing may be there now.
+                    self.refresh_volumes(&order.pod, &seen, &steps, true).await;
+                    continue;
+                }
+                self.refresh_volumes(&order.pod, &seen, &steps, false).await;
                 self.wait(&order, &steps).await;
                 continue;
             }
             is_cleaned = false;
             let steps = shorten(steps, &mut kill_began, self.ctx.clock.elapsed());
             self.carry_out(&order, &steps, &seen, &mut probes).await;
+        }
+    }
+
+    /// Gives running containers what they ask for now; those that need a restart for it are failed.
+    async fn resize(&self, pod: &Pod, seen: &Seen, applied: &mut resize::Applied) {
+        let resizes = resize::wanted(pod, seen, applied);
+        if resizes.is_empty() {
+            return;
+        }
+        resize::apply(&self.ctx, pod, &resizes, applied).await;
+        let mut memory = lock(&self.memory);
+        for resize in resizes.iter().filter(|resize| resize.needs_restart) {
+            if let Some(health) = memory.health.get_mut(&resize.id) {
+                health.failed = Some((KillReason::Resized, None));
+            }
         }
     }
 
@@ -225,13 +251,11 @@ impl Worker {
     }
 
     /// Back-offs that have just begun are told in events.
-    fn tell_waits(&self, pod: &Pod, steps: &Steps) {
-        for (name, waiting) in &steps.waiting {
-            if waiting.reason == "CrashLoopBackOff" {
-                let message = waiting.message.replacen("back-off", "Back-off", 1);
-                let short = message.split_once(' ').and_then(|(_, rest)| rest.split_once(' ')).map(|(_, rest)| rest);
-                self.ctx.tell(pod, Some(name), true, "BackOff", format!("Back-off {}", short.unwrap_or_default()));
-            }
+    fn tell_waits(&self, pod: &Pod, steps: &Steps, before: &std::collections::BTreeMap<String, Waiting>) {
+        let begun = steps.waiting.iter().filter(|(name, waiting)| before.get(*name) != Some(*waiting));
+        for (name, _) in begun.filter(|(_, waiting)| waiting.reason == "CrashLoopBackOff") {
+            let message = format!("Back-off restarting failed container {name} in pod {}", pod.display());
+            self.ctx.tell(pod, Some(name), true, "BackOff", message);
         }
     }
 
@@ -420,17 +444,20 @@ impl Worker {
         }
     }
 
-    /// Brings mounted volumes up to date with their sources.
-    async fn refresh_volumes(&self, pod: &Arc<Pod>, seen: &Seen, steps: &Steps) {
+    /// Whether a config map or secret of the pod has changed; starts that failed are then due.
+    fn sources_changed(&self) -> bool {
         let changed = self.signals.sources_changed.swap(false, std::sync::atomic::Ordering::Relaxed);
+        if changed {
+            let now = self.ctx.now();
+            lock(&self.memory).failures.values_mut().for_each(|failure| failure.retry_at = failure.retry_at.min(now));
+        }
+        changed
+    }
+
+    /// Brings mounted volumes up to date with their sources.
+    async fn refresh_volumes(&self, pod: &Arc<Pod>, seen: &Seen, steps: &Steps, changed: bool) {
         if steps.is_over || seen.running().next().is_none() {
             return;
-        }
-        if changed {
-            // What was missing may be there now.
-            let mut memory = lock(&self.memory);
-            let now = self.ctx.now();
-            memory.failures.values_mut().for_each(|failure| failure.retry_at = failure.retry_at.min(now));
         }
         let is_due = {
             let mut volumes = self.volumes.lock().await;

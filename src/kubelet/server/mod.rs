@@ -36,7 +36,7 @@ use super::pods::manager::Pods;
 use super::pods::seen::{Instance, Seen};
 use super::spec::Pod;
 use crate::base::service::Scope;
-use crate::object::{Timestamp, Tree, TreePath};
+use crate::object::{Reason, Timestamp, Tree, TreePath};
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const RUN_LIMIT: Duration = Duration::from_secs(600);
@@ -60,6 +60,19 @@ impl Failure {
 
     fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// A `metav1.Status`, which the API server passes on as it is.
+    fn into_answer(self) -> Answer {
+        let reason = match self.status {
+            StatusCode::BAD_REQUEST => Reason::BadRequest,
+            StatusCode::NOT_FOUND => Reason::NotFound,
+            StatusCode::INTERNAL_SERVER_ERROR => Reason::InternalError,
+            other => Reason::Other(other.as_u16()),
+        };
+        let mut answer = json_answer(&crate::object::Status::new(reason, self.message).to_json());
+        *answer.status_mut() = self.status;
+        answer
     }
 }
 
@@ -136,7 +149,7 @@ impl Server {
         }
         match self.answer(route, request).await {
             Ok(answer) => answer,
-            Err(failure) => text(failure.status, failure.message),
+            Err(failure) => failure.into_answer(),
         }
     }
 

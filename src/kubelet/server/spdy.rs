@@ -66,13 +66,14 @@ impl Writer {
         frame.freeze()
     }
 
-    /// The block as deflate's stored blocks, which go on where the last ones ended.
+    /// The block as deflate's stored blocks, which go on where the last ones ended. The empty one at
+    /// the end makes decompressors hand out what they have.
     fn stored(&mut self, block: &[u8]) -> BytesMut {
         let mut out = BytesMut::new();
         if !std::mem::replace(&mut self.has_begun, true) {
             out.put_slice(&ZLIB_HEADER);
         }
-        for chunk in block.chunks(usize::from(u16::MAX)) {
+        for chunk in block.chunks(usize::from(u16::MAX)).chain([&[][..]]) {
             let length = chunk.len() as u16;
             out.put_u8(0); // stored, more to come
             out.put_u16_le(length);

@@ -31,7 +31,7 @@ const PASSED_ON: [&str; 6] = ["Upgrade", "Connection", STREAM_PROTOCOL, WS_PROTO
 pub async fn exec(scope: &Scope, request: Request<Incoming>, url: &str, wanted: Wanted) -> Result<Answer, Failure> {
     match chosen_protocol(request.headers(), &websocket::PROTOCOLS) {
         Some(protocol) => {
-            let (runtime, _) = upgrade(url, spdy_headers(Some(RUNTIME_PROTOCOL))).await?;
+            let (runtime, _) = upgrade(scope, url, spdy_headers(Some(RUNTIME_PROTOCOL))).await?;
             let (client, answer) = accept_websocket(request, protocol)?;
             scope.spawn("exec stream", async move {
                 let Ok(client) = client.await else { return };
@@ -51,7 +51,7 @@ pub async fn port_forward(scope: &Scope, request: Request<Incoming>, url: &str) 
     let Some(protocol) = chosen_protocol(request.headers(), &[websocket::TUNNEL]) else {
         return join(scope, request, url).await;
     };
-    let (runtime, _) = upgrade(url, spdy_headers(Some("portforward.k8s.io"))).await?;
+    let (runtime, _) = upgrade(scope, url, spdy_headers(Some("portforward.k8s.io"))).await?;
     let (client, answer) = accept_websocket(request, protocol)?;
     scope.spawn("port-forward stream", async move {
         let Ok(client) = client.await else { return };
@@ -74,13 +74,7 @@ async fn join(scope: &Scope, mut request: Request<Incoming>, url: &str) -> Resul
         values.map(|value| (http::HeaderName::from_bytes(name.as_bytes()), value.clone()))
     });
     let headers: HeaderMap = passed.filter_map(|(name, value)| Some((name.ok()?, value))).collect();
-    let mut appended = HeaderMap::new();
-    for (name, value) in headers {
-        if let Some(name) = name {
-            appended.append(name, value);
-        }
-    }
-    let (runtime, answered) = upgrade(url, appended).await?;
+    let (runtime, answered) = upgrade(scope, url, headers).await?;
     scope.spawn("stream", async move {
         let Ok(client) = client.await else { return };
         let (mut client, mut runtime) = (TokioIo::new(client), TokioIo::new(runtime));
@@ -137,7 +131,7 @@ async fn server_side(client: Upgraded) -> WebSocketStream<TokioIo<Upgraded>> {
 }
 
 /// Asks the runtime's streaming server to switch protocols.
-async fn upgrade(url: &str, headers: HeaderMap) -> Result<(Upgraded, HeaderMap), Failure> {
+async fn upgrade(scope: &Scope, url: &str, headers: HeaderMap) -> Result<(Upgraded, HeaderMap), Failure> {
     let failed =
         |why: String| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("error upgrading connection: {why}"));
     let uri: Uri = url.parse().map_err(|error| failed(format!("bad address {url:?}: {error}")))?;
@@ -155,25 +149,17 @@ async fn upgrade(url: &str, headers: HeaderMap) -> Result<(Upgraded, HeaderMap),
         all.extend(headers);
     }
     let request = request.body(Empty::new()).map_err(|error| failed(error.to_string()))?;
-    let mut connection = Box::pin(connection.with_upgrades());
-    let exchange = sender.send_request(request);
-    tokio::pin!(exchange);
-    let response = tokio::select! {
-        response = &mut exchange => response,
-        ended = &mut connection => match ended {
-            Ok(()) => exchange.await,
-            Err(error) => Err(error),
-        },
-    };
-    let response: Response<Incoming> = response.map_err(|error| failed(error.to_string()))?;
+    // Driven on its own: it ends when it has given its transport up.
+    scope.spawn("runtime stream", async move {
+        let _ = connection.with_upgrades().await;
+    });
+    let response: Response<Incoming> = sender.send_request(request).await.map_err(|error| failed(error.to_string()))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let status = response.status();
         let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         return Err(Failure::new(status, String::from_utf8_lossy(&body).into_owned()));
     }
     let headers = response.headers().clone();
-    let switching = hyper::upgrade::on(response);
-    // The connection gives its transport up once it is driven to its end.
-    let (upgraded, _) = tokio::join!(switching, connection);
-    Ok((upgraded.map_err(|error| failed(error.to_string()))?, headers))
+    let upgraded = hyper::upgrade::on(response).await.map_err(|error| failed(error.to_string()))?;
+    Ok((upgraded, headers))
 }

@@ -11,6 +11,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::spdy::{self, Frame};
@@ -109,8 +111,13 @@ where
             }
         }
     }
-    let _ = to_client.send(Message::Close(None)).await;
+    let _ = to_client.send(Message::Close(Some(normal_close()))).await;
     Ok(())
+}
+
+/// Clients take any other end for a failure.
+fn normal_close() -> CloseFrame {
+    CloseFrame { code: CloseCode::Normal, reason: "".into() }
 }
 
 async fn read_some(from: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> io::Result<usize> {
@@ -159,7 +166,7 @@ where
             },
             read = read_some(&mut from_runtime, &mut buffer) => {
                 if read? == 0 {
-                    let _ = to_client.send(Message::Close(None)).await;
+                    let _ = to_client.send(Message::Close(Some(normal_close()))).await;
                     return Ok(());
                 }
                 to_client.send(Message::Binary(buffer.split().freeze())).await.map_err(io::Error::other)?;

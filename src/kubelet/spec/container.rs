@@ -17,6 +17,7 @@ pub struct Container {
     pub env_from: Vec<EnvFrom>,
     pub env: Vec<EnvVar>,
     pub resources: Resources,
+    pub resize_policy: Vec<ResizePolicy>,
     pub restart_policy: Option<String>,
     pub volume_mounts: Vec<VolumeMount>,
     pub volume_devices: Vec<Tree>,
@@ -58,7 +59,15 @@ pub struct ContainerPort {
     pub host_ip: String,
 }
 
+/// What becomes of a container when an amount it may use is changed.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResizePolicy {
+    pub resource_name: String,
+    pub restart_policy: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Resources {
     pub requests: StringMap,

@@ -137,3 +137,6 @@ pub fn rejected(pod: &Pod, why: &Waiting, start_time: Timestamp) -> Tree {
     status["qosClass"] = QosClass::of(&pod.spec).as_str().into();
     status
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,6 +38,8 @@ pub enum KillReason {
     LivenessFailed,
     StartupFailed,
     SpecChanged,
+    /// Its resources changed, and its policy wants a restart for that.
+    Resized,
 }
 
 /// Why a pod that has not ended by itself is to end.
@@ -391,3 +393,6 @@ pub fn spec_hash(container: &Container) -> String {
         Sha256::new().chain_update(&container.name).chain_update([0]).chain_update(&container.image).finalize();
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;
