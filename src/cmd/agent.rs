@@ -15,7 +15,7 @@ use crate::base::clock::SystemClock;
 use crate::base::service::Scope;
 use crate::base::{fs, telemetry};
 use crate::client::{Backend, Cache, Client, Follow};
-use crate::object::kind::{CONFIG_MAP, ENDPOINT_SLICE, NAMESPACE, NODE, POD, SECRET, SERVICE, SERVICE_ACCOUNT};
+use crate::object::kind::{CONFIG_MAP, ENDPOINT_SLICE, NODE, POD, SECRET, SERVICE};
 use crate::object::{Kind, User};
 use crate::security::pki::node_client;
 
@@ -64,6 +64,6 @@ async fn start(root: &Scope, config: &AgentConfig) -> Result<()> {
 /// What a node must know: its own pods, and everything that pods refer to or talk to.
 fn follows(node: &str) -> Vec<Follow> {
     let own_pods = Follow { field_selector: format!("spec.nodeName={node}"), ..Follow::all(&POD) };
-    let kinds: [&Kind; 7] = [&SERVICE, &ENDPOINT_SLICE, &NODE, &NAMESPACE, &CONFIG_MAP, &SECRET, &SERVICE_ACCOUNT];
+    let kinds: [&Kind; 5] = [&SERVICE, &ENDPOINT_SLICE, &NODE, &CONFIG_MAP, &SECRET];
     kinds.into_iter().map(Follow::all).chain([own_pods]).collect()
 }

@@ -9,14 +9,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::config::ServerConfig;
+use super::signing::Signing;
 use crate::base::clock::ClockRef;
 use crate::base::rand::RandRef;
 use crate::base::service::Scope;
 use crate::client::{Backend, Cache, Client, Recorder};
+use crate::controllers::runtime::{self, Settings, SignerRef};
 use crate::controllers::CONTROLLERS;
-use crate::controllers::runtime::{self, Settings};
 use crate::object::User;
 use crate::scheduler;
+use crate::security::pki::Pki;
 use crate::store::Role;
 
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -39,14 +41,18 @@ impl Loops {
         cache: Arc<Cache>,
         clock: ClockRef,
         rand: RandRef,
-        root_ca: &str,
+        pki: &Arc<Pki>,
     ) -> Self {
         Self {
             backend,
             cache,
             clock,
             rand,
-            settings: Settings { cluster_cidrs: config.network.cluster_cidrs.clone(), root_ca: root_ca.to_owned() },
+            settings: Settings {
+                cluster_cidrs: config.network.cluster_cidrs.clone(),
+                root_ca: pki.server_ca.pem().to_owned(),
+                signer: Some(SignerRef(Arc::new(Signing(pki.clone())))),
+            },
             run_controllers: config.run_controllers,
             run_scheduler: config.run_scheduler,
         }

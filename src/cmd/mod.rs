@@ -11,6 +11,7 @@ mod node;
 mod notify;
 mod server;
 mod signals;
+mod signing;
 mod token;
 
 use std::ffi::OsString;

@@ -1,5 +1,6 @@
 //! Controllers: each keeps one promise about one kind, as a pure function of a snapshot.
 
+pub mod certificates;
 pub mod clusterrole;
 pub mod deployment;
 pub mod endpoints;
@@ -20,6 +21,7 @@ use runtime::Controller;
 pub static CONTROLLERS: &[&Controller] = &[
     &serviceaccount::CONTROLLER,
     &rootca::CONTROLLER,
+    &certificates::CONTROLLER,
     &clusterrole::CONTROLLER,
     &namespace::CONTROLLER,
     &gc::CONTROLLER,

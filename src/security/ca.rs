@@ -129,6 +129,26 @@ impl Authority {
         sign().map_err(making(&subject.common_name))
     }
 
+    /// Signs a PEM certificate request for the subject and the names in it, and for these usages.
+    pub fn sign_as_requested(
+        &self,
+        request: &str,
+        usages: Vec<KeyUsagePurpose>,
+        extended: Vec<ExtendedKeyUsagePurpose>,
+        lifetime: Duration,
+        now_secs: i64,
+    ) -> Result<String, SecurityError> {
+        let sign = || {
+            let mut request = CertificateSigningRequestParams::from_pem(request)?;
+            set_times(&mut request.params, now_secs, lifetime);
+            set_leaf(&mut request.params);
+            request.params.key_usages = usages;
+            request.params.extended_key_usages = extended;
+            Ok(request.signed_by(&self.issuer)?.pem())
+        };
+        sign().map_err(making("a certificate request"))
+    }
+
     /// The identity in two files, made anew if it is missing, somebody else's, signed by another
     /// authority, or has less than [`RENEW_BEFORE`] left.
     pub fn keep(

@@ -3,6 +3,7 @@
 //! Knows nothing of API objects: what a verified name may do is decided in `api`.
 
 pub mod ca;
+pub mod csr;
 pub mod join;
 pub mod kubeconfig;
 pub mod pki;

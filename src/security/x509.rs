@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
-use x509_parser::extensions::GeneralName;
+use rustls_pki_types::CertificateSigningRequestDer;
+use rustls_pki_types::pem::PemObject;
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The parts of a certificate that decide who somebody is and for how long.
@@ -39,6 +42,43 @@ pub fn facts(der: &[u8]) -> Option<Facts> {
         not_after_secs: certificate.validity().not_after.timestamp(),
         fingerprint: super::hex(&Sha256::digest(der)),
     })
+}
+
+/// What a certificate request asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestFacts {
+    pub common_name: String,
+    pub organizations: Vec<String>,
+    pub dns_names: Vec<String>,
+    pub addresses: Vec<String>,
+    pub has_emails: bool,
+    pub has_uris: bool,
+}
+
+/// Reads a PEM certificate request; `None` if it is none.
+pub fn request_facts(pem: &str) -> Option<RequestFacts> {
+    let der = CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let (_, request) = X509CertificationRequest::from_der(&der).ok()?;
+    let subject = &request.certification_request_info.subject;
+    let text = |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| attribute.as_str().ok().map(str::to_owned);
+    let mut facts = RequestFacts {
+        common_name: subject.iter_common_name().next().and_then(text).unwrap_or_default(),
+        organizations: subject.iter_organization().filter_map(text).collect(),
+        ..RequestFacts::default()
+    };
+    for extension in request.requested_extensions().into_iter().flatten() {
+        let ParsedExtension::SubjectAlternativeName(names) = extension else { continue };
+        for name in &names.general_names {
+            match name {
+                GeneralName::DNSName(name) => facts.dns_names.push((*name).to_owned()),
+                GeneralName::IPAddress(_) => facts.addresses.extend(san(name)),
+                GeneralName::RFC822Name(_) => facts.has_emails = true,
+                GeneralName::URI(_) => facts.has_uris = true,
+                _ => (),
+            }
+        }
+    }
+    Some(facts)
 }
 
 fn san(name: &GeneralName<'_>) -> Option<String> {

@@ -188,7 +188,7 @@ fn the_bootstrap_policy_is_what_a_stock_server_has() {
     let count = |resource: &str| objects.iter().filter(|(key, _)| key.resource() == resource).count();
     assert_eq!(
         [count(CLUSTER_ROLES), count(ROLES), count(CLUSTER_ROLE_BINDINGS), count(ROLE_BINDINGS)],
-        [71, 7, 52, 7]
+        [72, 7, 53, 7]
     );
     let find =
         |resource: &str, name: &str| objects.iter().find(|(key, _)| *key == Key::of(resource, "", name)).unwrap();

@@ -12,8 +12,11 @@ mod print;
 pub use driver::start;
 pub use plan::{Failure, Plan, Told};
 
+use std::sync::Arc;
+
 use crate::client::{Change, Snapshot};
-use crate::object::{Key, Kind};
+use crate::object::view::CertificateRequestSpec;
+use crate::object::{Key, Kind, Timestamp};
 
 /// One controller.
 pub struct Controller {
@@ -45,4 +48,29 @@ pub struct Settings {
     pub cluster_cidrs: Vec<ipnet::IpNet>,
     /// The certificates that clients in the cluster should trust, in PEM.
     pub root_ca: String,
+    /// Who signs certificate requests; nobody where it is none.
+    pub signer: Option<SignerRef>,
+}
+
+/// Signs certificate requests.
+pub trait Signer: Send + Sync + 'static {
+    /// The certificate in PEM, or why it must not be signed; `None` if the signer is not ours.
+    fn sign(&self, request: &CertificateRequestSpec, now: Timestamp) -> Option<Result<String, String>>;
+}
+
+#[derive(Clone)]
+pub struct SignerRef(pub Arc<dyn Signer>);
+
+impl std::ops::Deref for SignerRef {
+    type Target = dyn Signer;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl std::fmt::Debug for SignerRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signer")
+    }
 }

@@ -5,8 +5,9 @@
 
 use std::borrow::Cow;
 
-/// How deep values may nest. Far more than any schema needs, far less than a stack holds.
-pub const DEPTH_MAX: u32 = 500;
+/// How deep values may nest: more than any schema needs, and less than serde_json, which reads stored
+/// objects, is willing to follow (128).
+pub const DEPTH_MAX: u32 = 120;
 
 /// The text is not JSON. The message is Go's.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ views! {
     Namespace = "namespaces",
     ServiceAccount = "serviceaccounts",
     ClusterRole = "clusterroles.rbac.authorization.k8s.io",
+    CertificateSigningRequest = "certificatesigningrequests.certificates.k8s.io",
     CustomResourceDefinition = "customresourcedefinitions.apiextensions.k8s.io",
     Addon = "addons.addons.skiff.io",
 }
@@ -66,6 +67,24 @@ fields! {
 
     CustomResourceDefinitionStatus {
         conditions: Vec<Condition>,
+    }
+
+    CertificateSigningRequest {
+        spec: CertificateRequestSpec,
+        status: CertificateRequestStatus,
+    }
+
+    CertificateRequestSpec {
+        /// PEM, in base64.
+        request: String,
+        signer_name: String,
+        usages: Vec<String>,
+        expiration_seconds: Option<i64>,
+    }
+
+    CertificateRequestStatus {
+        conditions: Vec<Condition>,
+        certificate: String,
     }
 
     /// A file of manifests that is kept applied.

@@ -165,9 +165,7 @@ impl Api {
     ) -> Result<Verdict, String> {
         let versions = hook.items("admissionReviewVersions");
         let known = versions.iter().filter_map(Tree::as_str).find(|version| matches!(*version, "v1" | "v1beta1"));
-        let version = known.ok_or(
-            "could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)",
-        )?;
+        let version = known.ok_or("could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)")?;
         let show = async |object: Option<&Tree>| match object {
             Some(object) => self.shown(on, seen, object).await.map(Some).map_err(|status| status.message),
             None => Ok(None),
@@ -210,19 +208,13 @@ impl Api {
         let version = on.resource.version(&seen.version);
         let schema = version.and_then(|version| version.schema.of(builtin()));
         let schema = schema.ok_or_else(|| Status::internal("the resource has no schema"))?;
-        let mut tree =
-            decode(&to_json(&patched, None), schema).map_err(|error| Status::internal(error.to_string()))?.tree;
+        let mut tree = decode(&to_json(&patched, None), schema).map_err(|error| Status::internal(error.to_string()))?.tree;
         fill(&mut tree, schema);
         on.resource.rules.default(&mut tree);
         Ok(encode::in_storage(tree, on.resource))
     }
 
-    async fn one_in_version(
-        &self,
-        resource: &crate::resources::Resource,
-        object: &Tree,
-        version: &str,
-    ) -> Result<Tree, Status> {
+    async fn one_in_version(&self, resource: &crate::resources::Resource, object: &Tree, version: &str) -> Result<Tree, Status> {
         let wanted = resource.api_version(version);
         if object.text("apiVersion") == wanted {
             return Ok(object.clone());
