@@ -3,7 +3,7 @@
 //! [`PLUGINS`] is the order. First every plugin may change the object, then, when it is complete and
 //! valid, every plugin may refuse it. Plugins see one state of the store and write nothing.
 
-mod certificate_request;
+mod certificates;
 mod default_class;
 mod default_tolerations;
 mod limit_ranger;
@@ -187,10 +187,10 @@ static PLUGINS: &[&dyn Plugin] = &[
     &default_tolerations::DefaultTolerationSeconds,
     &storage_protection::StorageObjectInUseProtection,
     &runtime_class::RuntimeClass,
+    &certificates::CertificateRequests,
     &default_class::DefaultClass,
     &signing_requests::SigningRequests,
     &topology_labels::PodTopologyLabels,
-    &certificate_request::Requestor,
     &rbac::NoEscalation,
 ];
 
