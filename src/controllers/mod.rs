@@ -2,18 +2,25 @@
 
 pub mod certificates;
 pub mod clusterrole;
+pub mod daemonset;
 pub mod deployment;
+pub mod disruption;
 pub mod endpoints;
 pub mod gc;
+pub mod job;
 pub mod namespace;
 pub mod node;
+pub mod quota;
 pub mod replicaset;
 pub mod rootca;
 pub mod runtime;
 pub mod serviceaccount;
 mod shared;
+pub mod statefulset;
 #[cfg(test)]
 pub mod testing;
+pub mod ttl;
+pub mod volumes;
 
 use runtime::Controller;
 
@@ -32,6 +39,14 @@ pub static CONTROLLERS: &[&Controller] = &[
     &replicaset::REPLICA_SETS,
     &replicaset::REPLICATION_CONTROLLERS,
     &deployment::CONTROLLER,
+    &daemonset::CONTROLLER,
+    &statefulset::CONTROLLER,
+    &job::CONTROLLER,
+    &ttl::CONTROLLER,
+    &disruption::CONTROLLER,
+    &quota::CONTROLLER,
+    &volumes::CLAIMS,
+    &volumes::VOLUMES,
     &endpoints::slices::CONTROLLER,
     &endpoints::legacy::CONTROLLER,
     &endpoints::mirror::CONTROLLER,

@@ -14,9 +14,8 @@ use crate::controllers::runtime::plan::reference;
 use crate::controllers::runtime::{Controller, Plan, Wake};
 use crate::controllers::shared::ownership::{claim, would_adopt};
 use crate::object::kind::{DEPLOYMENT, POD, REPLICA_SET};
-use crate::object::tree::json;
 use crate::object::view::{Deployment, Pod, ReplicaSet};
-use crate::object::{Key, Kind, PatchKind, TreePath};
+use crate::object::{Key, Kind, TreePath};
 
 use rollout::Rollout;
 
@@ -63,9 +62,6 @@ fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
     }
     rollout.write(plan);
     status.write(&rollout, plan);
-    if let Some(revision) = rollout.revision().filter(|_| !deployment.is_deleting()) {
-        record_revision(&deployment, revision, plan);
-    }
 }
 
 fn refuse_to_select_all(deployment: &Seen<Deployment>, plan: &mut Plan) {
@@ -132,17 +128,6 @@ fn old_pods_run(snap: &Snapshot, rollout: &Rollout) -> bool {
     rollout
         .old_sets()
         .any(|set| set.status.replicas > 0 || snap.owned_by::<Pod>(set.uid()).iter().any(|pod| !pod.is_terminal()))
-}
-
-/// The deployment carries its new set's revision. Last, because it needs no fresh resource version.
-fn record_revision(deployment: &Seen<Deployment>, revision: &str, plan: &mut Plan) {
-    if deployment.meta().annotation(revision::REVISION) != Some(revision) {
-        let mut body = json!({"metadata": {"annotations": {}}});
-        if let Some(annotations) = body.at_mut("metadata.annotations") {
-            annotations[revision::REVISION] = revision.into();
-        }
-        plan.patch(&DEPLOYMENT, deployment.key(), PatchKind::Merge, body);
-    }
 }
 
 #[cfg(test)]

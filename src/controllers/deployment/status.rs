@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::revision::REVISION;
 use super::rollout::Rollout;
 use crate::client::Seen;
 use crate::controllers::runtime::Plan;
@@ -9,7 +10,7 @@ use crate::controllers::shared::conditions::{Conditions, condition};
 use crate::controllers::shared::status::sparse;
 use crate::object::tree::json;
 use crate::object::view::{Condition, Deployment, DeploymentStatus, ReplicaSetStatus};
-use crate::object::{Timestamp, Tree};
+use crate::object::{Timestamp, Tree, TreePath};
 
 const PROGRESSING: &str = "Progressing";
 const COMPLETE: &str = "NewReplicaSetAvailable";
@@ -124,7 +125,19 @@ impl<'a> Progress<'a> {
         });
         let Tree::Object(mut status) = status else { unreachable!("made an object above") };
         status.retain(|_, value| !value.is_null());
-        plan.status(self.deployment, sparse(Tree::Object(status), &["terminatingReplicas", "collisionCount"]));
+        let status = sparse(Tree::Object(status), &["terminatingReplicas", "collisionCount"]);
+        // The revision of the new set goes along: written as a part of the status, it is no change
+        // of the deployment that would have to be rolled out.
+        let revision = rollout.revision().filter(|_| !self.deployment.is_deleting());
+        plan.update_status(self.deployment, |object| {
+            if object.get("status").unwrap_or(&Tree::Null) != &status {
+                object.set("status", status);
+            }
+            if let Some(revision) = revision.filter(|new| self.deployment.meta().annotation(REVISION) != Some(*new)) {
+                object.set_default("metadata.annotations", json!({}));
+                object["metadata"]["annotations"][REVISION] = revision.into();
+            }
+        });
     }
 
     fn judge_availability(&mut self, counts: &DeploymentStatus, rollout: &Rollout) {

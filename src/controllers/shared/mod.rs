@@ -2,6 +2,7 @@
 
 pub mod conditions;
 pub mod hash;
+pub mod history;
 pub mod ownership;
 pub mod pods;
 pub mod status;
