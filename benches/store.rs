@@ -1,8 +1,11 @@
 //! What the store does on this machine's disk, beside a bare loop of the same bytes and fsyncs.
 //!
 //! `cargo bench --bench store [-- DIR]` prints a table; nothing here fails because it is slow. The
-//! directory, by default under the current one, should be on the disk in question.
+//! directory, by default under the current one, should be on the disk in question. Objects are random
+//! letters, which compress far less than real ones do, and each row of the table that tells of memory
+//! comes from a process of its own.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,46 +15,83 @@ use std::time::{Duration, Instant};
 
 use skiff::base::service::Scope;
 use skiff::object::{GroupResource, Key, Revision};
-use skiff::store::{Command, KeyRange, Options, Payload, Store};
+use skiff::store::{Action, Command, Expect, KeyRange, Options, Payload, Store, Write};
 
 const OBJECT_BYTES: usize = 2_048;
 const MEASURED: Duration = Duration::from_secs(4);
 const MANY_OBJECTS: usize = 100_000;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+const PHASES: &[&str] = &["bare", "creates", "renewals", "watch", "idle", "fill", "restart", "rewrite", "restart"];
+
 fn main() {
-    let dir =
-        std::env::args().skip(1).find(|arg| !arg.starts_with('-')).map_or_else(|| PathBuf::from("."), PathBuf::from);
-    let dir = dir.join(format!("store-bench-{}", std::process::id()));
+    let words: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    match &words[..] {
+        [phase, dir] => run(phase, dir.as_ref()),
+        _ => {
+            let parent = words.first().map_or_else(|| PathBuf::from("."), PathBuf::from);
+            let dir = parent.join(format!("store-bench-{}", std::process::id()));
+            std::fs::create_dir_all(&dir).expect("a directory for the bench");
+            for phase in PHASES {
+                let this = std::env::current_exe().expect("this program");
+                let ended = std::process::Command::new(this).arg(phase).arg(&dir).status().expect("a phase");
+                assert!(ended.success(), "phase {phase} failed");
+            }
+            std::fs::remove_dir_all(&dir).expect("the bench's own directory");
+        }
+    }
+}
+
+fn run(phase: &str, dir: &Path) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    std::fs::create_dir_all(&dir).expect("a directory for the bench");
-    for batch in [1, 16, 32, 64] {
-        bare_loop(&dir, batch);
+    match phase {
+        "bare" => [1, 16, 32, 64].into_iter().for_each(|batch| bare_loop(dir, batch)),
+        "creates" => [1, 16, 64].into_iter().for_each(|clients| runtime.block_on(creates(dir, clients))),
+        "renewals" => runtime.block_on(renewals(dir)),
+        "watch" => runtime.block_on(fan_out(dir, 1_000)),
+        "idle" => runtime.block_on(idle(dir)),
+        "fill" => runtime.block_on(write_all(dir, "creates")),
+        "rewrite" => runtime.block_on(write_all(dir, "updates")),
+        "restart" => runtime.block_on(restart(dir)),
+        other => panic!("no such phase: {other}"),
     }
-    for clients in [1, 16, 64] {
-        runtime.block_on(creates(&dir, clients));
-    }
-    runtime.block_on(renewals(&dir));
-    runtime.block_on(fan_out(&dir, 1_000));
-    runtime.block_on(restart(&dir));
-    std::fs::remove_dir_all(&dir).expect("the bench's own directory");
 }
 
 fn row(what: &str, value: f64, unit: &str) {
     println!("{what:<58} {value:>12.1} {unit}");
 }
 
-fn payload() -> Payload {
-    let filler: String = (0..OBJECT_BYTES - 60).map(|n| char::from(b'a' + ((n * 7919) % 26) as u8)).collect();
+/// Random letters, the same for the same seed.
+fn letters(seed: u64, len: usize) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"[(state % 64) as usize])
+    };
+    (0..len).map(next).collect()
+}
+
+fn payload(seed: u64) -> Payload {
+    let filler = letters(seed, OBJECT_BYTES - 60);
     Payload::find(format!(r#"{{"metadata":{{"resourceVersion":""}},"filler":"{filler}"}}"#)).expect("a hole")
+}
+
+/// More than the log's compression can remember, made before the clock runs.
+fn payloads() -> Arc<Vec<Payload>> {
+    Arc::new((0..512).map(payload).collect())
 }
 
 /// What the disk allows: the same bytes, appended and fsynced, and nothing else.
 fn bare_loop(dir: &Path, batch: usize) {
     let mut file = OpenOptions::new().create(true).append(true).open(dir.join("bare")).expect("a file");
-    let bytes = vec![b'x'; batch * OBJECT_BYTES];
+    let bytes = letters(1, batch * OBJECT_BYTES);
     let (started, mut writes) = (Instant::now(), 0);
     while started.elapsed() < MEASURED / 2 {
-        file.write_all(&bytes).and_then(|()| file.sync_data()).expect("a write");
+        file.write_all(bytes.as_bytes()).and_then(|()| file.sync_data()).expect("a write");
         writes += batch;
     }
     std::fs::remove_file(dir.join("bare")).expect("the file");
@@ -65,18 +105,21 @@ async fn open(dir: &Path, name: &str) -> (Store, Scope) {
 
 async fn creates(dir: &Path, clients: usize) {
     let (store, scope) = open(dir, &format!("creates-{clients}")).await;
-    let (created, payload) = (Arc::new(AtomicU64::new(0)), payload());
+    let (created, payloads) = (Arc::new(AtomicU64::new(0)), payloads());
     let (started, cpu) = (Instant::now(), cpu_seconds());
     let tasks = Scope::root("clients");
     for client in 0..clients {
-        let (store, created, payload) = (store.clone(), created.clone(), payload.clone());
+        let (store, created, payloads) = (store.clone(), created.clone(), payloads.clone());
         tasks.spawn("client", async move {
             for n in 0.. {
                 if started.elapsed() > MEASURED {
                     break;
                 }
                 let key = Key::of("pods", "bench", &format!("pod-{client}-{n}"));
-                store.propose(Command::create(key, payload.clone())).await.expect("an outcome");
+                store
+                    .propose(Command::create(key, payloads[(n * 64 + client) % 512].clone()))
+                    .await
+                    .expect("an outcome");
                 created.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -95,12 +138,12 @@ async fn creates(dir: &Path, clients: usize) {
 async fn renewals(dir: &Path) {
     let (store, scope) = open(dir, "renewals").await;
     let key = Key::of("leases.coordination.k8s.io", "kube-node-lease", "node");
-    let first = store.propose(Command::create(key.clone(), payload())).await.expect("an outcome");
+    let first = store.propose(Command::create(key.clone(), payload(0))).await.expect("an outcome");
     drop(first);
     let (started, mut count) = (Instant::now(), 0u32);
     while started.elapsed() < MEASURED / 4 {
         let revision = store.state().get(&key).expect("the lease").revision();
-        let renewal = Command::update(key.clone(), revision, payload()).volatile();
+        let renewal = Command::update(key.clone(), revision, payload(u64::from(count))).volatile();
         store.propose(renewal).await.expect("an outcome");
         count += 1;
     }
@@ -127,7 +170,7 @@ async fn fan_out(dir: &Path, watchers: usize) {
     let mut delays = Vec::new();
     for n in 0..200u64 {
         let key = Key::of("pods", "bench", &format!("pod-{n}"));
-        store.propose(Command::create(key, payload())).await.expect("an outcome");
+        store.propose(Command::create(key, payload(n))).await.expect("an outcome");
         let answered = Instant::now();
         while seen.load(Ordering::Relaxed) < (n + 1) * watchers as u64 {
             tokio::task::yield_now().await;
@@ -144,44 +187,78 @@ async fn fan_out(dir: &Path, watchers: usize) {
     tasks.stop(Duration::from_secs(60)).await;
 }
 
-async fn restart(dir: &Path) {
-    let (store, scope) = open(dir, "restart").await;
-    let before = resident_mib();
-    let clients = futures_util::future::join_all((0..256).map(|client| {
-        let (store, payload) = (store.clone(), payload());
-        async move {
-            for n in (client..MANY_OBJECTS).step_by(256) {
-                let bytes = bytes::Bytes::copy_from_slice(&payload.bytes);
-                let key = Key::of("pods", "bench", &format!("pod-{n}"));
-                store.propose(Command::create(key, Payload { bytes, ..payload })).await.expect("an outcome");
-            }
-        }
-    }));
-    let started = Instant::now();
-    clients.await;
-    row(
-        &format!("{MANY_OBJECTS} creates, 256 clients"),
-        MANY_OBJECTS as f64 / started.elapsed().as_secs_f64(),
-        "creates/s",
-    );
-    let objects = store.state().object_bytes() as f64 / (1 << 20) as f64;
-    row("  bytes of the objects", objects, "MiB");
-    row("  resident beside them before / after", before, "MiB");
-    row("", resident_mib(), "MiB");
-    row("  checkpoints taken", store.metrics().checkpoints.get() as f64, "");
-    let checkpoint_ms = store.metrics().checkpoint_nanos.get() as f64 / 1e6;
-    row("  time in checkpoints, off the event loop", checkpoint_ms, "ms");
-    scope.stop(Duration::from_secs(60)).await;
+/// What a store that is asked nothing does all the same.
+async fn idle(dir: &Path) {
+    let (store, scope) = open(dir, "idle").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (cpu, written, switches) = (cpu_seconds(), written_kib(), switches());
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    row("idle for 8 s: written", written_kib() - written, "KiB");
+    row("  CPU", (cpu_seconds() - cpu) * 1e3, "ms");
+    row("  wake-ups of all threads, two of them this clock", switches_since(switches), "");
     drop(store);
-    for part in ["log", "checkpoint", "snapshots"] {
-        row(&format!("  disk: {part}"), disk_mib(&dir.join("restart").join(part)), "MiB");
-    }
+    scope.stop(Duration::from_secs(60)).await;
+}
+
+/// Writes every object once, from many clients.
+async fn write_all(dir: &Path, what: &str) {
+    let (store, scope) = open(dir, "all").await;
+    let (empty, payloads) = (resident_mib(), payloads());
+    let tasks = Scope::root("clients");
     let started = Instant::now();
-    let (store, scope) = open(dir, "restart").await;
+    for client in 0..256 {
+        let (store, payloads) = (store.clone(), payloads.clone());
+        tasks.spawn("client", async move {
+            for n in (client..MANY_OBJECTS).step_by(256) {
+                let key = Key::of("pods", "bench", &format!("pod-{n}"));
+                let write = Write { key, expect: Expect::Any, action: Action::Put(payloads[n % 512].clone()) };
+                store.propose(Command::new(vec![write])).await.expect("an outcome");
+            }
+        });
+    }
+    tasks.stop(Duration::from_secs(600)).await;
+    let rate = MANY_OBJECTS as f64 / started.elapsed().as_secs_f64();
+    row(&format!("{MANY_OBJECTS} {what}, 256 clients"), rate, "a second");
+    row("  bytes of the objects", store.state().object_bytes() as f64 / f64::from(1 << 20), "MiB");
+    row("  resident when opened", empty, "MiB");
+    row("  resident now", resident_mib(), "MiB");
+    row("  of it history", store.metrics().history_bytes.get() as f64 / f64::from(1 << 20), "MiB");
+    scope.stop(Duration::from_secs(60)).await;
+    row("  checkpoints", store.metrics().checkpoints.get() as f64, "");
+    row("  time in them, off the event loop", store.metrics().checkpoint_nanos.get() as f64 / 1e6, "ms");
+    row("  written to the disk", written_kib() / 1024.0, "MiB");
+    for part in ["log", "checkpoint", "snapshots"] {
+        row(&format!("  on the disk: {part}"), disk_mib(&dir.join("all").join(part)), "MiB");
+    }
+}
+
+async fn restart(dir: &Path) {
+    let started = Instant::now();
+    let (store, scope) = open(dir, "all").await;
     row("restart until everything is there", started.elapsed().as_secs_f64() * 1e3, "ms");
     assert_eq!(store.state().len(), MANY_OBJECTS);
     row("  resident", resident_mib(), "MiB");
     scope.stop(Duration::from_secs(60)).await;
+}
+
+fn written_kib() -> f64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    line.and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+}
+
+/// How often each thread stopped to wait so far.
+fn switches() -> BTreeMap<String, f64> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let count = |path: PathBuf| {
+        let status = std::fs::read_to_string(path.join("status")).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?.trim().parse().ok()
+    };
+    tasks.filter_map(|task| Some((task.file_name().to_string_lossy().into_owned(), count(task.path())?))).collect()
+}
+
+fn switches_since(before: BTreeMap<String, f64>) -> f64 {
+    switches().iter().map(|(thread, count)| count - before.get(thread).unwrap_or(&0.0)).sum()
 }
 
 fn cpu_seconds() -> f64 {

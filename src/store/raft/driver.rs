@@ -164,13 +164,20 @@ impl Driver {
     /// Lets what is on its way to the disk arrive and be answered; the rest is refused.
     async fn finish(mut self) {
         self.queue.refuse_waiting(&ProposeError::Closed);
+        self.finish_writing().await;
+        if self.checkpointing.is_some() {
+            let taken = settled(&mut self.checkpointing).await;
+            self.on_checkpoint(taken);
+            self.advance(); // cuts the log
+            self.finish_writing().await;
+        }
+    }
+
+    async fn finish_writing(&mut self) {
         while self.writing.is_some() {
             let written = settled(&mut self.writing).await;
             self.on_written(written);
             self.advance();
-        }
-        if self.checkpointing.is_some() {
-            let _ = settled(&mut self.checkpointing).await;
         }
     }
 
