@@ -1,6 +1,7 @@
 //! The API object model: pure data and functions, no clock, no IO.
 
 pub mod call;
+pub mod cel;
 pub mod codec;
 pub mod cron;
 pub mod field;

@@ -8,6 +8,7 @@ mod default_class;
 mod default_tolerations;
 mod limit_ranger;
 mod namespace;
+pub mod policy;
 mod priority;
 mod rbac;
 mod runtime_class;
@@ -24,7 +25,7 @@ use crate::object::{GroupResource, Gvk, Key, ObjectRef, Status, Target, Timestam
 use crate::resources::{Resource, Subresource};
 use crate::store::{KeyRange, State};
 
-use super::authz::Authz;
+use super::authz::{Ask, Authz};
 use super::pipeline::Api;
 use super::pipeline::act::Act;
 
@@ -149,6 +150,15 @@ impl<'a> Attributes<'a> {
             namespace => KeyRange::namespace(&resource, namespace),
         };
         self.state.range(&range).cloned().collect()
+    }
+
+    /// Why `user` may not do something with a resource; `None` if they may.
+    pub fn ask_resource(&self, user: &User, verb: &str, target: &Target) -> Option<String> {
+        self.authz.check(&Ask::resource(user, verb, target.into())).err().map(|status| status.message)
+    }
+
+    pub fn ask_path(&self, user: &User, verb: &str, path: &str) -> Option<String> {
+        self.authz.check(&Ask::path(user, verb, path)).err().map(|status| status.message)
     }
 
     /// The 403 answer about the object that is written.

@@ -27,7 +27,9 @@ impl Api {
         let hook = conversion.as_ref().filter(|c| c.text("strategy") == "Webhook").and_then(|c| c.get("webhook"));
         let foreign: Vec<usize> = (0..objects.len()).filter(|at| objects[*at].text("apiVersion") != api_version).collect();
         let (Some(hook), false) = (hook, foreign.is_empty()) else {
-            objects.iter_mut().for_each(|object| drop(object.set("apiVersion", api_version)));
+            for object in &mut objects {
+                object.set("apiVersion", api_version);
+            }
             return Ok(objects);
         };
         let asked: Vec<Tree> = foreign.iter().map(|at| objects[*at].clone()).collect();

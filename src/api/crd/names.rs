@@ -72,8 +72,12 @@ pub fn accept(definition: &Tree, used: &Used) -> Accepted {
 
 fn copy(names: &mut Tree, wanted: &Tree, field: &str) {
     match wanted.get(field) {
-        Some(value) => drop(names.set(field, value.clone())),
-        None => drop(names.unset(field)),
+        Some(value) => {
+            names.set(field, value.clone());
+        }
+        None => {
+            names.unset(field);
+        }
     }
 }
 

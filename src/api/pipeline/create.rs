@@ -98,6 +98,7 @@ impl Api {
         }
         warnings.extend(rules.warnings(tree, None));
         self.admission.validate(&attributes, Some(tree), &mut warnings)?;
+        self.validate_by_policies(&attributes, Some(tree), &mut warnings)?;
         self.validate_by_hooks(&attributes, Some(tree), &mut warnings).await?;
         act.warnings.extend(warnings);
         metadata::refuse_version(tree)?;

@@ -265,6 +265,7 @@ impl Api {
         let mut warnings = Vec::new();
         self.mutate_by_hooks(&attributes, &mut Tree::Null, &mut warnings).await?;
         self.admission.validate(&attributes, None, &mut warnings)?;
+        self.validate_by_policies(&attributes, None, &mut warnings)?;
         self.validate_by_hooks(&attributes, None, &mut warnings).await?;
         drop(attributes);
         act.warnings.extend(warnings);

@@ -29,6 +29,7 @@ use crate::security::tokens::TokenKey;
 use crate::store::{Command, CommandError, Outcome, Payload, ProposeError, State, Store};
 
 use super::admission::Admission;
+use super::admission::policy::Programs;
 use super::admission::webhook::Caller;
 use super::alloc::Allocator;
 use super::authn::Authn;
@@ -59,6 +60,8 @@ pub struct Api {
     pub admission: Admission,
     /// Reaches webhooks.
     pub caller: Caller,
+    /// Expressions of admission policies and match conditions.
+    pub programs: Programs,
     pub allocator: Allocator,
     pub health: Health,
     pub metrics: Arc<Metrics>,
@@ -92,6 +95,7 @@ impl Api {
         Arc::new(Self {
             authn,
             token_key,
+            programs: Programs::default(),
             caller: Caller { store: store.clone(), dialer: dialer.clone(), scope: scope.clone(), rand: rand.clone() },
             dialer,
             scope,

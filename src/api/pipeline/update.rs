@@ -153,6 +153,7 @@ impl Api {
         }
         keep_times(&mut new, &old);
         self.admission.validate(&attributes, Some(&new), &mut warnings)?;
+        self.validate_by_policies(&attributes, Some(&new), &mut warnings)?;
         self.validate_by_hooks(&attributes, Some(&new), &mut warnings).await?;
         drop(attributes);
         act.warnings.extend(warnings);

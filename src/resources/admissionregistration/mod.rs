@@ -1,5 +1,6 @@
 //! Resources of admissionregistration.k8s.io.
 
+mod expressions;
 pub mod mutating_admission_policy;
 pub mod mutating_admission_policy_binding;
 pub mod mutating_webhook_configuration;

@@ -1,4 +1,5 @@
-//! Admission policies and their bindings. Whether expressions compile is not looked at here.
+//! Admission policies and their bindings. Whether expressions compile is looked at in
+//! `expressions`.
 
 use super::rule_checks::{
     FAILURE_POLICIES, check_choice, check_match_conditions, check_match_resources, default_match_resources,

@@ -49,6 +49,7 @@ impl Rules for ValidatingAdmissionPolicy {
             }
         }
         validations.items().for_each(|validation| check_validation(&validation, errors));
+        super::expressions::check_validating(new, old, errors);
         check_annotations(&annotations, new.text("metadata.name"), errors);
     }
 

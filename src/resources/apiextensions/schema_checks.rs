@@ -1,4 +1,4 @@
-//! The schema of a CRD's version. Expressions are not compiled, and defaults not validated, here.
+//! The schema of a CRD's version.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +45,11 @@ pub fn check_validation(validation: &At, has_status: bool, errors: &mut FieldErr
     if schema.child("nullable").flag() {
         errors.forbidden(schema.path_to("nullable"), "nullable cannot be true at the root");
     }
+    let before = errors.0.len();
     structural::check(&schema, errors);
+    if errors.0.len() == before {
+        super::defaults::check(&schema, errors);
+    }
     check_schema(&schema, Context { root: true, ..Context::default() }, errors);
 }
 
@@ -128,6 +132,7 @@ fn check_schema(schema: &At, context: Context, errors: &mut FieldErrors) {
     check_extensions(schema, errors);
     check_map_keys(schema, errors);
     check_rules(&schema.child("x-kubernetes-validations"), errors);
+    super::defaults::check_expressions(schema, context.root, errors);
 }
 
 fn check_unsupported(schema: &At, context: Context, errors: &mut FieldErrors) {

@@ -4,6 +4,7 @@
 //! outside of this module and `api::crd` can tell them apart but by [`Resource::is_custom`].
 
 mod embedded;
+mod expressions;
 mod rules;
 
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use crate::object::tree::{Tree, TreePath};
 use crate::resources::def::Rules;
 use crate::resources::names;
 
-use super::{embedded, schema_of};
+use super::{embedded, expressions, schema_of};
 
 const UNCHECKED: &str = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
 
@@ -125,9 +125,15 @@ impl VersionRules {
             check_lists(new, &self.schema, "", &mut lists);
             errors.0.extend(lists.0.into_iter().filter(|error| is_within(&error.field, within)));
         }
-        if self.has_rules && errors.0.iter().any(|error| blocks_rules(error.complaint)) {
-            errors.invalid("<nil>", Tree::Null, UNCHECKED);
+        if !self.has_rules {
+            return;
         }
+        if errors.0.iter().any(|error| blocks_rules(error.complaint)) {
+            return errors.invalid("<nil>", Tree::Null, UNCHECKED);
+        }
+        let mut broken = FieldErrors::default();
+        expressions::check(new, old, &self.schema, &mut broken);
+        errors.0.extend(broken.0.into_iter().filter(|error| error.field == "<nil>" || is_within(&error.field, within)));
     }
 
     fn check_scale(&self, new: &Tree, with_spec: bool, errors: &mut FieldErrors) {

@@ -6,10 +6,12 @@ use futures_util::future::join_all;
 
 use super::review::{self, Verdict};
 use super::rules::{self, Seen};
+use crate::api::admission::policy::{self, Rights};
 use crate::api::admission::Attributes;
 use crate::api::encode;
 use crate::api::pipeline::Api;
 use crate::base::rand;
+use crate::object::cel::{Budget, Env, Value};
 use crate::object::codec::json::to_json;
 use crate::object::patch::json::apply;
 use crate::object::schema::{builtin, custom, decode, fill};
@@ -130,7 +132,38 @@ impl Api {
         let Some(seen) = rules::matching(hook.items("rules"), hook.text("matchPolicy"), on, &self.registry) else {
             return Ok(None);
         };
-        Ok(rules::selected(hook, on, object)?.then_some(seen))
+        let is_asked = rules::selected(hook, on, object)? && self.conditions_hold(hook, on, object)?;
+        Ok(is_asked.then_some(seen))
+    }
+
+    /// Whether every match condition of a hook holds; one that cannot be told counts as the hook's
+    /// failure.
+    fn conditions_hold(&self, hook: &Tree, on: &Attributes<'_>, object: Option<&Tree>) -> Result<bool, Status> {
+        let conditions = hook.items("matchConditions");
+        if conditions.is_empty() {
+            return Ok(true);
+        }
+        let rights = Rights(on);
+        let env = Env { vars: policy::vars(on, object, on.old), lazy: None, authorizer: Some(&rights) };
+        let budget = Budget::new(Budget::PER_OBJECT);
+        let mut failed = None;
+        for condition in conditions {
+            let program = self.programs.get(condition.text("expression"));
+            let outcome = program.as_ref().as_ref().map_err(Clone::clone).and_then(|program| program.run(&env, &budget));
+            match outcome {
+                Ok(Value::Bool(true)) => (),
+                Ok(_) => return Ok(false),
+                Err(why) => failed = Some(why),
+            }
+        }
+        match failed {
+            None => Ok(true),
+            Some(_) if hook.text("failurePolicy") == "Ignore" => Ok(false),
+            Some(why) => {
+                let name = hook.text("name");
+                Err(on.forbidden(object.unwrap_or(&Tree::Null), format!("webhook {name:?} match conditions failed: {why}")))
+            }
+        }
     }
 
     async fn ask(

@@ -15,7 +15,7 @@ mod values;
 pub use format::{fits as fits_format, is_supported as is_supported_format};
 pub use lists::check_lists;
 pub use pattern::compile as compile_pattern;
-pub use props::{Additional, Props, Rule};
+pub use props::{Additional, CompiledRule, Props, Rule};
 pub use settle::{Settled, prune, settle};
 pub use types::types_of;
 pub use values::validate;

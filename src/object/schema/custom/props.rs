@@ -1,11 +1,12 @@
 //! One JSON schema of a CustomResourceDefinition, as it is written there.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use regex::Regex;
 use serde::Deserialize;
 
+use crate::object::cel::Program;
 use crate::object::tree::Tree;
 
 /// A schema. What is absent is empty.
@@ -67,7 +68,7 @@ pub enum Additional {
 }
 
 /// A validation rule in CEL.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rule {
     pub rule: String,
@@ -76,6 +77,29 @@ pub struct Rule {
     pub reason: Option<String>,
     pub field_path: String,
     pub optional_old_self: Option<bool>,
+    #[serde(skip)]
+    compiled: OnceLock<Arc<CompiledRule>>,
+}
+
+/// A rule with its expressions compiled, or the complaints about them.
+#[derive(Debug)]
+pub struct CompiledRule {
+    pub rule: Result<Program, String>,
+    pub message: Option<Program>,
+}
+
+impl Rule {
+    /// Compiles the rule at first use.
+    pub fn compiled(&self) -> &CompiledRule {
+        const NAMES: &[&str] = &["self", "oldSelf"];
+        self.compiled.get_or_init(|| {
+            let message = Some(self.message_expression.as_str()).filter(|text| !text.trim().is_empty());
+            Arc::new(CompiledRule {
+                rule: Program::compile(&self.rule, NAMES),
+                message: message.and_then(|text| Program::compile(text, NAMES).ok()),
+            })
+        })
+    }
 }
 
 impl Props {

@@ -1,0 +1,268 @@
+//! Asks every policy that is bound to a write, and refuses what one of them denies.
+
+use super::{Rights, trimmed, vars};
+use crate::api::admission::Attributes;
+use crate::api::admission::webhook::rules;
+use crate::api::encode;
+use crate::api::pipeline::Api;
+use crate::object::cel::{Budget, Env, Value};
+use crate::object::status::Cause;
+use crate::object::tree::{Tree, TreePath};
+use crate::object::{GroupResource, Gvk, Reason, Status};
+use crate::store::KeyRange;
+
+const POLICIES: &str = "validatingadmissionpolicies.admissionregistration.k8s.io";
+const BINDINGS: &str = "validatingadmissionpolicybindings.admissionregistration.k8s.io";
+const MESSAGE_BYTES_MAX: usize = 5 * 1024;
+
+/// Why a policy denies a write.
+struct Denial {
+    reason: String,
+    message: String,
+}
+
+impl Denial {
+    fn of(message: impl Into<String>) -> Self {
+        Self { reason: String::new(), message: message.into() }
+    }
+}
+
+impl Api {
+    /// Lets the policies refuse `object` (none is a deletion).
+    pub(crate) fn validate_by_policies(
+        &self,
+        on: &Attributes<'_>,
+        object: Option<&Tree>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Status> {
+        let bindings = on.list(BINDINGS, "");
+        if bindings.is_empty() || rules::is_exempt(on) {
+            return Ok(());
+        }
+        let bindings: Vec<Tree> = bindings.iter().map(|binding| binding.tree()).collect();
+        for policy in on.list(POLICIES, "") {
+            let policy = policy.tree();
+            let name = policy.text("metadata.name").to_owned();
+            let Some(seen) = concerned(self, policy.at("spec.matchConstraints"), on, object)? else { continue };
+            let own = bindings.iter().filter(|binding| binding.text("spec.policyName") == name);
+            for binding in own {
+                let restricted = binding.at("spec.matchResources");
+                if restricted.is_some() && concerned(self, restricted, on, object)?.is_none() {
+                    continue;
+                }
+                let (object, old) = (shown(on, object, &seen), shown(on, on.old, &seen));
+                let denials = self.ask_policy(&policy, binding, on, object.as_ref(), old.as_ref());
+                self.act_on(denials, &policy, binding, on, object.as_ref(), warnings)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn act_on(
+        &self,
+        denials: Vec<Denial>,
+        policy: &Tree,
+        binding: &Tree,
+        on: &Attributes<'_>,
+        object: Option<&Tree>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Status> {
+        let (policy, name) = (policy.text("metadata.name"), binding.text("metadata.name"));
+        let does = |action: &str| binding.items("spec.validationActions").iter().any(|own| own == action);
+        if does("Warn") {
+            warnings.extend(denials.iter().map(|denial| {
+                format!("Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{name}': {}", denial.message)
+            }));
+        }
+        match denials.into_iter().next() {
+            Some(denial) if does("Deny") => {
+                let message =
+                    format!("ValidatingAdmissionPolicy '{policy}' with binding '{name}' denied request: {}", denial.message);
+                Err(denied(on, object, &denial.reason, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Everything that a policy has against a write, for each of its parameters.
+    fn ask_policy(
+        &self,
+        policy: &Tree,
+        binding: &Tree,
+        on: &Attributes<'_>,
+        object: Option<&Tree>,
+        old: Option<&Tree>,
+    ) -> Vec<Denial> {
+        let fails_open = policy.text("spec.failurePolicy") == "Ignore";
+        let params = match self.params(policy, binding, on) {
+            Ok(params) => params,
+            Err(_) if fails_open => return Vec::new(),
+            Err(why) => return vec![Denial::of(format!("failed to configure binding: {why}"))],
+        };
+        params.into_iter().flat_map(|params| self.judge(policy, params, on, object, old, fails_open)).collect()
+    }
+
+    fn judge(
+        &self,
+        policy: &Tree,
+        params: Value,
+        on: &Attributes<'_>,
+        object: Option<&Tree>,
+        old: Option<&Tree>,
+        fails_open: bool,
+    ) -> Vec<Denial> {
+        let failed = |why: String| if fails_open { Vec::new() } else { vec![Denial::of(why)] };
+        let mut all = vars(on, object, old);
+        all.insert("params".into(), params);
+        let rights = Rights(on);
+        let budget = Budget::new(Budget::PER_OBJECT);
+        for condition in policy.items("spec.matchConditions") {
+            let env = Env { vars: all.clone(), lazy: None, authorizer: Some(&rights) };
+            match self.evaluate(trimmed(condition, "expression"), &env, &budget) {
+                Ok(Value::Bool(true)) => (),
+                Ok(_) => return Vec::new(),
+                Err(why) => return failed(why),
+            }
+        }
+        let variables = Variables { api: self, policy, vars: &all, rights: &rights, budget: &budget };
+        let lazy = |name: &str| variables.value(name);
+        let env = Env { vars: all.clone(), lazy: Some(&lazy), authorizer: Some(&rights) };
+        let mut denials = Vec::new();
+        for validation in policy.items("spec.validations") {
+            let expression = trimmed(validation, "expression");
+            match self.evaluate(expression, &env, &budget) {
+                Ok(Value::Bool(true)) => (),
+                Ok(_) => denials.push(Denial {
+                    reason: validation.text("reason").to_owned(),
+                    message: self.message_of(validation, &env, &budget),
+                }),
+                Err(why) => denials.extend(failed(format!("expression '{expression}' resulted in error: {why}"))),
+            }
+        }
+        denials
+    }
+
+    fn evaluate(&self, expression: &str, env: &Env<'_>, budget: &Budget) -> Result<Value, String> {
+        match self.programs.get(expression).as_ref() {
+            Ok(program) => program.run(env, budget),
+            Err(why) => Err(format!("compilation error: {why}")),
+        }
+    }
+
+    fn message_of(&self, validation: &Tree, env: &Env<'_>, budget: &Budget) -> String {
+        let expression = trimmed(validation, "messageExpression");
+        let told = match expression {
+            "" => None,
+            expression => self.evaluate(expression, env, budget).ok(),
+        };
+        let told = told.as_ref().and_then(Value::str).map(str::trim);
+        let told = told.filter(|text| text.len() <= MESSAGE_BYTES_MAX && !text.is_empty() && !text.contains('\n'));
+        match (told, trimmed(validation, "message")) {
+            (Some(told), _) => told.to_owned(),
+            (None, "") => format!("failed expression: {}", trimmed(validation, "expression")),
+            (None, message) => message.to_owned(),
+        }
+    }
+
+    /// The objects that a binding names as parameters; `null` once for a policy without any.
+    fn params(&self, policy: &Tree, binding: &Tree, on: &Attributes<'_>) -> Result<Vec<Value>, String> {
+        let Some(kind) = policy.at("spec.paramKind").filter(|kind| kind.is_object()) else { return Ok(vec![Value::Null]) };
+        let Some(reference) = binding.at("spec.paramRef").filter(|reference| reference.is_object()) else {
+            return Ok(vec![Value::Null]);
+        };
+        let gvk = Gvk::of(kind.text("apiVersion"), kind.text("kind"));
+        let resource = self.registry.find_kind(&gvk);
+        let resource = resource.ok_or_else(|| format!("failed to find resource referenced by paramKind: '{}'", gvk.api_version() + ", Kind=" + &gvk.kind))?;
+        let stated = reference.text("namespace");
+        let namespace = match (resource.is_namespaced(), stated, on.namespace) {
+            (false, "", _) => "",
+            (false, ..) => return Err("paramRef.namespace must not be provided for a cluster-scoped `paramKind`".into()),
+            (true, "", "") => return Err("cannot use namespaced paramRef in policy binding that matches cluster-scoped resources".into()),
+            (true, "", own) => own,
+            (true, stated, _) => stated,
+        };
+        let selector = rules::selector(reference, "selector");
+        let name = reference.text("name");
+        let state = self.state();
+        let group = GroupResource::new(&resource.group, &resource.plural);
+        let range = if namespace.is_empty() { KeyRange::resource(&group) } else { KeyRange::namespace(&group, namespace) };
+        let fits = |object: &&crate::object::ObjectRef| match name {
+            "" => selector.matches(&object.meta().labels),
+            name => object.key().name() == name,
+        };
+        let found: Vec<Value> = state.range(&range).filter(fits).map(|object| Value::from(&object.tree())).collect();
+        match (found.is_empty(), reference.text("parameterNotFoundAction")) {
+            (true, "Deny") => Err("no params found for policy binding with `Deny` parameterNotFoundAction".into()),
+            _ => Ok(found),
+        }
+    }
+}
+
+/// `variables.x`, worked out when it is first asked for.
+struct Variables<'a, 'b> {
+    api: &'a Api,
+    policy: &'a Tree,
+    vars: &'a std::collections::BTreeMap<String, Value>,
+    rights: &'a Rights<'b, 'a>,
+    budget: &'a Budget,
+}
+
+impl Variables<'_, '_> {
+    fn value(&self, name: &str) -> Option<Result<Value, String>> {
+        let variables = self.policy.items("spec.variables");
+        let at = variables.iter().position(|variable| variable.text("name") == name)?;
+        let expression = trimmed(&variables[at], "expression");
+        // A variable sees only those before it, so that none goes round in circles.
+        let is_before = |other: &str| variables[..at].iter().any(|variable| variable.text("name") == other);
+        let lazy = |other: &str| if is_before(other) { self.value(other) } else { None };
+        let env = Env { vars: self.vars.clone(), lazy: Some(&lazy), authorizer: Some(self.rights) };
+        Some(self.api.evaluate(expression, &env, self.budget))
+    }
+}
+
+/// How match constraints see a write, if it is one of those they are about.
+fn concerned(
+    api: &Api,
+    constraints: Option<&Tree>,
+    on: &Attributes<'_>,
+    object: Option<&Tree>,
+) -> Result<Option<rules::Seen>, Status> {
+    let empty = Tree::Null;
+    let constraints = constraints.unwrap_or(&empty);
+    let policy = constraints.text("matchPolicy");
+    if !rules::selected(constraints, on, object)? {
+        return Ok(None);
+    }
+    if rules::matching(constraints.items("excludeResourceRules"), policy, on, &api.registry).is_some() {
+        return Ok(None);
+    }
+    let wanted = constraints.items("resourceRules");
+    if wanted.is_empty() {
+        let own = (on.resource.group.to_string(), on.version.to_owned(), on.resource.plural.to_string());
+        return Ok(Some(rules::Seen { group: own.0, version: own.1, resource: own.2 }));
+    }
+    Ok(rules::matching(wanted, policy, on, &api.registry))
+}
+
+fn shown(on: &Attributes<'_>, object: Option<&Tree>, seen: &rules::Seen) -> Option<Tree> {
+    let object = object?;
+    match on.is_own_kind(object) && !on.resource.is_custom {
+        true => Some(encode::in_version(object, on.resource, &seen.version).into_owned()),
+        false => Some(object.clone()),
+    }
+}
+
+fn denied(on: &Attributes<'_>, object: Option<&Tree>, reason: &str, message: String) -> Status {
+    let empty = Tree::Null;
+    let mut status = on.forbidden(object.unwrap_or(&empty), &message);
+    status.reason = match reason {
+        "Unauthorized" => Reason::Unauthorized,
+        "Forbidden" => Reason::Forbidden,
+        "RequestEntityTooLarge" => Reason::RequestEntityTooLarge,
+        _ => Reason::Invalid,
+    };
+    if let Some(details) = &mut status.details {
+        details.causes.push(Cause { message, ..Cause::default() });
+    }
+    status
+}

@@ -1,0 +1,213 @@
+//! Rules in CEL on custom objects (`x-kubernetes-validations`).
+//!
+//! Each schema's rules are about the value at its place, `self`, and what was there before, `oldSelf`.
+//! A rule that speaks of `oldSelf` is only tried where there is one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::object::cel::{Budget, Env, Program, Value};
+use crate::object::field::{Complaint, FieldErrors};
+use crate::object::schema::custom::{Props, Rule};
+use crate::object::tree::{Tree, TreePath};
+
+const OUT_OF_BUDGET: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
+const MESSAGE_BYTES_MAX: usize = 5 * 1024;
+
+/// Tries every rule of `schema` on `value`.
+pub fn check(value: &Tree, old: Option<&Tree>, schema: &Props, errors: &mut FieldErrors) {
+    let mut checking = Checking { budget: Budget::new(Budget::PER_OBJECT), errors, exhausted: false };
+    checking.walk(value, old, schema, "", true);
+}
+
+struct Checking<'e> {
+    budget: Budget,
+    errors: &'e mut FieldErrors,
+    exhausted: bool,
+}
+
+impl Checking<'_> {
+    fn walk(&mut self, value: &Tree, old: Option<&Tree>, schema: &Props, path: &str, is_root: bool) {
+        if value.is_null() || self.exhausted {
+            return;
+        }
+        if !schema.validations.is_empty() {
+            self.rules(value, old, schema, path, is_root);
+        }
+        match value {
+            Tree::Object(map) => {
+                for (key, inner) in map {
+                    let Some(child) = schema.child(key).filter(|child| child.any(&has_rules)) else { continue };
+                    let here = match (schema.properties.contains_key(key), path) {
+                        (true, "") => key.clone(),
+                        (true, path) => format!("{path}.{key}"),
+                        (false, path) => format!("{path}[{key}]"),
+                    };
+                    self.walk(inner, old.and_then(|old| old.get(key)), child, &here, false);
+                }
+            }
+            Tree::Array(list) => {
+                let Some(items) = schema.items.as_deref().filter(|items| items.any(&has_rules)) else { return };
+                for (at, item) in list.iter().enumerate() {
+                    let before = old.and_then(|old| correlated(item, old, schema));
+                    self.walk(item, before, items, &format!("{path}[{at}]"), false);
+                }
+            }
+            _ => (),
+        }
+    }
+
+    fn rules(&mut self, value: &Tree, old: Option<&Tree>, schema: &Props, path: &str, is_root: bool) {
+        let typed = |tree: &Tree| Value::typed(&if is_root { visible(tree, schema) } else { tree.clone() }, schema);
+        let (own, before) = (typed(value), old.map(typed));
+        for rule in &schema.validations {
+            if self.exhausted {
+                return;
+            }
+            self.rule(rule, value, old, (&own, before.as_ref()), schema, path);
+        }
+    }
+
+    fn rule(
+        &mut self,
+        rule: &Rule,
+        value: &Tree,
+        old: Option<&Tree>,
+        (own, before): (&Value, Option<&Value>),
+        schema: &Props,
+        path: &str,
+    ) {
+        let place = if path.is_empty() { "<nil>".to_owned() } else { path.to_owned() };
+        let kind = schema.r#type.as_str();
+        let compiled = rule.compiled();
+        let program = match &compiled.rule {
+            Ok(program) => program,
+            Err(error) => return self.errors.invalid(place, kind, format!("rule compile error: {error}")),
+        };
+        let is_optional = rule.optional_old_self == Some(true);
+        let uses_old = program.refers_to("oldSelf");
+        if uses_old && before.is_none() && !is_optional {
+            return;
+        }
+        let mut vars = BTreeMap::from([("self".to_owned(), own.clone())]);
+        match (before, is_optional) {
+            (before, true) => drop(vars.insert("oldSelf".into(), Value::Optional(before.cloned().map(Arc::new)))),
+            (Some(before), false) => drop(vars.insert("oldSelf".into(), before.clone())),
+            (None, false) => (),
+        }
+        let env = Env { vars, ..Env::default() };
+        match program.run(&env, &self.budget) {
+            Ok(Value::Bool(true)) => return,
+            Ok(_) => (),
+            Err(error) => return self.failed(&error, rule, place, kind),
+        }
+        // What is as wrong as it was before may stay.
+        if !uses_old && old == Some(value) {
+            return;
+        }
+        let told = compiled.message.as_ref().and_then(|message| self.message(message, &env));
+        let detail = told.unwrap_or_else(|| match rule.message.trim() {
+            "" => format!("failed rule: {}", rule.rule.trim()),
+            message => message.to_owned(),
+        });
+        let place = match (path, rule.field_path.as_str()) {
+            (_, "") => place,
+            ("", below) => below.trim_start_matches('.').to_owned(),
+            (path, below) => format!("{path}.{}", below.trim_start_matches('.')),
+        };
+        let shown = (!matches!(kind, "object" | "array")).then(|| value.clone());
+        match rule.reason.as_deref() {
+            Some("FieldValueForbidden") => self.errors.forbidden(place, detail),
+            Some("FieldValueRequired") => self.errors.required(place, detail),
+            Some("FieldValueDuplicate") => self.errors.push(Complaint::Duplicate, place, "", shown),
+            _ => self.errors.push(Complaint::Invalid, place, detail, shown),
+        }
+    }
+
+    fn failed(&mut self, error: &str, rule: &Rule, place: String, kind: &str) {
+        let told = rule.rule.trim();
+        if error.starts_with("operation cancelled") {
+            self.exhausted = true;
+            return self.errors.invalid(place, kind, OUT_OF_BUDGET);
+        }
+        let detail = match error.starts_with("no such overload") {
+            true => format!("'{error}': call arguments did not match a supported operator, function or macro signature for rule: {told}"),
+            false => format!("{error} evaluating rule: {told}"),
+        };
+        self.errors.invalid(place, kind, detail);
+    }
+
+    /// What a message expression says, if it says something fit to be told.
+    fn message(&self, program: &Program, env: &Env<'_>) -> Option<String> {
+        let value = program.run(env, &self.budget).ok()?;
+        let text = value.str()?.trim();
+        (!text.is_empty() && text.len() <= MESSAGE_BYTES_MAX && !text.contains('\n')).then(|| text.to_owned())
+    }
+}
+
+fn has_rules(schema: &Props) -> bool {
+    !schema.validations.is_empty()
+}
+
+/// Of an object's metadata, rules see only the names.
+fn visible(tree: &Tree, schema: &Props) -> Tree {
+    let mut seen = tree.clone();
+    if !schema.properties.contains_key("metadata") || tree.has("metadata") {
+        let mut meta = serde_json::Map::new();
+        for name in ["name", "generateName"] {
+            if let Some(value) = tree.at(&format!("metadata.{name}")) {
+                meta.insert(name.into(), value.clone());
+            }
+        }
+        seen.set("metadata", Tree::Object(meta));
+    }
+    seen
+}
+
+fn correlated<'t>(item: &Tree, old: &'t Tree, schema: &Props) -> Option<&'t Tree> {
+    if schema.list_type != "map" {
+        return None;
+    }
+    let same = |other: &&Tree| schema.list_map_keys.iter().all(|key| item.get(key) == other.get(key));
+    old.as_array()?.iter().find(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn told(schema: Tree, value: Tree, old: Option<Tree>) -> Vec<String> {
+        let mut errors = FieldErrors::default();
+        check(&value, old.as_ref(), &Props::read(&schema).unwrap(), &mut errors);
+        errors.0.into_iter().map(|error| format!("{}: {}", error.field, error.body)).collect()
+    }
+
+    fn schema() -> Tree {
+        json!({"type": "object", "properties": {"spec": {
+            "type": "object",
+            "properties": {
+                "min": {"type": "integer"}, "max": {"type": "integer"},
+                "once": {"type": "string", "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "cannot change"}]},
+                "tags": {"type": "array", "items": {"type": "string"}, "x-kubernetes-validations": [
+                    {"rule": "self.all(t, t.startsWith('t-'))", "messageExpression": "'bad tags: ' + self.join(',')"}]},
+            },
+            "x-kubernetes-validations": [
+                {"rule": "!has(self.min) || !has(self.max) || self.min <= self.max", "message": "too small", "fieldPath": ".min"}],
+        }}})
+    }
+
+    #[test]
+    fn broken_rules_are_told_where_and_as_the_author_wished() {
+        assert_eq!(told(schema(), json!({"spec": {"min": 5, "max": 3}}), None), ["spec.min: Invalid value: too small"]);
+        assert_eq!(told(schema(), json!({"spec": {"tags": ["t-1", "q"]}}), None), ["spec.tags: Invalid value: bad tags: t-1,q"]);
+    }
+
+    #[test]
+    fn rules_about_change_are_only_tried_on_changes() {
+        let (a, b) = (json!({"spec": {"once": "a"}}), json!({"spec": {"once": "b"}}));
+        assert!(told(schema(), a.clone(), None).is_empty());
+        assert_eq!(told(schema(), b, Some(a)), [r#"spec.once: Invalid value: "b": cannot change"#]);
+    }
+}
