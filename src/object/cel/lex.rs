@@ -95,10 +95,10 @@ fn number(text: &str) -> Option<(Value, usize)> {
 
 /// A string or bytes literal with its length in the source; `None` if none begins here.
 fn string(text: &str) -> Result<Option<(Value, usize)>, String> {
-    let prefix = text.find(['"', '\'']).filter(|end| *end <= 2).unwrap_or(usize::MAX);
-    if prefix == usize::MAX || !text[..prefix].chars().all(|c| "rRbB".contains(c)) {
+    let quoted = text.char_indices().take(3).find(|(_, c)| matches!(c, '"' | '\''));
+    let Some((prefix, _)) = quoted.filter(|(at, _)| text[..*at].chars().all(|c| "rRbB".contains(c))) else {
         return Ok(None);
-    }
+    };
     let (raw, bytes) = (text[..prefix].contains(['r', 'R']), text[..prefix].contains(['b', 'B']));
     let body = &text[prefix..];
     let quote = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quote| body.starts_with(quote)).unwrap_or("\"");

@@ -2,7 +2,7 @@
 
 use crate::object::cel::Program;
 use crate::object::field::FieldErrors;
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::Tree;
 use crate::resources::check::{At, at};
 
 const NAMES: [&str; 5] = ["object", "oldObject", "request", "namespaceObject", "authorizer"];

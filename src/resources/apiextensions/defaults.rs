@@ -3,7 +3,7 @@
 use crate::object::cel::unescape;
 use crate::object::field::{Complaint, FieldErrors};
 use crate::object::schema::custom::{Props, Rule, check_lists, prune, validate};
-use crate::object::tree::{Tree, TreePath, json};
+use crate::object::tree::{Tree, json};
 use crate::resources::check::At;
 
 /// Checks every default of a structural schema: it must survive pruning, and be valid.

@@ -58,7 +58,7 @@ impl Place {
             return Some(Self { url, host, port, path, service: Some((namespace.into(), name.into())) });
         }
         let url = config.text("url");
-        let uri: http::Uri = url.parse().ok()?;
+        let uri = url.parse::<http::Uri>().ok().filter(|uri| uri.scheme_str() == Some("https"))?;
         let host = uri.host()?.trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(443);
         Some(Self { url: url.into(), host, port, path: uri.path().into(), service: None })
