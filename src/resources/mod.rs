@@ -130,4 +130,4 @@ pub static RESOURCES: &[&ResourceDef] = &[
 ];
 
 #[cfg(test)]
-mod recorded;
+mod recorded_tests;

@@ -1,3 +1,5 @@
+//! Situations and what must come of them.
+
 use super::*;
 use crate::resources::Registry;
 

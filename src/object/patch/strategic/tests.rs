@@ -1,3 +1,5 @@
+//! Situations and what must come of them.
+
 use super::*;
 use crate::object::schema::builtin;
 use serde_json::json;
