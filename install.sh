@@ -30,6 +30,10 @@ data_dir=${SKIFF_DATA_DIR:-/var/lib/skiff}
 bin_dir=${SKIFF_INSTALL_BIN_DIR:-/usr/local/bin}
 systemd_dir=${SKIFF_INSTALL_SYSTEMD_DIR:-/etc/systemd/system}
 etc_dir=/etc/skiff
+# As the program chooses it.
+kubeconfig=$etc_dir/skiff.yaml
+[ "$data_dir" = /var/lib/skiff ] || kubeconfig=$data_dir/skiff.yaml
+kubeconfig=${SKIFF_WRITE_KUBECONFIG:-$kubeconfig}
 
 read_arguments() {
     [ $# -gt 0 ] || eval "set -- ${SKIFF_INSTALL_EXEC:-}"
@@ -159,10 +163,10 @@ SCRIPT
 set -u
 [ "$(id -u)" = 0 ] || { echo "run this as root" >&2; exit 1; }
 # What belongs to a data directory other than the default is named after its digest.
-run=/run/skiff bridge=skiff0 table=skiff
+run=/run/skiff bridge=skiff0 table=skiff pods=kubepods
 if [ "$data_dir" != /var/lib/skiff ]; then
     digest=$(printf %s "$data_dir" | sha256sum | cut -c1-8)
-    run=/run/skiff-$digest bridge=skiff$digest table=skiff-$digest
+    run=/run/skiff-$digest bridge=skiff$digest table=skiff-$digest pods=kubepods-$digest
 fi
 
 for name in $services; do
@@ -212,7 +216,7 @@ for file in $namespaces; do umount -l "$file" 2>/dev/null; rm -f "$file"; done
 
 ip link delete "$bridge" 2>/dev/null
 nft delete table ip "$table" 2>/dev/null
-for root in /sys/fs/cgroup/kubepods /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods.slice; do
+for root in /sys/fs/cgroup/$pods /sys/fs/cgroup/*/$pods; do
     [ -d "$root" ] && find "$root" -depth -type d -exec rmdir {} + 2>/dev/null
 done
 rm -rf "$run"
@@ -337,7 +341,7 @@ wait_ready() {
     case " $arguments " in *" --disable-agent "*) say "running without a node"; next_steps; return ;; esac
     [ "$role" = server ] || { say "agent started; see it with kubectl get nodes on the server"; return; }
     say "waiting for the node"
-    "$bin_dir/skiff" wait --data-dir "$data_dir" --timeout "${seconds}s" || {
+    "$bin_dir/skiff" wait --kubeconfig "$kubeconfig" --timeout-secs "$seconds" || {
         log_hint
         fail "the node is not Ready after $seconds s"
     }
@@ -353,7 +357,7 @@ log_hint() {
 
 next_steps() {
     say "ready. Next:"
-    say "  export KUBECONFIG=$etc_dir/skiff.yaml"
+    say "  export KUBECONFIG=$kubeconfig"
     say "  kubectl get nodes"
     say "to remove: $bin_dir/skiff-uninstall.sh"
 }

@@ -13,6 +13,7 @@ mod server;
 mod signals;
 mod signing;
 mod token;
+mod wait;
 
 use std::ffi::OsString;
 
@@ -26,6 +27,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
         Task::Server(config) => runtime()?.block_on(server::run(*config)),
         Task::Agent(config) => runtime()?.block_on(agent::run(*config)),
         Task::PrintToken { data_dir } => token::print(&data_dir),
+        Task::Wait { kubeconfig, limit } => runtime()?.block_on(wait::run(&kubeconfig, limit)),
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Command {
     Agent(Box<AgentFlags>),
     /// Print the token with which agents join this server
     Token(TokenFlags),
+    /// Return when a node of the cluster is Ready
+    Wait(WaitFlags),
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +65,16 @@ pub struct TokenFlags {
     /// Folder of the server's state
     #[arg(short, long, value_name = "DIR", env = "SKIFF_DATA_DIR", default_value = super::DATA_DIR)]
     pub data_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct WaitFlags {
+    /// Administrator's kubeconfig of the cluster
+    #[arg(long, value_name = "FILE", env = "SKIFF_WRITE_KUBECONFIG", default_value = "/etc/skiff/skiff.yaml")]
+    pub kubeconfig: PathBuf,
+    /// How many seconds to wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub timeout_secs: u64,
 }
 
 #[derive(Debug, Args)]

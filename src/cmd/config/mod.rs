@@ -33,6 +33,7 @@ pub enum Task {
     Server(Box<ServerConfig>),
     Agent(Box<AgentConfig>),
     PrintToken { data_dir: PathBuf },
+    Wait { kubeconfig: PathBuf, limit: std::time::Duration },
 }
 
 /// Everything `skiff server` can be told.
@@ -109,6 +110,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task> {
         Command::Server(flags) => Task::Server(Box::new(server(*flags)?)),
         Command::Agent(flags) => Task::Agent(Box::new(agent(*flags)?)),
         Command::Token(flags) => Task::PrintToken { data_dir: absolute(&flags.data_dir)? },
+        Command::Wait(flags) => Task::Wait {
+            kubeconfig: absolute(&flags.kubeconfig)?,
+            limit: std::time::Duration::from_secs(flags.timeout_secs),
+        },
     })
 }
 

@@ -1,3 +1,5 @@
+//! Expressions, and what they say.
+
 use std::collections::BTreeMap;
 
 use serde_json::json;

@@ -25,6 +25,9 @@ pub fn check(schema: &At, errors: &mut FieldErrors) {
 
 fn is_readable(schema: &At) -> bool {
     const FOREIGN: [&str; 6] = ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"];
+    if !schema.value.is_object() {
+        return true; // nothing here, and nothing below
+    }
     if FOREIGN.iter().any(|field| schema.value.get(field).is_some_and(|value| !value.is_null())) {
         return false;
     }
