@@ -41,9 +41,12 @@ impl Reply {
     pub(super) fn into_answer(self) -> Answer {
         match self {
             Self::Text(content) => text(200, content),
-            Self::Json(bytes) => {
-                write(Written { code: 200, content_type: "application/json".into(), gzip: false, body: body::full(bytes) })
-            }
+            Self::Json(bytes) => write(Written {
+                code: 200,
+                content_type: "application/json".into(),
+                gzip: false,
+                body: body::full(bytes),
+            }),
         }
     }
 }

@@ -300,7 +300,8 @@ fn field_term(whole: &str, term: &str) -> Result<FieldTerm, Status> {
 
 /// Resolves `\\`, `\,` and `\=`; nothing else may be escaped, and those must be.
 fn unescape(text: &str) -> Result<String, Status> {
-    let bad = |c: char| Status::bad_request(format!("invalid field selector: unescaped character in value: {}", c as u32));
+    let bad =
+        |c: char| Status::bad_request(format!("invalid field selector: unescaped character in value: {}", c as u32));
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(c) = chars.next() {

@@ -76,10 +76,8 @@ pub async fn world() -> World {
         clock: clock.clone(),
         rand: SystemRand::seeded(1),
     });
-    let admin = Peer {
-        address: "192.0.2.9:1".parse().unwrap(),
-        certificates: certificates(&admin.certificate).unwrap(),
-    };
+    let admin =
+        Peer { address: "192.0.2.9:1".parse().unwrap(), certificates: certificates(&admin.certificate).unwrap() };
     let world = World { api, admin, clock, _folder: folder };
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
     world.ok("POST /api/v1/namespaces", namespace).await;

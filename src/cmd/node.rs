@@ -44,7 +44,10 @@ impl Setup {
     /// Starts the node in `scope` and returns at once.
     pub fn start(self, scope: &Scope) -> Result<()> {
         let plan = NetworkPlan::of(&self)?;
-        let user = User::named(&security::pki::node_client(&self.node.name).common_name, &["system:nodes", "system:authenticated"]);
+        let user = User::named(
+            &security::pki::node_client(&self.node.name).common_name,
+            &["system:nodes", "system:authenticated"],
+        );
         let client = Client::new(self.backend.clone(), user, "kubelet");
         kubelet::start(scope, self.kubelet(), client, self.cache.clone(), self.clock.clone());
         proxy::start(scope, self.cache.clone(), plan.proxy(), self.node.name.clone(), vec![plan.cluster_dns]);

@@ -133,11 +133,7 @@ async fn start(root: &Scope, config: &ServerConfig, clock: ClockRef) -> Result<S
     Ok(stages)
 }
 
-async fn open_identities(
-    config: &ServerConfig,
-    server_dir: &Path,
-    clock: ClockRef,
-) -> Result<(Arc<Pki>, JoinToken)> {
+async fn open_identities(config: &ServerConfig, server_dir: &Path, clock: ClockRef) -> Result<(Arc<Pki>, JoinToken)> {
     let now = Timestamp::from_nanos(clock.wall_nanos()).as_secs();
     let (folder, sans) = (server_dir.join("tls"), sans(config));
     let pki = Scope::blocking(move || Pki::open(&folder, sans, now)).await.context("cannot open the certificates")?;
@@ -201,16 +197,22 @@ struct Readiness(Arc<AtomicBool>);
 impl Readiness {
     fn of(api: &Api) -> Self {
         let store = api.store.health();
-        api.health.add("etcd", false, Box::new(move || match &*store.borrow() {
-            Health::Good => Ok(()),
-            Health::DiskFull => Err("the disk is full".into()),
-            Health::LogFailed { reason } => Err(reason.to_string()),
-        }));
+        api.health.add(
+            "etcd",
+            false,
+            Box::new(move || match &*store.borrow() {
+                Health::Good => Ok(()),
+                Health::DiskFull => Err("the disk is full".into()),
+                Health::LogFailed { reason } => Err(reason.to_string()),
+            }),
+        );
         let reached = Arc::new(AtomicBool::new(false));
         let seen = reached.clone();
-        api.health.add("poststarthook/rbac/bootstrap-roles", true, Box::new(move || {
-            if seen.load(Ordering::Acquire) { Ok(()) } else { Err("not finished".into()) }
-        }));
+        api.health.add(
+            "poststarthook/rbac/bootstrap-roles",
+            true,
+            Box::new(move || if seen.load(Ordering::Acquire) { Ok(()) } else { Err("not finished".into()) }),
+        );
         Self(reached)
     }
 

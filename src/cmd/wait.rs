@@ -46,7 +46,9 @@ async fn ready_nodes(kubeconfig: &Path) -> Result<usize> {
 
 /// A client as the first cluster and the first user of a kubeconfig say.
 fn client(config: &Tree) -> Result<Client> {
-    let at = |path: &str| config.pointer(path).and_then(Tree::as_str).with_context(|| format!("the kubeconfig lacks {path}"));
+    let at = |path: &str| {
+        config.pointer(path).and_then(Tree::as_str).with_context(|| format!("the kubeconfig lacks {path}"))
+    };
     let pem = |path: &str| -> Result<String> { Ok(String::from_utf8(BASE64.decode(at(path)?)?)?) };
     let server: http::Uri = at("/clusters/0/cluster/server")?.parse()?;
     let endpoint = Endpoint {

@@ -36,8 +36,7 @@ fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
 
 fn aggregated(role: &Seen<ClusterRole>, all: &[Seen<ClusterRole>]) -> Vec<Tree> {
     let selectors = role.aggregation_rule.as_ref().map_or(&[][..], |rule| &rule.cluster_role_selectors);
-    let mut chosen: Vec<&Seen<ClusterRole>> =
-        all.iter().filter(|other| other.key() != role.key()).collect();
+    let mut chosen: Vec<&Seen<ClusterRole>> = all.iter().filter(|other| other.key() != role.key()).collect();
     chosen.sort_by(|one, other| one.name().cmp(other.name()));
     let mut rules: Vec<Tree> = Vec::new();
     for selector in selectors {

@@ -287,12 +287,16 @@ mod tests {
 
     #[test]
     fn daemons_go_where_they_are_tolerated() {
-        check(&CONTROLLER, &format!("ds d\n {NODES}"), expect![[r#"
+        check(
+            &CONTROLLER,
+            &format!("ds d\n {NODES}"),
+            expect![[r#"
             create controllerrevision/d-7cdf7fdbdb app=d controller-revision-hash=7cdf7fdbdb spec={"template":{"$patch":"replace","metadata":{"labels":{"app":"d"}},"spec":{"containers":[{"image":"i","name":"c"}]}}}
             create pod/d-* app=d controller-revision-hash=7cdf7fdbdb
             create pod/d-* app=d controller-revision-hash=7cdf7fdbdb
             status daemonset/d currentNumberScheduled=0 desiredNumberScheduled=2 numberMisscheduled=0 numberReady=0 numberUnavailable=2 observedGeneration=1
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

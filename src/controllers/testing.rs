@@ -203,11 +203,8 @@ pub fn check_key(controller: &Controller, key: &Key, text: &str, expect: Expect)
 
 #[track_caller]
 fn run(controller: &Controller, key: &Key, objects: Vec<ObjectRef>, failure: Option<Failure>, expect: Expect) {
-    let settings = Settings {
-        cluster_cidrs: vec!["10.42.0.0/16".parse().expect("a range")],
-        root_ca: "PEM".into(),
-        signer: None,
-    };
+    let settings =
+        Settings { cluster_cidrs: vec!["10.42.0.0/16".parse().expect("a range")], root_ca: "PEM".into(), signer: None };
     let mut plan = Plan::new(Arc::new(settings), failure);
     (controller.reconcile)(&Snapshot::of(objects, Timestamp::from_secs(NOW)), key, &mut plan);
     expect.assert_eq(&plan.to_string());

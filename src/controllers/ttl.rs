@@ -38,12 +38,20 @@ mod tests {
     fn finished_jobs_go_when_their_time_is_over() {
         let ended =
             r#"status.conditions=[{"type":"Complete","status":"True","lastTransitionTime":"2027-01-15T07:59:00Z"}]"#;
-        check(&CONTROLLER, &format!("job j spec.ttlSecondsAfterFinished=30 {ended}"), expect![[r#"
+        check(
+            &CONTROLLER,
+            &format!("job j spec.ttlSecondsAfterFinished=30 {ended}"),
+            expect![[r#"
             delete job/j propagation=Foreground
-        "#]]);
-        check(&CONTROLLER, &format!("job j spec.ttlSecondsAfterFinished=90 {ended}"), expect![[r#"
+        "#]],
+        );
+        check(
+            &CONTROLLER,
+            &format!("job j spec.ttlSecondsAfterFinished=90 {ended}"),
+            expect![[r#"
             again after 30s
-        "#]]);
+        "#]],
+        );
         check(&CONTROLLER, &format!("job j {ended}"), expect![[""]]);
     }
 }

@@ -295,8 +295,12 @@ mod tests {
                 status persistentvolume/a phase=Released
             "#]],
         );
-        check(&VOLUMES, "pv a", expect![[r#"
+        check(
+            &VOLUMES,
+            "pv a",
+            expect![[r#"
             status persistentvolume/a phase=Available
-        "#]]);
+        "#]],
+        );
     }
 }

@@ -145,7 +145,8 @@ mod tests {
         let ask = |signer: &'static str, usages: &[&'static str]| {
             sign(&pki, &Ask { signer, request: &request, usages: usages.to_vec(), lifetime_secs: None }, NOW)
         };
-        let signed = ask("kubernetes.io/kube-apiserver-client", &["client auth", "digital signature"]).unwrap().unwrap();
+        let signed =
+            ask("kubernetes.io/kube-apiserver-client", &["client auth", "digital signature"]).unwrap().unwrap();
         let verifier = tls::ChainVerifier::new(pki.client_ca.der()).unwrap();
         verifier.accepts(&tls::certificates(&signed).unwrap(), NOW).unwrap();
         assert_eq!(

@@ -40,7 +40,9 @@ fn check_subject(on: &Attributes<'_>, request: &Tree, signer: &str) -> Result<()
     let pem = BASE64.decode(request.text("spec.request")).ok().and_then(|pem| String::from_utf8(pem).ok());
     let facts = pem.and_then(|pem| x509::request_facts(&pem)).unwrap_or_default();
     match facts.organizations.iter().any(|organization| organization == MASTERS) {
-        true => Err(on.forbidden(request, format!("use of {CLIENT_SIGNER} signer with {MASTERS} group is not allowed"))),
+        true => {
+            Err(on.forbidden(request, format!("use of {CLIENT_SIGNER} signer with {MASTERS} group is not allowed")))
+        }
         false => Ok(()),
     }
 }

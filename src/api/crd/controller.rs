@@ -150,7 +150,8 @@ impl Definitions {
 async fn empty_out(api: &Api, definition: &mut Tree) -> Result<bool, Status> {
     let now = api.now();
     if is_true(definition, "Established") {
-        let (group, plural) = (definition.text("spec.group").to_owned(), definition.text("spec.names.plural").to_owned());
+        let (group, plural) =
+            (definition.text("spec.group").to_owned(), definition.text("spec.names.plural").to_owned());
         let namespaces = namespaces_of(api, &group, &plural);
         let version = api.registry.find_any(&group, &plural).map(|resource| resource.versions[0].name.to_string());
         if let (Some(version), false) = (version, namespaces.is_empty()) {

@@ -25,7 +25,8 @@ impl Api {
         let definition = self.state().get(&Key::of(DEFINITIONS, "", resource.name.as_str())).cloned();
         let conversion = definition.and_then(|definition| definition.tree().at("spec.conversion").cloned());
         let hook = conversion.as_ref().filter(|c| c.text("strategy") == "Webhook").and_then(|c| c.get("webhook"));
-        let foreign: Vec<usize> = (0..objects.len()).filter(|at| objects[*at].text("apiVersion") != api_version).collect();
+        let foreign: Vec<usize> =
+            (0..objects.len()).filter(|at| objects[*at].text("apiVersion") != api_version).collect();
         let (Some(hook), false) = (hook, foreign.is_empty()) else {
             for object in &mut objects {
                 object.set("apiVersion", api_version);
@@ -77,7 +78,9 @@ fn read_answer(answer: &Tree, uid: &str, asked: &[Tree], api_version: &str) -> R
     for (at, (tree, original)) in converted.iter().zip(asked).enumerate() {
         if tree.text("apiVersion") != api_version {
             let got = tree.text("apiVersion");
-            return Err(format!("invalid converted object at index {at}: invalid groupVersion (expected {api_version}, received {got})"));
+            return Err(format!(
+                "invalid converted object at index {at}: invalid groupVersion (expected {api_version}, received {got})"
+            ));
         }
         if let Some(field) = FIXED.iter().find(|field| tree.text(field) != original.text(field)) {
             let (old, new) = (original.text(field), tree.text(field));

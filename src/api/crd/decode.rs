@@ -58,8 +58,8 @@ impl Api {
             return Err(errors.into_status(&expected, tree.text("metadata.name")));
         }
         let Some(version) = rules.version(&expected.api_version()) else { return Ok(tree) };
-        let settled = settle(&mut tree, &version.schema)
-            .map_err(|error| unfit(&expected, &expected, &error.to_string()))?;
+        let settled =
+            settle(&mut tree, &version.schema).map_err(|error| unfit(&expected, &expected, &error.to_string()))?;
         complaints.extend(settled.complaints);
         match Strictness::of(act) {
             _ if complaints.is_empty() => (),

@@ -4,8 +4,8 @@
 //! [`decode`] reads bodies; [`CustomView`] shows objects in the version of a request, [`convert`] turns
 //! versions into each other. The pure parts are in `resources::custom` and `object::schema::custom`.
 
-mod convert;
 pub mod controller;
+mod convert;
 mod decode;
 mod names;
 mod status;

@@ -51,7 +51,9 @@ impl CustomView {
     pub async fn event(&self, api: &Api, event: Event) -> Result<Event, Status> {
         Ok(match event {
             Event::Added(object) => Event::Added(self.object(api, object).await?),
-            Event::Modified { object, previous } => Event::Modified { object: self.object(api, object).await?, previous },
+            Event::Modified { object, previous } => {
+                Event::Modified { object: self.object(api, object).await?, previous }
+            }
             Event::Deleted(object) => Event::Deleted(self.object(api, object).await?),
             bookmark @ Event::Bookmark { .. } => bookmark,
         })

@@ -78,7 +78,8 @@ impl Api {
         }
         let version = &act.version().name;
         let live = old.map(|old| encode::in_version(old, &act.resource, version));
-        let tracked = fields.update(live.as_deref(), encode::in_version(new, &act.resource, version).into_owned(), &manager);
+        let tracked =
+            fields.update(live.as_deref(), encode::in_version(new, &act.resource, version).into_owned(), &manager);
         match tracked.at("metadata.managedFields") {
             Some(entries) => drop(new.set("metadata.managedFields", entries.clone())),
             None => drop(new.unset("metadata.managedFields")),

@@ -6,8 +6,8 @@
 
 use crate::api::admission::{Attributes, Operation};
 use crate::api::alloc::Reservations;
-use crate::object::patch::keep_times;
 use crate::api::crd::CustomView;
+use crate::object::patch::keep_times;
 use crate::object::tree::{Tree, TreePath};
 use crate::object::{Answer, Call, FieldErrors, Key, ObjectRef, Reply, Status, Verb};
 use crate::resources::meta;

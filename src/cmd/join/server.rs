@@ -122,7 +122,12 @@ impl JoinServer {
         self.sign(&self.pki.client_ca, request, subject)
     }
 
-    fn sign(&self, authority: &crate::security::ca::Authority, request: &str, subject: &Subject) -> Result<String, Status> {
+    fn sign(
+        &self,
+        authority: &crate::security::ca::Authority,
+        request: &str,
+        subject: &Subject,
+    ) -> Result<String, Status> {
         let now = Timestamp::from_nanos(self.clock.wall_nanos()).as_secs();
         let signed = authority.sign_request(request, subject, LEAF_LIFETIME, now);
         signed.map_err(|error| Status::bad_request(format!("bad certificate request: {error}")))

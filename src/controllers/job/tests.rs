@@ -14,11 +14,14 @@ const TRACKED: &str = "finalizer=batch.kubernetes.io/job-tracking";
 
 #[test]
 fn a_new_job_starts_its_pods() {
-    check("job j spec.parallelism=2 spec.completions=3", expect![[r#"
+    check(
+        "job j spec.parallelism=2 spec.completions=3",
+        expect![[r#"
         create pod/j-* app=j
         create pod/j-* app=j
         status job/j active=2 ready=0 startTime=2027-01-15T08:00:00Z terminating=0 uncountedTerminatedPods={}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -88,11 +91,14 @@ fn indexes_are_filled_from_below() {
 
 #[test]
 fn a_suspended_job_has_no_pods() {
-    check(&format!("job j spec.suspend=true\n pod a owner=j ready {TRACKED}"), expect![[r#"
+    check(
+        &format!("job j spec.suspend=true\n pod a owner=j ready {TRACKED}"),
+        expect![[r#"
         event job/j Normal Suspended: Job suspended
         delete pod/a
         status job/j Suspended=True(JobSuspended) ready=0 terminating=1 uncountedTerminatedPods={}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

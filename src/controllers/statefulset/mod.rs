@@ -288,31 +288,47 @@ mod tests {
 
     #[test]
     fn pods_come_one_after_the_other() {
-        check(&CONTROLLER, SET, expect![[r#"
+        check(
+            &CONTROLLER,
+            SET,
+            expect![[r#"
             create controllerrevision/db-7dbbfb5bf8 app=db controller.kubernetes.io/hash=7dbbfb5bf8 spec={"template":{"$patch":"replace","metadata":{"labels":{"app":"db"}},"spec":{"containers":[{"image":"i","name":"c"}]}}}
             create pod/db-0 app=db apps.kubernetes.io/pod-index=0 controller-revision-hash=db-7dbbfb5bf8 statefulset.kubernetes.io/pod-name=db-0
             status statefulset/db availableReplicas=0 collisionCount=0 currentRevision=db-7dbbfb5bf8 observedGeneration=1 replicas=0 updateRevision=db-7dbbfb5bf8
-        "#]]);
-        check(&CONTROLLER, &format!("{SET}\n pod db-0 owner=db node=n1"), expect![[r#"
+        "#]],
+        );
+        check(
+            &CONTROLLER,
+            &format!("{SET}\n pod db-0 owner=db node=n1"),
+            expect![[r#"
             create controllerrevision/db-7dbbfb5bf8 app=db controller.kubernetes.io/hash=7dbbfb5bf8 spec={"template":{"$patch":"replace","metadata":{"labels":{"app":"db"}},"spec":{"containers":[{"image":"i","name":"c"}]}}}
             status statefulset/db availableReplicas=0 collisionCount=0 currentRevision=db-7dbbfb5bf8 observedGeneration=1 replicas=1 updateRevision=db-7dbbfb5bf8
-        "#]]);
-        check(&CONTROLLER, &format!("{SET}\n pod db-0 owner=db node=n1 ready"), expect![[r#"
+        "#]],
+        );
+        check(
+            &CONTROLLER,
+            &format!("{SET}\n pod db-0 owner=db node=n1 ready"),
+            expect![[r#"
             create controllerrevision/db-7dbbfb5bf8 app=db controller.kubernetes.io/hash=7dbbfb5bf8 spec={"template":{"$patch":"replace","metadata":{"labels":{"app":"db"}},"spec":{"containers":[{"image":"i","name":"c"}]}}}
             create pod/db-1 app=db apps.kubernetes.io/pod-index=1 controller-revision-hash=db-7dbbfb5bf8 statefulset.kubernetes.io/pod-name=db-1
             status statefulset/db availableReplicas=1 collisionCount=0 currentRevision=db-7dbbfb5bf8 observedGeneration=1 readyReplicas=1 replicas=1 updateRevision=db-7dbbfb5bf8
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn parallel_pods_come_all_at_once() {
-        check(&CONTROLLER, &format!("{SET} spec.podManagementPolicy=Parallel"), expect![[r#"
+        check(
+            &CONTROLLER,
+            &format!("{SET} spec.podManagementPolicy=Parallel"),
+            expect![[r#"
             create controllerrevision/db-7dbbfb5bf8 app=db controller.kubernetes.io/hash=7dbbfb5bf8 spec={"template":{"$patch":"replace","metadata":{"labels":{"app":"db"}},"spec":{"containers":[{"image":"i","name":"c"}]}}}
             create pod/db-0 app=db apps.kubernetes.io/pod-index=0 controller-revision-hash=db-7dbbfb5bf8 statefulset.kubernetes.io/pod-name=db-0
             create pod/db-1 app=db apps.kubernetes.io/pod-index=1 controller-revision-hash=db-7dbbfb5bf8 statefulset.kubernetes.io/pod-name=db-1
             create pod/db-2 app=db apps.kubernetes.io/pod-index=2 controller-revision-hash=db-7dbbfb5bf8 statefulset.kubernetes.io/pod-name=db-2
             status statefulset/db availableReplicas=0 collisionCount=0 currentRevision=db-7dbbfb5bf8 observedGeneration=1 replicas=0 updateRevision=db-7dbbfb5bf8
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

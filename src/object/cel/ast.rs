@@ -14,13 +14,29 @@ pub enum Expr {
     Literal(Value),
     Ident(String),
     /// `of.field`, `of.?field`, or with `test` `has(of.field)`.
-    Select { of: Box<Node>, field: String, test: bool, optional: bool },
-    Index { of: Box<Node>, key: Box<Node>, optional: bool },
-    Call { of: Option<Box<Node>>, name: String, args: Vec<Node> },
+    Select {
+        of: Box<Node>,
+        field: String,
+        test: bool,
+        optional: bool,
+    },
+    Index {
+        of: Box<Node>,
+        key: Box<Node>,
+        optional: bool,
+    },
+    Call {
+        of: Option<Box<Node>>,
+        name: String,
+        args: Vec<Node>,
+    },
     /// Elements, and whether each is `?element`.
     List(Vec<(Node, bool)>),
     Map(Vec<(Node, Node, bool)>),
-    Struct { name: String, fields: Vec<(String, Node, bool)> },
+    Struct {
+        name: String,
+        fields: Vec<(String, Node, bool)>,
+    },
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
     Choice(Box<Node>, Box<Node>, Box<Node>),
@@ -28,9 +44,19 @@ pub enum Expr {
     Negate(Box<Node>),
     Binary(Op, Box<Node>, Box<Node>),
     /// `of.all(v, …)` and its like; the variables are bound in the bodies.
-    Each { of: Box<Node>, what: Each, vars: Vec<String>, bodies: Vec<Node> },
+    Each {
+        of: Box<Node>,
+        what: Each,
+        vars: Vec<String>,
+        bodies: Vec<Node>,
+    },
     /// `cel.bind(v, value, body)`, `of.optMap(v, body)`, `of.optFlatMap(v, body)`.
-    Bind { kind: Bind, var: String, value: Box<Node>, body: Box<Node> },
+    Bind {
+        kind: Bind,
+        var: String,
+        value: Box<Node>,
+        body: Box<Node>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +95,30 @@ pub enum Bind {
 
 /// Names that stand for types and for the roots of function names.
 const BUILT_IN: &[&str] = &[
-    "bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type", "dyn", "cel", "optional",
-    "optional_type", "sets", "base64", "strings", "format", "jsonpatch", "math", "google", "Object", "JSONPatch", "ip",
+    "bool",
+    "int",
+    "uint",
+    "double",
+    "string",
+    "bytes",
+    "list",
+    "map",
+    "null_type",
+    "type",
+    "dyn",
+    "cel",
+    "optional",
+    "optional_type",
+    "sets",
+    "base64",
+    "strings",
+    "format",
+    "jsonpatch",
+    "math",
+    "google",
+    "Object",
+    "JSONPatch",
+    "ip",
     "cidr",
 ];
 
@@ -92,7 +140,8 @@ impl Node {
     }
 
     pub fn refers_to(&self, name: &str) -> bool {
-        matches!(&self.expr, Expr::Ident(own) if own == name) || self.children().iter().any(|child| child.refers_to(name))
+        matches!(&self.expr, Expr::Ident(own) if own == name)
+            || self.children().iter().any(|child| child.refers_to(name))
     }
 
     /// Complains of the first name that is not known.

@@ -27,7 +27,12 @@ pub struct Question {
 }
 
 /// Carries a question one step further, or answers it.
-pub fn call(question: &Question, name: &str, args: &[Value], authorizer: Option<&dyn Authorizer>) -> Option<Result<Value, String>> {
+pub fn call(
+    question: &Question,
+    name: &str,
+    args: &[Value],
+    authorizer: Option<&dyn Authorizer>,
+) -> Option<Result<Value, String>> {
     let mut next = question.clone();
     let text = |at: usize| args.get(at).and_then(Value::str).unwrap_or_default().to_owned();
     match (name, args.len()) {
@@ -45,7 +50,9 @@ pub fn call(question: &Question, name: &str, args: &[Value], authorizer: Option<
             let Some(authorizer) = authorizer else { return Some(Err("no authorizer is at hand here".into())) };
             next.decision = Some(authorizer.check(&next));
         }
-        ("allowed", 0) => return Some(Ok(Value::Bool(question.decision.as_ref().is_some_and(|(allowed, _)| *allowed)))),
+        ("allowed", 0) => {
+            return Some(Ok(Value::Bool(question.decision.as_ref().is_some_and(|(allowed, _)| *allowed))));
+        }
         ("reason", 0) => {
             let reason = question.decision.as_ref().map_or("", |(_, reason)| reason);
             return Some(Ok(Value::from(reason)));

@@ -240,7 +240,14 @@ impl Run<'_> {
     }
 
     /// One element; says whether the rest does not matter any more.
-    fn step(&mut self, what: Each, key: &Value, item: Value, bodies: &[Node], into: &mut Collected) -> Result<bool, String> {
+    fn step(
+        &mut self,
+        what: Each,
+        key: &Value,
+        item: Value,
+        bodies: &[Node],
+        into: &mut Collected,
+    ) -> Result<bool, String> {
         let Some((last, filters)) = bodies.split_last() else { return Ok(true) };
         if matches!(what, Each::Map | Each::TransformList | Each::TransformMap) {
             for filter in filters {
@@ -362,7 +369,9 @@ fn binary(op: Op, a: &Value, b: &Value) -> Outcome {
         Op::Ge => compare(Ordering::is_ge),
         Op::In => match b {
             Value::List(items) => Ok(Value::Bool(items.contains(a))),
-            Value::Map(map) | Value::Object(_, map) => Ok(Value::Bool(a.key().is_some_and(|key| map.contains_key(&key)))),
+            Value::Map(map) | Value::Object(_, map) => {
+                Ok(Value::Bool(a.key().is_some_and(|key| map.contains_key(&key))))
+            }
             _ => Err("no such overload".into()),
         },
         Op::Add | Op::Sub | Op::Mul | Op::Div | Op::Rem => arithmetic(op, a, b),

@@ -10,17 +10,67 @@ type Outcome = Result<Value, String>;
 
 /// Every function that is not a method.
 const FUNCTIONS: &[&str] = &[
-    "size", "has", "int", "uint", "double", "string", "bool", "bytes", "dyn", "type", "timestamp", "duration", "matches",
-    "url", "isURL", "quantity", "isQuantity", "ip", "isIP", "ip.isCanonical", "cidr", "isCIDR", "semver", "isSemver",
-    "optional.of", "optional.none", "optional.ofNonZeroValue", "sets.contains", "sets.equivalent", "sets.intersects",
-    "base64.encode", "base64.decode", "strings.quote", "format.named", "jsonpatch.escapeKey", "startsWith", "contains",
-    "endsWith", "math.greatest", "math.least", "math.abs", "math.ceil", "math.floor", "math.round",
+    "size",
+    "has",
+    "int",
+    "uint",
+    "double",
+    "string",
+    "bool",
+    "bytes",
+    "dyn",
+    "type",
+    "timestamp",
+    "duration",
+    "matches",
+    "url",
+    "isURL",
+    "quantity",
+    "isQuantity",
+    "ip",
+    "isIP",
+    "ip.isCanonical",
+    "cidr",
+    "isCIDR",
+    "semver",
+    "isSemver",
+    "optional.of",
+    "optional.none",
+    "optional.ofNonZeroValue",
+    "sets.contains",
+    "sets.equivalent",
+    "sets.intersects",
+    "base64.encode",
+    "base64.decode",
+    "strings.quote",
+    "format.named",
+    "jsonpatch.escapeKey",
+    "startsWith",
+    "contains",
+    "endsWith",
+    "math.greatest",
+    "math.least",
+    "math.abs",
+    "math.ceil",
+    "math.floor",
+    "math.round",
 ];
 
 /// Formats that have a function of their own: `format.dns1123Label()`.
 pub const FORMATS: &[&str] = &[
-    "dns1123Label", "dns1123Subdomain", "dns1035Label", "qualifiedName", "dns1123LabelPrefix", "dns1123SubdomainPrefix",
-    "dns1035LabelPrefix", "labelValue", "uri", "uuid", "byte", "date", "datetime",
+    "dns1123Label",
+    "dns1123Subdomain",
+    "dns1035Label",
+    "qualifiedName",
+    "dns1123LabelPrefix",
+    "dns1123SubdomainPrefix",
+    "dns1035LabelPrefix",
+    "labelValue",
+    "uri",
+    "uuid",
+    "byte",
+    "date",
+    "datetime",
 ];
 
 pub fn is_known(name: &str) -> bool {
@@ -59,7 +109,9 @@ pub fn function(name: &str, args: &[Value]) -> Option<Outcome> {
         ("math.ceil", [Value::Double(number)]) => Some(Ok(Value::Double(number.ceil()))),
         ("math.floor", [Value::Double(number)]) => Some(Ok(Value::Double(number.floor()))),
         ("math.round", [Value::Double(number)]) => Some(Ok(Value::Double(number.round()))),
-        _ => lists::function(name, args).or_else(|| kinds::function(name, args)).or_else(|| strings::function(name, args)),
+        _ => lists::function(name, args)
+            .or_else(|| kinds::function(name, args))
+            .or_else(|| strings::function(name, args)),
     }
 }
 
@@ -107,8 +159,12 @@ fn convert(name: &str, value: &Value) -> Outcome {
         ("string", Value::Bytes(bytes)) => Value::from(String::from_utf8(bytes.to_vec()).map_err(|_| "invalid UTF-8")?),
         ("string", Value::List(_) | Value::Map(_) | Value::Null) => return Err(bad()),
         ("string", value) => Value::from(value.to_string()),
-        ("int", Value::Int(_)) | ("uint", Value::Uint(_)) | ("double", Value::Double(_)) | ("bool", Value::Bool(_)) => value.clone(),
-        ("bytes", Value::Bytes(_)) | ("timestamp", Value::Timestamp(_)) | ("duration", Value::Duration(_)) => value.clone(),
+        ("int", Value::Int(_)) | ("uint", Value::Uint(_)) | ("double", Value::Double(_)) | ("bool", Value::Bool(_)) => {
+            value.clone()
+        }
+        ("bytes", Value::Bytes(_)) | ("timestamp", Value::Timestamp(_)) | ("duration", Value::Duration(_)) => {
+            value.clone()
+        }
         ("int", Value::Uint(number)) => Value::Int(i64::try_from(*number).map_err(|_| "integer overflow")?),
         ("int", Value::Double(number)) if number.abs() < 9.223_372_036_854_775e18 => Value::Int(*number as i64),
         ("int", Value::Double(_)) => return Err("integer overflow".into()),
@@ -133,4 +189,3 @@ fn convert(name: &str, value: &Value) -> Outcome {
         _ => return Err("no such overload".into()),
     })
 }
-

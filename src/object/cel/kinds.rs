@@ -28,14 +28,28 @@ pub fn function(name: &str, args: &[Value]) -> Option<Outcome> {
             Err(error) => Err(error.to_string()),
         }),
         "isIP" => is(text.parse::<IpAddr>().is_ok()),
-        "ip" => Some(text.parse().map(Value::Ip).map_err(|_| format!("IP Address {text:?} parse error during conversion from string: ParseAddr({text:?}): unable to parse IP"))),
-        "ip.isCanonical" => Some(text.parse::<IpAddr>().map(|ip| Value::Bool(ip.to_string() == text.as_ref())).map_err(|error| error.to_string())),
+        "ip" => Some(text.parse().map(Value::Ip).map_err(|_| {
+            format!(
+                "IP Address {text:?} parse error during conversion from string: ParseAddr({text:?}): unable to parse IP"
+            )
+        })),
+        "ip.isCanonical" => Some(
+            text.parse::<IpAddr>()
+                .map(|ip| Value::Bool(ip.to_string() == text.as_ref()))
+                .map_err(|error| error.to_string()),
+        ),
         "isCIDR" => is(text.parse::<IpNet>().is_ok()),
-        "cidr" => Some(text.parse().map(Value::Cidr).map_err(|_| format!("network address parse error during conversion from string: {text:?}"))),
+        "cidr" => Some(
+            text.parse()
+                .map(Value::Cidr)
+                .map_err(|_| format!("network address parse error during conversion from string: {text:?}")),
+        ),
         "isURL" => is(url_parts(text).is_some()),
         "url" => Some(match url_parts(text) {
             Some(_) => Ok(Value::Url(text.clone())),
-            None => Err(format!("URL parse error during conversion from string: parse {text:?}: invalid URI for request")),
+            None => {
+                Err(format!("URL parse error during conversion from string: parse {text:?}: invalid URI for request"))
+            }
         }),
         "isSemver" => is(semver(text, args.get(1) == Some(&Value::Bool(true))).is_some()),
         "semver" => Some(match semver(text, args.get(1) == Some(&Value::Bool(true))) {
@@ -82,7 +96,13 @@ fn quantity_method(text: &str, name: &str, args: &[Value]) -> Option<Outcome> {
         (_, [Value::Quantity(other)]) if matches!(name, "compareTo" | "isLessThan" | "isGreaterThan") => {
             ordered(compare_quantities(text, other)?, name)
         }
-        ("sign", []) => Some(Ok(Value::Int(if own > 0.0 { 1 } else if own < 0.0 { -1 } else { 0 }))),
+        ("sign", []) => Some(Ok(Value::Int(if own > 0.0 {
+            1
+        } else if own < 0.0 {
+            -1
+        } else {
+            0
+        }))),
         ("isInteger", []) => Some(Ok(Value::Bool(is_whole))),
         ("asInteger", []) if is_whole => Some(Ok(Value::Int(own as i64))),
         ("asInteger", []) => Some(Err("cannot convert value to integer".into())),
@@ -94,7 +114,8 @@ fn quantity_method(text: &str, name: &str, args: &[Value]) -> Option<Outcome> {
                 _ => return None,
             };
             let result = if name == "add" { own + other } else { own - other };
-            let text = if result.fract() == 0.0 { format!("{result}") } else { format!("{}m", (result * 1000.0).round()) };
+            let text =
+                if result.fract() == 0.0 { format!("{result}") } else { format!("{}m", (result * 1000.0).round()) };
             Some(Ok(Value::Quantity(text.into())))
         }
         _ => None,
@@ -149,7 +170,13 @@ fn ip_method(ip: IpAddr, name: &str, args: &[Value]) -> Option<Outcome> {
         return None;
     }
     let link_local = |multicast: bool| match ip {
-        IpAddr::V4(ip) => if multicast { ip.octets()[..3] == [224, 0, 0] } else { ip.is_link_local() },
+        IpAddr::V4(ip) => {
+            if multicast {
+                ip.octets()[..3] == [224, 0, 0]
+            } else {
+                ip.is_link_local()
+            }
+        }
         IpAddr::V6(ip) => {
             let first = ip.segments()[0];
             if multicast { first & 0xff0f == 0xff02 } else { first & 0xffc0 == 0xfe80 }

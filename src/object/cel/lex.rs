@@ -13,8 +13,8 @@ pub enum Token {
 
 /// Longer signs before their beginnings.
 const SIGNS: &[&str] = &[
-    "&&", "||", "==", "!=", "<=", ">=", "?.", "[?", ".", ",", ":", "?", "(", ")", "[", "]", "{", "}", "+", "-", "*", "/",
-    "%", "<", ">", "!",
+    "&&", "||", "==", "!=", "<=", ">=", "?.", "[?", ".", ",", ":", "?", "(", ")", "[", "]", "{", "}", "+", "-", "*",
+    "/", "%", "<", ">", "!",
 ];
 
 /// Tokens with their byte offsets. The error is an offset and a message.
@@ -89,7 +89,9 @@ fn number(text: &str) -> Option<(Value, usize)> {
         return Some((Value::Uint(text[..end].parse().ok()?), end + 1));
     }
     // The smallest integer has no positive counterpart: its digits are read together with the sign.
-    let value = text[..end].parse::<i64>().or_else(|error| if &text[..end] == "9223372036854775808" { Ok(i64::MIN) } else { Err(error) });
+    let value = text[..end]
+        .parse::<i64>()
+        .or_else(|error| if &text[..end] == "9223372036854775808" { Ok(i64::MIN) } else { Err(error) });
     Some((Value::Int(value.ok()?), end))
 }
 

@@ -21,7 +21,9 @@ pub fn function(name: &str, args: &[Value]) -> Option<Outcome> {
 pub fn method(items: &[Value], name: &str, args: &[Value]) -> Option<Outcome> {
     let at = |found: Option<usize>| Some(Ok(Value::Int(found.map_or(-1, |at| at as i64))));
     match (name, args) {
-        ("isSorted", []) => Some(Ok(Value::Bool(items.windows(2).all(|pair| pair[0].order(&pair[1]) != Some(Ordering::Greater))))),
+        ("isSorted", []) => {
+            Some(Ok(Value::Bool(items.windows(2).all(|pair| pair[0].order(&pair[1]) != Some(Ordering::Greater)))))
+        }
         ("sum", []) => Some(sum(items)),
         ("min", []) => Some(extreme(false, items).unwrap_or_else(|| Err("min called on empty list".into()))),
         ("max", []) => Some(extreme(true, items).unwrap_or_else(|| Err("max called on empty list".into()))),
@@ -47,7 +49,11 @@ pub fn method(items: &[Value], name: &str, args: &[Value]) -> Option<Outcome> {
         ("slice", [Value::Int(from), Value::Int(to)]) => {
             let range = usize::try_from(*from).ok().zip(usize::try_from(*to).ok());
             let slice = range.and_then(|(from, to)| items.get(from..to));
-            Some(slice.map(|slice| Value::list(slice.iter().cloned())).ok_or_else(|| format!("cannot slice({from}, {to})")))
+            Some(
+                slice
+                    .map(|slice| Value::list(slice.iter().cloned()))
+                    .ok_or_else(|| format!("cannot slice({from}, {to})")),
+            )
         }
         ("flatten", []) => Some(Ok(Value::list(items.iter().flat_map(|item| match item {
             Value::List(inner) => inner.to_vec(),

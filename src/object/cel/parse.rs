@@ -212,7 +212,9 @@ impl Parser {
                 let args = self.args(")")?;
                 return function(name, args, at);
             }
-            Token::Ident(name) if name.starts_with(|c: char| c.is_ascii_uppercase()) && self.take("{") => self.fields(name)?,
+            Token::Ident(name) if name.starts_with(|c: char| c.is_ascii_uppercase()) && self.take("{") => {
+                self.fields(name)?
+            }
             Token::Ident(name) => Expr::Ident(name),
             Token::Sign("(") => {
                 let inner = self.expr()?;

@@ -8,7 +8,9 @@ type Outcome = Result<Value, String>;
 pub fn function(name: &str, args: &[Value]) -> Option<Outcome> {
     match (name, args) {
         ("strings.quote", [Value::String(text)]) => Some(Ok(Value::from(format!("{text:?}")))),
-        ("matches" | "contains" | "startsWith" | "endsWith", [Value::String(text), rest @ ..]) => method(text, name, rest),
+        ("matches" | "contains" | "startsWith" | "endsWith", [Value::String(text), rest @ ..]) => {
+            method(text, name, rest)
+        }
         _ => None,
     }
 }
@@ -24,7 +26,9 @@ pub fn method(text: &str, name: &str, args: &[Value]) -> Option<Outcome> {
             Some(regex(pattern).map(|regex| Value::from(regex.find(text).map_or("", |found| found.as_str()))))
         }
         ("findAll", [Value::String(pattern)]) => Some(find_all(text, pattern, None)),
-        ("findAll", [Value::String(pattern), Value::Int(limit)]) => Some(find_all(text, pattern, usize::try_from(*limit).ok())),
+        ("findAll", [Value::String(pattern), Value::Int(limit)]) => {
+            Some(find_all(text, pattern, usize::try_from(*limit).ok()))
+        }
         ("charAt", [Value::Int(at)]) => Some(char_at(text, *at)),
         ("indexOf", [Value::String(part)]) => some(index(text, part, 0, false)),
         ("indexOf", [Value::String(part), Value::Int(from)]) => some(index(text, part, *from, false)),
@@ -34,10 +38,12 @@ pub fn method(text: &str, name: &str, args: &[Value]) -> Option<Outcome> {
         ("reverse", []) => some(Value::from(text.chars().rev().collect::<String>())),
         ("trim", []) => some(Value::from(text.trim())),
         ("replace", [Value::String(from), Value::String(to)]) => some(Value::from(text.replace(from.as_ref(), to))),
-        ("replace", [Value::String(from), Value::String(to), Value::Int(limit)]) => some(match usize::try_from(*limit) {
-            Ok(limit) => Value::from(text.replacen(from.as_ref(), to, limit)),
-            Err(_) => Value::from(text.replace(from.as_ref(), to)),
-        }),
+        ("replace", [Value::String(from), Value::String(to), Value::Int(limit)]) => {
+            some(match usize::try_from(*limit) {
+                Ok(limit) => Value::from(text.replacen(from.as_ref(), to, limit)),
+                Err(_) => Value::from(text.replace(from.as_ref(), to)),
+            })
+        }
         ("split", [Value::String(separator)]) => some(split(text, separator, -1)),
         ("split", [Value::String(separator), Value::Int(limit)]) => some(split(text, separator, *limit)),
         ("substring", [Value::Int(from)]) => Some(substring(text, *from, text.chars().count() as i64)),

@@ -9,7 +9,8 @@ use super::*;
 fn run(source: &str) -> String {
     let object = json!({"name": "web", "n": 3, "tags": ["a", "b"], "map": {"k": 1}, "a-b": 1, "if": true});
     let env = Env { vars: BTreeMap::from([("self".to_owned(), Value::from(&object))]), ..Env::default() };
-    let outcome = Program::compile(source, &["self"]).and_then(|program| program.run(&env, &Budget::new(Budget::PER_CALL)));
+    let outcome =
+        Program::compile(source, &["self"]).and_then(|program| program.run(&env, &Budget::new(Budget::PER_CALL)));
     outcome.map_or_else(|error| format!("error: {error}"), |value| value.to_string())
 }
 
@@ -72,6 +73,8 @@ fn what_cannot_be_read_is_shown_with_its_place() {
 #[test]
 fn work_without_end_is_cut_off() {
     let nested = "[1,2,3,4,5,6,7,8,9,10]";
-    let source = format!("{nested}.all(a, {nested}.all(b, {nested}.all(c, {nested}.all(d, {nested}.all(e, {nested}.all(f, true))))))");
+    let source = format!(
+        "{nested}.all(a, {nested}.all(b, {nested}.all(c, {nested}.all(d, {nested}.all(e, {nested}.all(f, true))))))"
+    );
     assert_eq!(run(&source), "error: operation cancelled: actual cost limit exceeded");
 }

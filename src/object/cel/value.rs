@@ -107,8 +107,11 @@ impl Value {
             },
             (Tree::Number(number), "number") => Self::Double(number.as_f64().unwrap_or_default()),
             (Tree::String(text), "string") => match schema.format.as_str() {
-                "date-time" | "datetime" => super::time::timestamp(text).map_or_else(|| Self::from(tree), Self::Timestamp),
-                "date" => super::time::timestamp(&format!("{text}T00:00:00Z")).map_or_else(|| Self::from(tree), Self::Timestamp),
+                "date-time" | "datetime" => {
+                    super::time::timestamp(text).map_or_else(|| Self::from(tree), Self::Timestamp)
+                }
+                "date" => super::time::timestamp(&format!("{text}T00:00:00Z"))
+                    .map_or_else(|| Self::from(tree), Self::Timestamp),
                 "duration" => super::time::duration(text).map_or_else(|| Self::from(tree), Self::Duration),
                 "byte" => {
                     use base64::Engine;
@@ -287,7 +290,9 @@ impl fmt::Display for Value {
             Self::Int(number) => number.fmt(f),
             Self::Uint(number) => number.fmt(f),
             Self::Double(number) => f.write_str(&crate::object::schema::custom::go_number(*number)),
-            Self::String(text) | Self::Quantity(text) | Self::Url(text) | Self::Type(text) | Self::Format(text) => f.write_str(text),
+            Self::String(text) | Self::Quantity(text) | Self::Url(text) | Self::Type(text) | Self::Format(text) => {
+                f.write_str(text)
+            }
             Self::Bytes(bytes) => f.write_str(&String::from_utf8_lossy(bytes)),
             Self::Timestamp(nanos) => f.write_str(&super::time::show_timestamp(*nanos)),
             Self::Duration(nanos) => f.write_str(&super::time::show_duration(*nanos)),

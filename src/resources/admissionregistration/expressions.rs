@@ -44,8 +44,8 @@ fn compile(place: &At, names: &[&str], variables: &[&str], errors: &mut FieldErr
         return;
     }
     let is_known = |path: &[&str]| path.first().is_none_or(|name| variables.contains(name));
-    let checked = Program::compile(source, names)
-        .and_then(|program| program.check_fields(source, "variables", &is_known));
+    let checked =
+        Program::compile(source, names).and_then(|program| program.check_fields(source, "variables", &is_known));
     if let Err(why) = checked {
         place.invalid_text(errors, format!("compilation failed: {why}"));
     }

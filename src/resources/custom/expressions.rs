@@ -132,7 +132,9 @@ impl Checking<'_> {
             return self.errors.invalid(place, kind, OUT_OF_BUDGET);
         }
         let detail = match error.starts_with("no such overload") {
-            true => format!("'{error}': call arguments did not match a supported operator, function or macro signature for rule: {told}"),
+            true => format!(
+                "'{error}': call arguments did not match a supported operator, function or macro signature for rule: {told}"
+            ),
             false => format!("{error} evaluating rule: {told}"),
         };
         self.errors.invalid(place, kind, detail);
@@ -201,7 +203,10 @@ mod tests {
     #[test]
     fn broken_rules_are_told_where_and_as_the_author_wished() {
         assert_eq!(told(schema(), json!({"spec": {"min": 5, "max": 3}}), None), ["spec.min: Invalid value: too small"]);
-        assert_eq!(told(schema(), json!({"spec": {"tags": ["t-1", "q"]}}), None), ["spec.tags: Invalid value: bad tags: t-1,q"]);
+        assert_eq!(
+            told(schema(), json!({"spec": {"tags": ["t-1", "q"]}}), None),
+            ["spec.tags: Invalid value: bad tags: t-1,q"]
+        );
     }
 
     #[test]

@@ -113,7 +113,9 @@ async fn without_checkpoint_and_snapshot_a_cut_log_is_refused() {
     checkpointed(&rig).await;
     assert!(rig.scope.stop(Duration::from_secs(30)).await);
     // sled's own threads may still be writing a last file.
-    while std::fs::remove_dir_all(rig.options.dir.join("checkpoint")).is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound) {}
+    while std::fs::remove_dir_all(rig.options.dir.join("checkpoint"))
+        .is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound)
+    {}
     for snapshot in std::fs::read_dir(rig.options.dir.join("snapshots")).unwrap() {
         overwrite(&snapshot.unwrap().path());
     }

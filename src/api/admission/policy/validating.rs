@@ -71,13 +71,18 @@ impl Api {
         let does = |action: &str| binding.items("spec.validationActions").iter().any(|own| own == action);
         if does("Warn") {
             warnings.extend(denials.iter().map(|denial| {
-                format!("Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{name}': {}", denial.message)
+                format!(
+                    "Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{name}': {}",
+                    denial.message
+                )
             }));
         }
         match denials.into_iter().next() {
             Some(denial) if does("Deny") => {
-                let message =
-                    format!("ValidatingAdmissionPolicy '{policy}' with binding '{name}' denied request: {}", denial.message);
+                let message = format!(
+                    "ValidatingAdmissionPolicy '{policy}' with binding '{name}' denied request: {}",
+                    denial.message
+                );
                 Err(denied(on, object, &denial.reason, message))
             }
             _ => Ok(()),
@@ -166,18 +171,28 @@ impl Api {
 
     /// The objects that a binding names as parameters; `null` once for a policy without any.
     fn params(&self, policy: &Tree, binding: &Tree, on: &Attributes<'_>) -> Result<Vec<Value>, String> {
-        let Some(kind) = policy.at("spec.paramKind").filter(|kind| kind.is_object()) else { return Ok(vec![Value::Null]) };
+        let Some(kind) = policy.at("spec.paramKind").filter(|kind| kind.is_object()) else {
+            return Ok(vec![Value::Null]);
+        };
         let Some(reference) = binding.at("spec.paramRef").filter(|reference| reference.is_object()) else {
             return Ok(vec![Value::Null]);
         };
         let gvk = Gvk::of(kind.text("apiVersion"), kind.text("kind"));
         let resource = self.registry.find_kind(&gvk);
-        let resource = resource.ok_or_else(|| format!("failed to find resource referenced by paramKind: '{}'", gvk.api_version() + ", Kind=" + &gvk.kind))?;
+        let resource = resource.ok_or_else(|| {
+            format!("failed to find resource referenced by paramKind: '{}'", gvk.api_version() + ", Kind=" + &gvk.kind)
+        })?;
         let stated = reference.text("namespace");
         let namespace = match (resource.is_namespaced(), stated, on.namespace) {
             (false, "", _) => "",
-            (false, ..) => return Err("paramRef.namespace must not be provided for a cluster-scoped `paramKind`".into()),
-            (true, "", "") => return Err("cannot use namespaced paramRef in policy binding that matches cluster-scoped resources".into()),
+            (false, ..) => {
+                return Err("paramRef.namespace must not be provided for a cluster-scoped `paramKind`".into());
+            }
+            (true, "", "") => {
+                return Err(
+                    "cannot use namespaced paramRef in policy binding that matches cluster-scoped resources".into()
+                );
+            }
             (true, "", own) => own,
             (true, stated, _) => stated,
         };
@@ -185,7 +200,8 @@ impl Api {
         let name = reference.text("name");
         let state = self.state();
         let group = GroupResource::new(&resource.group, &resource.plural);
-        let range = if namespace.is_empty() { KeyRange::resource(&group) } else { KeyRange::namespace(&group, namespace) };
+        let range =
+            if namespace.is_empty() { KeyRange::resource(&group) } else { KeyRange::namespace(&group, namespace) };
         let fits = |object: &&crate::object::ObjectRef| match name {
             "" => selector.matches(&object.meta().labels),
             name => object.key().name() == name,

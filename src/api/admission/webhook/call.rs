@@ -82,11 +82,17 @@ impl Caller {
             Some((namespace, name)) => self.backend(namespace, name, place.port)?,
             None => (place.host.clone(), place.port),
         };
-        let wire = self.dialer.address(&address, port, false).await.map_err(|error| format!("dial tcp {address}:{port}: {error}"))?;
+        let wire = self
+            .dialer
+            .address(&address, port, false)
+            .await
+            .map_err(|error| format!("dial tcp {address}:{port}: {error}"))?;
         let config = tls::client_config(&authorities(ca_bundle)?, None).map_err(|error| error.to_string())?;
         let name = ServerName::try_from(place.host.clone()).map_err(|error| error.to_string())?;
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, wire).await.map_err(|error| format!("tls: {error}"))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
+        let stream =
+            TlsConnector::from(Arc::new(config)).connect(name, wire).await.map_err(|error| format!("tls: {error}"))?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
         self.scope.spawn("webhook", async move {
             // How it ends shows in the answer, or in there being none.
             let _ = connection.await;
@@ -106,7 +112,10 @@ impl Caller {
         if !code.is_success() {
             return Err(match code.as_u16() {
                 404 => "the server could not find the requested resource".into(),
-                code => format!("an error on the server ({:?}) has prevented the request from succeeding (code {code})", shown(&bytes)),
+                code => format!(
+                    "an error on the server ({:?}) has prevented the request from succeeding (code {code})",
+                    shown(&bytes)
+                ),
             });
         }
         serde_json::from_slice(&bytes).map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))
@@ -147,7 +156,8 @@ fn backends(state: &State, namespace: &str, name: &str, port: u16) -> Result<Vec
 /// The certificates to trust, in PEM.
 fn authorities(ca_bundle: &str) -> Result<String, String> {
     if ca_bundle.is_empty() {
-        return std::fs::read_to_string(SYSTEM_ROOTS).map_err(|error| format!("no caBundle, and no {SYSTEM_ROOTS}: {error}"));
+        return std::fs::read_to_string(SYSTEM_ROOTS)
+            .map_err(|error| format!("no caBundle, and no {SYSTEM_ROOTS}: {error}"));
     }
     let pem = BASE64_STANDARD.decode(ca_bundle).map_err(|error| format!("bad caBundle: {error}"))?;
     String::from_utf8(pem).map_err(|error| format!("bad caBundle: {error}"))

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 
 use super::review::{self, Verdict};
 use super::rules::{self, Seen};
-use crate::api::admission::policy::{self, Rights};
 use crate::api::admission::Attributes;
+use crate::api::admission::policy::{self, Rights};
 use crate::api::encode;
 use crate::api::pipeline::Api;
 use crate::base::rand;
@@ -149,7 +149,8 @@ impl Api {
         let mut failed = None;
         for condition in conditions {
             let program = self.programs.get(condition.text("expression"));
-            let outcome = program.as_ref().as_ref().map_err(Clone::clone).and_then(|program| program.run(&env, &budget));
+            let outcome =
+                program.as_ref().as_ref().map_err(Clone::clone).and_then(|program| program.run(&env, &budget));
             match outcome {
                 Ok(Value::Bool(true)) => (),
                 Ok(_) => return Ok(false),
@@ -161,7 +162,10 @@ impl Api {
             Some(_) if hook.text("failurePolicy") == "Ignore" => Ok(false),
             Some(why) => {
                 let name = hook.text("name");
-                Err(on.forbidden(object.unwrap_or(&Tree::Null), format!("webhook {name:?} match conditions failed: {why}")))
+                Err(on.forbidden(
+                    object.unwrap_or(&Tree::Null),
+                    format!("webhook {name:?} match conditions failed: {why}"),
+                ))
             }
         }
     }
@@ -198,7 +202,9 @@ impl Api {
     ) -> Result<Verdict, String> {
         let versions = hook.items("admissionReviewVersions");
         let known = versions.iter().filter_map(Tree::as_str).find(|version| matches!(*version, "v1" | "v1beta1"));
-        let version = known.ok_or("could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)")?;
+        let version = known.ok_or(
+            "could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)",
+        )?;
         let show = async |object: Option<&Tree>| match object {
             Some(object) => self.shown(on, seen, object).await.map(Some).map_err(|status| status.message),
             None => Ok(None),
@@ -241,13 +247,19 @@ impl Api {
         let version = on.resource.version(&seen.version);
         let schema = version.and_then(|version| version.schema.of(builtin()));
         let schema = schema.ok_or_else(|| Status::internal("the resource has no schema"))?;
-        let mut tree = decode(&to_json(&patched, None), schema).map_err(|error| Status::internal(error.to_string()))?.tree;
+        let mut tree =
+            decode(&to_json(&patched, None), schema).map_err(|error| Status::internal(error.to_string()))?.tree;
         fill(&mut tree, schema);
         on.resource.rules.default(&mut tree);
         Ok(encode::in_storage(tree, on.resource))
     }
 
-    async fn one_in_version(&self, resource: &crate::resources::Resource, object: &Tree, version: &str) -> Result<Tree, Status> {
+    async fn one_in_version(
+        &self,
+        resource: &crate::resources::Resource,
+        object: &Tree,
+        version: &str,
+    ) -> Result<Tree, Status> {
         let wanted = resource.api_version(version);
         if object.text("apiVersion") == wanted {
             return Ok(object.clone());

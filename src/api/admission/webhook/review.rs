@@ -19,7 +19,14 @@ pub struct Verdict {
 }
 
 /// The question, about an object in the version that the hook wants to see.
-pub fn request(on: &Attributes<'_>, seen: &Seen, version: &str, uid: &str, object: Option<&Tree>, old: Option<&Tree>) -> Tree {
+pub fn request(
+    on: &Attributes<'_>,
+    seen: &Seen,
+    version: &str,
+    uid: &str,
+    object: Option<&Tree>,
+    old: Option<&Tree>,
+) -> Tree {
     let own_group = on.resource.group.as_ref();
     let kind = on.kind();
     let options = match on.operation {
@@ -41,7 +48,12 @@ pub fn request(on: &Attributes<'_>, seen: &Seen, version: &str, uid: &str, objec
         "dryRun": on.dry_run,
         "options": if options.is_empty() { Tree::Null } else { json!({"kind": options, "apiVersion": "meta.k8s.io/v1"}) },
     });
-    let texts = [("name", on.name_of(object)), ("namespace", namespace(on)), ("subResource", on.subresource), ("requestSubResource", on.subresource)];
+    let texts = [
+        ("name", on.name_of(object)),
+        ("namespace", namespace(on)),
+        ("subResource", on.subresource),
+        ("requestSubResource", on.subresource),
+    ];
     for (field, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
         request[field] = text.into();
     }
@@ -81,7 +93,8 @@ pub fn verdict(hook: &str, review: &Tree, version: &str, uid: &str, mutating: bo
             ));
         }
     }
-    let patch = BASE64_STANDARD.decode(response.text("patch")).map_err(|error| format!("cannot decode patch: {error}"))?;
+    let patch =
+        BASE64_STANDARD.decode(response.text("patch")).map_err(|error| format!("cannot decode patch: {error}"))?;
     let has_type = response.has("patchType");
     if version == "v1" {
         match (mutating, patch.is_empty(), has_type) {
@@ -124,7 +137,10 @@ mod tests {
 
     #[test]
     fn a_denial_says_which_hook_and_why() {
-        let denied = read(json!({"uid": "u", "allowed": false, "status": {"message": "no", "code": 403}})).unwrap().denied.unwrap();
+        let denied = read(json!({"uid": "u", "allowed": false, "status": {"message": "no", "code": 403}}))
+            .unwrap()
+            .denied
+            .unwrap();
         assert_eq!(denied.message, "admission webhook \"hook.example.com\" denied the request: no");
         assert_eq!(denied.code(), 403);
         let silent = read(json!({"uid": "u", "allowed": false})).unwrap().denied.unwrap();
@@ -135,7 +151,11 @@ mod tests {
     #[test]
     fn answers_that_are_no_answers_are_told() {
         assert_eq!(read(json!({"uid": "x", "allowed": true})), Err("expected response.uid=\"u\", got \"x\"".into()));
-        assert!(read(json!({"uid": "u", "allowed": true, "patch": "W10="})).unwrap_err().contains("may not return response.patch"));
+        assert!(
+            read(json!({"uid": "u", "allowed": true, "patch": "W10="}))
+                .unwrap_err()
+                .contains("may not return response.patch")
+        );
         assert_eq!(read(Tree::Null), Err("webhook response was absent".into()));
     }
 }

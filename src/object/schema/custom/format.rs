@@ -100,7 +100,8 @@ fn is_hostname(text: &str) -> bool {
             && label.chars().all(|c| c.is_alphanumeric() || c == '-')
     };
     let labels: Vec<&str> = text.split('.').collect();
-    let last_is_name = labels.len() == 1 || labels.last().is_some_and(|top| top.len() > 1 && top.chars().all(char::is_alphabetic));
+    let last_is_name =
+        labels.len() == 1 || labels.last().is_some_and(|top| top.len() > 1 && top.chars().all(char::is_alphabetic));
     text.len() <= 255 && labels.iter().all(|label| is_label(label)) && last_is_name
 }
 
@@ -144,7 +145,8 @@ fn is_isbn10(text: &str) -> bool {
 
 fn is_isbn13(text: &str) -> bool {
     let digits = plain_isbn(text);
-    let weighted = |(at, b): (usize, &u8)| b.is_ascii_digit().then(|| u32::from(b - b'0') * if at % 2 == 0 { 1 } else { 3 });
+    let weighted =
+        |(at, b): (usize, &u8)| b.is_ascii_digit().then(|| u32::from(b - b'0') * if at % 2 == 0 { 1 } else { 3 });
     let sum: Option<u32> = digits.iter().enumerate().map(weighted).sum();
     digits.len() == 13 && sum.is_some_and(|sum| sum % 10 == 0)
 }
@@ -222,7 +224,6 @@ fn is_short_name_part(text: &str) -> bool {
         && !text.ends_with('-')
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::super::types::{AnyKind, Empty, Field, ListKind, Name, Node, NodeId, PatchStrategy, Schema, Shape, Types, Unknown};
 use super::super::table::builtin;
+use super::super::types::{
+    AnyKind, Empty, Field, ListKind, Name, Node, NodeId, PatchStrategy, Schema, Shape, Types, Unknown,
+};
 use super::props::{Additional, Props};
 
 const OBJECT_META: &str = "apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -107,7 +109,9 @@ impl Maker {
                     field.node = self.import(from.to(field.node));
                 }
             }
-            Shape::Map { values: inner, .. } | Shape::List { items: inner, .. } => *inner = self.import(from.to(*inner)),
+            Shape::Map { values: inner, .. } | Shape::List { items: inner, .. } => {
+                *inner = self.import(from.to(*inner))
+            }
             Shape::SchemaOr { schema, .. } => *schema = self.import(from.to(*schema)),
             _ => (),
         }

@@ -210,7 +210,11 @@ fn check_number(value: &Tree, schema: &Props, path: &str, found: &mut Found) {
     }
     if let Some(factor) = schema.multiple_of {
         if factor <= 0.0 {
-            found.invalid(path, "", format!("factor MultipleOf declared for {path} must be positive: {}", go_number(factor)));
+            found.invalid(
+                path,
+                "",
+                format!("factor MultipleOf declared for {path} must be positive: {}", go_number(factor)),
+            );
         } else if !is_multiple(value, factor) {
             found.invalid(path, value.clone(), format!("should be a multiple of {}", go_number(factor)));
         }
@@ -373,7 +377,10 @@ mod tests {
             (json!({"n": 2, "e": "C"}), r#"spec.e: Unsupported value: "C": supported values: "A", "B""#),
             (json!({"n": 2, "f": 0}), "spec.f: Invalid value: 0: spec.f in body should be greater than 0"),
             (json!({"n": 2, "d": "x"}), r#"spec.d: Invalid value: "x": spec.d in body must be of type date-time: "x""#),
-            (json!({"n": 2, "x": true}), r#"spec.x: Invalid value: "boolean": spec.x in body must be of type integer,string: "boolean""#),
+            (
+                json!({"n": 2, "x": true}),
+                r#"spec.x: Invalid value: "boolean": spec.x in body must be of type integer,string: "boolean""#,
+            ),
         ] {
             assert_eq!(told(schema.clone(), json!({ "spec": value }), None), [message]);
         }
@@ -393,7 +400,9 @@ mod tests {
         let both = json!({"a": 1, "b": 1});
         assert_eq!(
             told(schema, both, None),
-            [r#"<nil>: Invalid value: "": "" must validate one and only one schema (oneOf). Found 2 valid alternatives"#]
+            [
+                r#"<nil>: Invalid value: "": "" must validate one and only one schema (oneOf). Found 2 valid alternatives"#
+            ]
         );
     }
 }
