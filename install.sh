@@ -4,6 +4,7 @@
 #   ./install.sh                     a server with its node: a whole cluster
 #   ./install.sh server --tls-san x  with arguments
 #   SKIFF_URL=https://first:6443 SKIFF_TOKEN=... ./install.sh     an agent that joins a server
+#   ./install.sh build               only builds the static binary and prints its path
 #
 # Running it again upgrades in place: containers keep running.
 #
@@ -119,8 +120,15 @@ build() {
     have cargo || fail "building from source needs Rust (cargo); or name a released binary with SKIFF_INSTALL_BINARY"
     install_packages "$build_packages"
     say "building from source; this takes some minutes"
-    (cd "$here" && cargo build --release --locked --bin skiff) || fail "the build failed"
-    binary=${CARGO_TARGET_DIR:-$here/target}/release/skiff
+    # Static, for this machine's own target (proc macros stay dynamic), and with an allocator that gives memory back soon.
+    target=$(rustc -vV | sed -n 's/^host: //p')
+    (
+        cd "$here"
+        export RUSTFLAGS="-C target-feature=+crt-static"
+        export JEMALLOC_SYS_WITH_MALLOC_CONF="narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0"
+        cargo build --release --locked --target "$target" --bin skiff
+    ) >&2 || fail "the build failed"
+    binary=${CARGO_TARGET_DIR:-$here/target}/$target/release/skiff
 }
 
 # The new file takes the old one's place at once: a running skiff keeps the old until it is restarted.
@@ -366,6 +374,13 @@ next_steps() {
 if [ "${1:-}" = print-killall ]; then
     supervisor=none services=''
     write_killall
+    exit
+fi
+# For tests and releases: builds the program and prints where it is.
+if [ "${1:-}" = build ]; then
+    say() { printf '[skiff] %s\n' "$*" >&2; }
+    build
+    printf '%s\n' "$binary"
     exit
 fi
 read_arguments "$@"

@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod clock;
 pub mod error;
 pub mod fs;
+pub mod hex;
 pub mod queue;
 pub mod rand;
 pub mod service;

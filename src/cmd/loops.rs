@@ -3,6 +3,7 @@
 //! They run while this server leads and stop when it does not; what they wrote last is checked by
 //! the store, so that a deposed leader's late writes come to nothing.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,12 @@ use tokio::sync::watch;
 use super::config::ServerConfig;
 use super::signing::Signing;
 use crate::base::clock::ClockRef;
+use crate::base::fs::FileError;
 use crate::base::rand::RandRef;
 use crate::base::service::Scope;
 use crate::client::{Backend, Cache, Client, Recorder};
 use crate::controllers::CONTROLLERS;
+use crate::controllers::addons::{Addons, Kinds, shipped};
 use crate::controllers::runtime::{self, Settings, SignerRef};
 use crate::object::User;
 use crate::scheduler;
@@ -32,6 +35,10 @@ pub struct Loops {
     pub settings: Settings,
     pub run_controllers: bool,
     pub run_scheduler: bool,
+    pub kinds: Kinds,
+    /// The folder of manifests, and whose it is.
+    pub manifests: PathBuf,
+    pub server: String,
 }
 
 impl Loops {
@@ -42,6 +49,7 @@ impl Loops {
         clock: ClockRef,
         rand: RandRef,
         pki: &Arc<Pki>,
+        kinds: Kinds,
     ) -> Self {
         Self {
             backend,
@@ -55,6 +63,9 @@ impl Loops {
             },
             run_controllers: config.run_controllers,
             run_scheduler: config.run_scheduler,
+            kinds,
+            manifests: manifests_folder(config),
+            server: config.node.name.clone(),
         }
     }
 
@@ -93,6 +104,7 @@ impl Loops {
             let client = self.client(user, "kube-controller-manager");
             let recorder = Recorder::start(scope, client.clone(), self.clock.clone(), "kube-controller-manager", "");
             runtime::start(scope, &self.cache, &client, &recorder, self.settings.clone(), CONTROLLERS);
+            self.start_addons(scope, &recorder);
         }
         if self.run_scheduler {
             let user = User::named("system:kube-scheduler", &["system:authenticated"]);
@@ -102,7 +114,38 @@ impl Loops {
         }
     }
 
+    fn start_addons(&self, scope: &Scope, recorder: &Recorder) {
+        let user = User::named("system:skiff:addons", &["system:masters"]);
+        let addons = Addons {
+            client: self.client(user, "skiff-addons"),
+            recorder: recorder.reporting_as("skiff-addons"),
+            kinds: self.kinds.clone(),
+            clock: self.clock.clone(),
+            folder: self.manifests.clone(),
+            server: self.server.clone(),
+        };
+        addons.start(scope);
+    }
+
     fn client(&self, user: Arc<User>, agent: &str) -> Client {
         Client::new(self.backend.clone(), user, agent)
     }
+}
+
+fn manifests_folder(config: &ServerConfig) -> PathBuf {
+    config.data_dir.join("server/manifests")
+}
+
+/// Lays what ships with skiff into the folder of manifests.
+pub fn lay_out_manifests(config: &ServerConfig) -> Result<(), FileError> {
+    for name in config.disabled.iter().filter(|name| !shipped::names().any(|known| known == *name)) {
+        let known = shipped::names().collect::<Vec<_>>().join(", ");
+        tracing::warn!(name, known, "--disable names no packaged component");
+    }
+    let network = &config.network;
+    let values = [
+        ("CLUSTER_DNS", network.cluster_dns.first().map_or_else(String::new, ToString::to_string)),
+        ("CLUSTER_DOMAIN", network.cluster_domain.clone()),
+    ];
+    shipped::lay_out(&manifests_folder(config), |name| config.disabled.contains(name), &values)
 }

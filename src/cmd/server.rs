@@ -17,7 +17,7 @@ use super::bootstrap;
 use super::config::ServerConfig;
 use super::dialer::Direct;
 use super::join::{self, server::JoinServer};
-use super::loops::Loops;
+use super::loops::{self, Loops};
 use super::node;
 use super::notify;
 use super::signals::Signals;
@@ -28,7 +28,8 @@ use crate::base::rand::{RandRef, SystemRand};
 use crate::base::service::Scope;
 use crate::base::{fs, telemetry};
 use crate::client::{Cache, Client, Follow};
-use crate::object::{Timestamp, User};
+use crate::controllers::addons::Kinds;
+use crate::object::{Gvk, Kind, Timestamp, User};
 use crate::resources::Registry;
 use crate::security::join::JoinToken;
 use crate::security::pki::Pki;
@@ -124,7 +125,9 @@ async fn start(root: &Scope, config: &ServerConfig, clock: ClockRef) -> Result<S
     write_kubeconfig(config, &pki)?;
     if config.run_controllers || config.run_scheduler || config.run_node {
         let cache = Cache::start(&stages.next(root, "cache"), client, clock.clone(), Follow::built_in());
-        let loops = Loops::of(config, backend.clone(), cache.clone(), clock.clone(), rand, &pki);
+        loops::lay_out_manifests(config).context("cannot write the packaged manifests")?;
+        let kinds = kinds_of(&api);
+        let loops = Loops::of(config, backend.clone(), cache.clone(), clock.clone(), rand, &pki, kinds);
         loops.follow_leadership(&stages.next(root, "control plane"), api.store.role());
         if config.run_node {
             start_node(&stages.next(root, "node"), config, &pki, backend, cache, clock)?;
@@ -225,6 +228,22 @@ impl Readiness {
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address} (--bind-address, --https-listen-port): is another server using it?")
+    })
+}
+
+/// Finds kinds among those served now.
+fn kinds_of(api: &Arc<Api>) -> Kinds {
+    let api = api.clone();
+    Arc::new(move |api_version, kind| {
+        let gvk = Gvk::of(api_version, kind);
+        let resource = api.registry.find_kind(&gvk)?;
+        Some(Kind {
+            group: gvk.group,
+            version: gvk.version,
+            kind: gvk.kind,
+            plural: resource.plural.to_string().into(),
+            namespaced: resource.is_namespaced(),
+        })
     })
 }
 

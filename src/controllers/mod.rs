@@ -1,5 +1,6 @@
 //! Controllers: each keeps one promise about one kind, as a pure function of a snapshot.
 
+pub mod addons;
 pub mod certificates;
 pub mod clusterrole;
 pub mod daemonset;

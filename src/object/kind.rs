@@ -159,7 +159,6 @@ kinds! {
     PRIORITY_LEVEL_CONFIGURATION = "flowcontrol.apiserver.k8s.io" "v1" "PriorityLevelConfiguration" "prioritylevelconfigurations" false;
     STORAGE_VERSION = "internal.apiserver.k8s.io" "v1alpha1" "StorageVersion" "storageversions" false;
     STORAGE_VERSION_MIGRATION = "storagemigration.k8s.io" "v1beta1" "StorageVersionMigration" "storageversionmigrations" false;
-    ADDON = "addons.skiff.io" "v1" "Addon" "addons" true;
 }
 
 #[cfg(test)]

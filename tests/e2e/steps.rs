@@ -25,6 +25,7 @@ pub const STEPS: &[(&str, Step)] = &[
     ("probes", probes),
     ("daemonset", daemonset),
     ("bad_input", bad_input),
+    ("manifest_folder", manifest_folder),
     ("every_kubectl", every_kubectl),
     ("delete", delete),
     ("kill_and_carry_on", kill_and_carry_on),
@@ -412,6 +413,20 @@ fn bad_input(c: &mut Cluster) {
         )
     };
     assert!(immutable.contains("field is immutable") || immutable.contains("does not match template"), "{immutable}");
+}
+
+fn manifest_folder(c: &mut Cluster) {
+    let folder = c.data_dir().join("server/manifests");
+    std::fs::create_dir_all(folder.join("more")).unwrap();
+    let good = folder.join("more/walk.yaml");
+    std::fs::write(&good, "apiVersion: v1\nkind: Namespace\nmetadata: {name: from-folder}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: dropped, namespace: from-folder}\ndata: {a: b}\n").unwrap();
+    let bad = folder.join("broken.yaml");
+    std::fs::write(&bad, "apiVersion: v1\nkind: [").unwrap();
+    c.wait("the manifest to be applied", |c| c.try_kubectl("get configmap dropped -n from-folder").is_some());
+    c.wait("the broken one to be reported", |c| c.kubectl("get addons -A -o wide").contains("broken"));
+    std::fs::remove_file(&good).unwrap();
+    std::fs::remove_file(&bad).unwrap();
+    c.wait("its objects to go", |c| c.try_kubectl("get namespace from-folder").is_none());
 }
 
 fn every_kubectl(c: &mut Cluster) {

@@ -1,6 +1,6 @@
-//! What shapes the cluster itself: namespaces, accounts, roles, custom resources, addons.
+//! What shapes the cluster itself: namespaces, accounts, roles and custom resources.
 
-use super::common::{Condition, Named, Raw, Reference};
+use super::common::{Condition, Named, Raw};
 use super::selector::LabelSelector;
 
 views! {
@@ -9,7 +9,6 @@ views! {
     ClusterRole = "clusterroles.rbac.authorization.k8s.io",
     CertificateSigningRequest = "certificatesigningrequests.certificates.k8s.io",
     CustomResourceDefinition = "customresourcedefinitions.apiextensions.k8s.io",
-    Addon = "addons.addons.skiff.io",
 }
 
 fields! {
@@ -85,21 +84,5 @@ fields! {
     CertificateRequestStatus {
         conditions: Vec<Condition>,
         certificate: String,
-    }
-
-    /// A file of manifests that is kept applied.
-    Addon {
-        spec: AddonSpec,
-        status: AddonStatus,
-    }
-
-    AddonSpec {
-        source: String,
-        checksum: String,
-    }
-
-    AddonStatus {
-        checksum: String,
-        objects: Vec<Reference>,
     }
 }
