@@ -3,6 +3,7 @@
 pub mod addons;
 pub mod certificates;
 pub mod clusterrole;
+pub mod cronjob;
 pub mod daemonset;
 pub mod deployment;
 pub mod disruption;
@@ -43,6 +44,7 @@ pub static CONTROLLERS: &[&Controller] = &[
     &daemonset::CONTROLLER,
     &statefulset::CONTROLLER,
     &job::CONTROLLER,
+    &cronjob::CONTROLLER,
     &ttl::CONTROLLER,
     &disruption::CONTROLLER,
     &quota::CONTROLLER,

@@ -19,6 +19,7 @@ pub mod status;
 pub mod time;
 pub mod tree;
 pub mod view;
+pub mod zone;
 
 pub use call::{Answer, Body, Call, Encoding, Event, List, Options, PatchKind, Reply, Target, User, Verb};
 pub use field::{FieldError, FieldErrors};

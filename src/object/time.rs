@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment in UTC with nanosecond precision; written with whole seconds (`metav1.Time`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(jiff::Timestamp);
+pub struct Timestamp(pub(super) jiff::Timestamp);
 
 impl Timestamp {
     pub const UNIX_EPOCH: Self = Self(jiff::Timestamp::UNIX_EPOCH);
@@ -44,6 +44,12 @@ impl Timestamp {
     /// Whole seconds since `earlier`, negative if it is later.
     pub fn secs_since(self, earlier: Self) -> i64 {
         i64::try_from((self.as_nanos() - earlier.as_nanos()) / 1_000_000_000).unwrap_or(i64::MAX)
+    }
+
+    /// As mail headers have it: `Fri, 15 Jan 2027 08:00:00 +0000`.
+    pub fn rfc1123(self) -> String {
+        let time = self.0.to_zoned(jiff::tz::TimeZone::UTC);
+        time.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
     }
 
     /// As `metav1.MicroTime`: always six decimals.

@@ -201,3 +201,15 @@ impl Service {
         self.spec.kind == "ExternalName"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_reads_as_empty() {
+        let read = |text| serde_json::from_str::<EndpointSlice>(text).unwrap();
+        assert_eq!(read(r#"{"endpoints":null,"ports":null}"#), EndpointSlice::default());
+        assert_eq!(read(r#"{"endpoints":[{"conditions":null,"hints":null}]}"#).endpoints[0].hints, None);
+    }
+}

@@ -1,5 +1,7 @@
 //! Cron schedules: five fields, or a name such as `@daily`.
 
+mod next;
+
 /// A schedule, as the sets of minutes, hours, days, months and weekdays at which it is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
