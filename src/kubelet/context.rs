@@ -21,6 +21,8 @@ pub struct Context {
     pub clock: ClockRef,
     /// `None` where the machine has no control groups to be seen.
     pub cgroups: Option<Cgroups>,
+    /// What the runtime unpacks images with; `None` where images cannot be mounted.
+    pub snapshotter: Option<String>,
     pub memory_bytes: u64,
     /// What pods may use of this node.
     pub allocatable: StringMap,

@@ -202,6 +202,16 @@ impl Cri {
         }
     }
 
+    /// The snapshot that holds all layers of an image, which only containerd tells.
+    pub async fn image_chain(&self, name: &str) -> CriResult<Option<String>> {
+        let spec = ImageSpec { image: name.into(), ..Default::default() };
+        let request = ImageStatusRequest { image: Some(spec), verbose: true };
+        let info = self.images.clone().image_status(request).await?.into_inner().info;
+        let info: crate::object::Tree =
+            info.get("info").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        Ok(info.get("chainID").and_then(|id| id.as_str()).map(str::to_owned))
+    }
+
     /// Pulls an image and gives back what it is now known by. Takes as long as the network takes.
     pub async fn pull(
         &self,

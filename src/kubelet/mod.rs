@@ -135,6 +135,7 @@ async fn context(
     Arc::new(Context {
         memory_bytes: facts.memory_bytes,
         allocatable: facts.allocatable(),
+        snapshotter: containerd::view::snapshotter(&cri).await,
         config,
         paths,
         cri,

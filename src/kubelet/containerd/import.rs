@@ -107,11 +107,17 @@ async fn write(channel: Channel, blob: &Blob, labels: StringMap) -> Result<(), S
     Ok(())
 }
 
-/// A request in CRI's namespace, whose new content the import's lease protects.
-pub fn scoped<T>(message: T) -> Request<T> {
+/// A request in CRI's namespace.
+pub fn in_namespace<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
-    let metadata = request.metadata_mut();
-    metadata.insert("containerd-namespace", tonic::metadata::MetadataValue::from_static(NAMESPACE));
-    metadata.insert("containerd-lease", tonic::metadata::MetadataValue::from_static(LEASE));
+    let namespace = tonic::metadata::MetadataValue::from_static(NAMESPACE);
+    request.metadata_mut().insert("containerd-namespace", namespace);
+    request
+}
+
+/// A request in CRI's namespace, whose new content the import's lease protects.
+fn scoped<T>(message: T) -> Request<T> {
+    let mut request = in_namespace(message);
+    request.metadata_mut().insert("containerd-lease", tonic::metadata::MetadataValue::from_static(LEASE));
     request
 }

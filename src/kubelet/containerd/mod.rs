@@ -9,6 +9,7 @@ pub mod events;
 pub mod image;
 pub mod import;
 pub mod pause;
+pub mod view;
 
 use std::fs;
 use std::io;

@@ -35,6 +35,22 @@ pub struct NoImage {
     pub retry_at: Timestamp,
 }
 
+/// An image that is wanted.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub image: &'a str,
+    /// Its pull policy.
+    pub policy: &'a str,
+    /// The container that events are about; without one they are about the pod.
+    pub container: Option<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    pub fn by(container: &'a Container) -> Self {
+        Self { image: &container.image, policy: &container.image_pull_policy, container: Some(&container.name) }
+    }
+}
+
 impl Default for Images {
     fn default() -> Self {
         Self { turn: tokio::sync::Mutex::new(()), failures: Mutex::default() }
@@ -42,38 +58,38 @@ impl Default for Images {
 }
 
 impl Images {
-    /// The image of `container`, pulled if its policy asks for it or if it is missing.
+    /// The image that is asked for, pulled if its policy asks for it or if it is missing.
     pub async fn ensure(
         &self,
         ctx: &Context,
         pod: &Pod,
-        container: &Container,
+        asked: Asked<'_>,
         sandbox: &PodSandboxConfig,
     ) -> Result<Image, NoImage> {
-        let name = &container.image;
+        let name = asked.image;
         let present = match ctx.cri.image(name).await {
             Ok(present) => present,
             Err(error) => {
                 let message = format!("Failed to inspect image {name:?}: {}", error.message());
                 let invalid = error.message().contains("invalid reference format");
                 let reason = if invalid { "InvalidImageName" } else { "ImageInspectError" };
-                ctx.tell(pod, Some(&container.name), true, "InspectFailed", message.clone());
+                ctx.tell(pod, asked.container, true, "InspectFailed", message.clone());
                 return Err(self.failed(ctx, reason, message));
             }
         };
-        match (container.image_pull_policy.as_str(), present) {
+        match (asked.policy, present) {
             ("Never", None) => {
                 let message = format!("Container image {name:?} is not present with pull policy of Never");
-                ctx.tell(pod, Some(&container.name), true, "ErrImageNeverPull", message.clone());
+                ctx.tell(pod, asked.container, true, "ErrImageNeverPull", message.clone());
                 Err(self.failed(ctx, "ErrImageNeverPull", message))
             }
             ("Never" | "IfNotPresent" | "", Some(image)) => {
                 let message =
                     format!("Container image {name:?} already present on machine and can be accessed by the pod");
-                ctx.tell(pod, Some(&container.name), false, "Pulled", message);
+                ctx.tell(pod, asked.container, false, "Pulled", message);
                 Ok(image)
             }
-            _ => self.pull(ctx, pod, container, sandbox).await,
+            _ => self.pull(ctx, pod, asked, sandbox).await,
         }
     }
 
@@ -86,18 +102,18 @@ impl Images {
         &self,
         ctx: &Context,
         pod: &Pod,
-        container: &Container,
+        asked: Asked<'_>,
         sandbox: &PodSandboxConfig,
     ) -> Result<Image, NoImage> {
-        let name = &container.image;
+        let name = asked.image;
         let key = format!("{}_{name}", pod.uid());
         if let Some(no_image) = self.still_waiting(ctx, &key, name) {
             let message = no_image.waiting.message.split(": ").next().unwrap_or_default().to_owned();
-            ctx.tell(pod, Some(&container.name), false, "BackOff", message);
+            ctx.tell(pod, asked.container, false, "BackOff", message);
             return Err(no_image);
         }
-        let asked = ctx.clock.elapsed();
-        ctx.tell(pod, Some(&container.name), false, "Pulling", format!("Pulling image {name:?}"));
+        let asked_at = ctx.clock.elapsed();
+        ctx.tell(pod, asked.container, false, "Pulling", format!("Pulling image {name:?}"));
         let turn = self.turn.lock().await;
         let began = ctx.clock.elapsed();
         let pulled = self.try_credentials(ctx, pod, name, sandbox).await;
@@ -109,15 +125,15 @@ impl Images {
                 let message = format!(
                     "Successfully pulled image {name:?} in {} ({} including waiting). Image size: {} bytes.",
                     short(ended - began),
-                    short(ended - asked),
+                    short(ended - asked_at),
                     image.size
                 );
-                ctx.tell(pod, Some(&container.name), false, "Pulled", message);
+                ctx.tell(pod, asked.container, false, "Pulled", message);
                 Ok(image)
             }
             Err(message) => {
                 let told = format!("Failed to pull image {name:?}: {message}");
-                ctx.tell(pod, Some(&container.name), true, "Failed", told.clone());
+                ctx.tell(pod, asked.container, true, "Failed", told.clone());
                 let now = ctx.now();
                 self.lock().remember(&key, &message, now);
                 // The next look comes at once, and finds the pull to be backed off.

@@ -295,7 +295,7 @@ impl Pods {
             if self.lock().contains_key(&uid) || self.live_uids().contains(&uid) {
                 continue;
             }
-            if let Err(error) = volumes::tear_down(entry.path()).await {
+            if let Err(error) = volumes::tear_down(&self.ctx, &uid).await {
                 tracing::warn!(dir = %entry.path().display(), %error, "cannot remove what a pod left");
             }
         }

@@ -17,9 +17,9 @@ use crate::base::service::Scope;
 use crate::kubelet::cgroups::{amounts, qos::QosClass};
 use crate::kubelet::context::Context;
 use crate::kubelet::cri::CriError;
-use crate::kubelet::images::Images;
+use crate::kubelet::images::{Asked, Images, NoImage};
 use crate::kubelet::spec::{Container, Pod, Role};
-use crate::kubelet::volumes::Mounted;
+use crate::kubelet::volumes::{self, Mounted};
 use crate::object::view::Service;
 
 /// When a start that failed is tried again, unless something changes before.
@@ -81,13 +81,13 @@ pub async fn container(
     let Some(sandbox) = seen.sandboxes.first() else { return Ok(()) };
     let sandbox_config = sandbox_config(ctx, pod, sandbox.attempt);
     let name = Some(container.name.as_str());
-    let image = match images.ensure(ctx, pod, container, &sandbox_config).await {
-        Ok(image) => image,
-        Err(no_image) => {
-            ctx.tell(pod, name, true, "Failed", format!("Error: {}", no_image.waiting.reason));
-            return Err(Failure { waiting: no_image.waiting, retry_at: no_image.retry_at });
-        }
+    let no_image = |missing: NoImage| {
+        ctx.tell(pod, name, true, "Failed", format!("Error: {}", missing.waiting.reason));
+        Failure { waiting: missing.waiting, retry_at: missing.retry_at }
     };
+    let image = images.ensure(ctx, pod, Asked::by(container), &sandbox_config).await.map_err(no_image)?;
+    let mut volumes = volumes.clone();
+    volumes::image::set_up(ctx, images, pod, container, &sandbox_config, &mut volumes).await.map_err(no_image)?;
     let failed = |reason: &str, message: String| {
         ctx.tell(pod, name, true, "Failed", format!("Error: {message}"));
         Failure { waiting: Waiting::new(reason, message), retry_at: ctx.now() + RETRY }
@@ -108,7 +108,7 @@ pub async fn container(
     };
     let hosts = hosts_file(ctx, pod, &sandbox.ips);
     let mounts = {
-        let (pod, container, volumes) = (pod.clone(), container.clone(), volumes.clone());
+        let (pod, container) = (pod.clone(), container.clone());
         let (env, paths) = (env.clone(), ctx.paths.clone());
         let prepare = move || {
             make::mounts::of_container(&pod, &container, attempt, &volumes, &env, &paths, Some(&hosts))

@@ -491,7 +491,7 @@ impl Worker {
         let pod = &order.pod;
         let _ = seen;
         self.volumes.lock().await.mounted = None;
-        if let Err(error) = volumes::unmount(self.ctx.paths.pod(pod.uid())).await {
+        if let Err(error) = volumes::unmount(&self.ctx, pod.uid()).await {
             tracing::warn!(pod = %pod.display(), %error, "cannot unmount a pod's volumes");
             return false;
         }
@@ -523,7 +523,7 @@ impl Worker {
     async fn forget(&self, pod: &Pod, seen: &Seen) {
         self.remove_remains(seen).await;
         self.images.forget_pod(pod.uid());
-        if let Err(error) = volumes::tear_down(self.ctx.paths.pod(pod.uid())).await {
+        if let Err(error) = volumes::tear_down(&self.ctx, pod.uid()).await {
             tracing::warn!(pod = %pod.display(), %error, "cannot remove a pod's directory");
         }
         if !pod.name().is_empty() {

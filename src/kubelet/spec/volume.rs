@@ -18,7 +18,7 @@ pub struct Volume {
     pub host_path: Option<HostPath>,
     pub persistent_volume_claim: Option<ClaimSource>,
     pub ephemeral: Option<Tree>,
-    pub image: Option<Tree>,
+    pub image: Option<ImageSource>,
     pub nfs: Option<Tree>,
     pub csi: Option<Tree>,
 }
@@ -113,6 +113,13 @@ pub struct DownwardFile {
 pub struct EmptyDir {
     pub medium: String,
     pub size_limit: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ImageSource {
+    pub reference: String,
+    pub pull_policy: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -7,6 +7,7 @@
 pub mod atomic;
 mod claims;
 mod host_path;
+pub mod image;
 pub mod mounts;
 pub mod payload;
 pub mod subpath;
@@ -78,7 +79,8 @@ enum Medium {
 /// Sets up every volume of the pod, or brings it up to date.
 pub async fn set_up(ctx: &Context, pod: &Pod, on_node: &OnNode, tokens: &mut Tokens) -> Result<Mounted, SetUpError> {
     let mut mounted = Mounted::new();
-    for volume in &pod.spec.volumes {
+    // Images are mounted when a container that wants them is started.
+    for volume in pod.spec.volumes.iter().filter(|volume| volume.image.is_none()) {
         let path = one(ctx, pod, volume, on_node, tokens)
             .await
             .map_err(|source| SetUpError { volume: volume.name.clone(), source })?;
@@ -194,12 +196,16 @@ fn make_dir(dir: &Path, tmpfs: Option<u64>, group: Option<u32>) -> io::Result<()
 }
 
 /// Takes away everything that was set up for a pod, its directory included.
-pub async fn tear_down(dir: PathBuf) -> io::Result<()> {
+pub async fn tear_down(ctx: &Context, uid: &str) -> io::Result<()> {
+    image::release(ctx, uid).await?;
+    let dir = ctx.paths.pod(uid);
     Scope::blocking(move || mounts::remove_all(&dir)).await
 }
 
 /// Unmounts and empties a pod's volumes, and keeps its directory: it ended, but is not deleted.
-pub async fn unmount(pod_dir: PathBuf) -> io::Result<()> {
+pub async fn unmount(ctx: &Context, uid: &str) -> io::Result<()> {
+    image::release(ctx, uid).await?;
+    let pod_dir = ctx.paths.pod(uid);
     Scope::blocking(move || {
         mounts::remove_all(&pod_dir.join("volume-subpaths"))?;
         mounts::remove_all(&pod_dir.join("volumes"))

@@ -39,6 +39,7 @@ pub fn of_container(
     hosts: Option<&str>,
 ) -> Result<Vec<Mount>, MountError> {
     let dir = paths.pod(pod.uid());
+    let is_image = |name: &str| pod.spec.volumes.iter().any(|volume| volume.name == name && volume.image.is_some());
     let mut mounts = Vec::new();
     for (index, mount) in container.volume_mounts.iter().enumerate() {
         let volume = volumes
@@ -58,7 +59,7 @@ pub fn of_container(
         mounts.push(Mount {
             container_path: absolute(&mount.mount_path),
             host_path: host_path.to_string_lossy().into_owned(),
-            readonly: mount.read_only,
+            readonly: mount.read_only || is_image(&mount.name),
             propagation: propagation(mount).into(),
             ..Default::default()
         });
