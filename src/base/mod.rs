@@ -9,3 +9,4 @@ pub mod queue;
 pub mod rand;
 pub mod service;
 pub mod telemetry;
+pub mod websocket;

@@ -5,6 +5,7 @@
 //! for byte: WebSocket and SPDY are the business of the two ends.
 
 mod location;
+mod messages;
 mod relay;
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use crate::api::body::{AnswerBody, BoxError};
 use crate::api::flow::Seat;
 use crate::api::http::{Answer, Exchange};
 use crate::api::pipeline::Api;
+use crate::base::websocket;
 use crate::object::{Reason, Status};
 use crate::resources::Resource;
 
@@ -94,7 +96,9 @@ where
         return Ok(crate::api::http::text(200, ""));
     };
     let wire = location.dial(api.dialer.as_ref()).await.map_err(|error| unreachable(connect, &location, &error))?;
-    let is_upgrade = upgrade.is_some() && exchange.headers.contains_key(header::UPGRADE);
+    let wants_upgrade = upgrade.is_some() && exchange.headers.contains_key(header::UPGRADE);
+    // Logs are the only stream whose messages are made here.
+    let is_upgrade = wants_upgrade && connect != Connect::Log;
     let request = outgoing(&location, exchange, body, is_upgrade)?;
     let failed = |error: hyper::Error| unreachable(connect, &location, &io::Error::other(error));
     let (mut sender, connection) =
@@ -107,6 +111,11 @@ where
     let response = sender.send_request(request).await.map_err(failed)?;
     if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
         return relay::join(api, response, upgrade, seat);
+    }
+    if let Some(client) = upgrade.filter(|_| connect == Connect::Log && websocket::is_asked(&exchange.headers))
+        && response.status() == http::StatusCode::OK
+    {
+        return messages::send(api, &exchange.headers, response, client, seat);
     }
     Ok(relay::pass(response, connect.is_proxy().then_some(exchange), seat))
 }

@@ -16,20 +16,19 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use super::websocket::{self, Wanted};
 use super::{Answer, Failure, empty};
 use crate::base::service::Scope;
+use crate::base::websocket as handshake;
 
 const STREAM_PROTOCOL: &str = "X-Stream-Protocol-Version";
-const WS_PROTOCOL: &str = "Sec-WebSocket-Protocol";
-const WS_KEY: &str = "Sec-WebSocket-Key";
-const WS_ACCEPT: &str = "Sec-WebSocket-Accept";
 /// What is spoken with the runtime for WebSocket clients.
 const RUNTIME_PROTOCOL: &str = "v4.channel.k8s.io";
 
 /// Headers of an upgrade request that concern the streams.
-const PASSED_ON: [&str; 6] = ["Upgrade", "Connection", STREAM_PROTOCOL, WS_PROTOCOL, WS_KEY, "Sec-WebSocket-Version"];
+const PASSED_ON: [&str; 6] =
+    ["Upgrade", "Connection", STREAM_PROTOCOL, "Sec-WebSocket-Protocol", "Sec-WebSocket-Key", "Sec-WebSocket-Version"];
 
 /// Joins an exec or attach with the runtime's streaming `url`.
 pub async fn exec(scope: &Scope, request: Request<Incoming>, url: &str, wanted: Wanted) -> Result<Answer, Failure> {
-    match chosen_protocol(request.headers(), &websocket::PROTOCOLS) {
+    match chosen(request.headers(), &websocket::PROTOCOLS) {
         Some(protocol) => {
             let (runtime, _) = upgrade(scope, url, spdy_headers(Some(RUNTIME_PROTOCOL))).await?;
             let (client, answer) = accept_websocket(request, protocol)?;
@@ -48,7 +47,7 @@ pub async fn exec(scope: &Scope, request: Request<Incoming>, url: &str, wanted: 
 
 /// Joins a port-forward with the runtime's streaming `url`.
 pub async fn port_forward(scope: &Scope, request: Request<Incoming>, url: &str) -> Result<Answer, Failure> {
-    let Some(protocol) = chosen_protocol(request.headers(), &[websocket::TUNNEL]) else {
+    let Some(protocol) = chosen(request.headers(), &[websocket::TUNNEL]) else {
         return join(scope, request, url).await;
     };
     let (runtime, _) = upgrade(scope, url, spdy_headers(Some("portforward.k8s.io"))).await?;
@@ -89,16 +88,8 @@ async fn join(scope: &Scope, mut request: Request<Incoming>, url: &str) -> Resul
 }
 
 /// The first of `known` that a WebSocket client offers.
-fn chosen_protocol(headers: &HeaderMap, known: &[&'static str]) -> Option<&'static str> {
-    let is_websocket = headers.get(UPGRADE)?.to_str().ok()?.eq_ignore_ascii_case("websocket");
-    let offered: Vec<&str> = headers
-        .get_all(WS_PROTOCOL)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect();
-    known.iter().copied().find(|protocol| is_websocket && offered.contains(protocol))
+fn chosen(headers: &HeaderMap, known: &[&'static str]) -> Option<&'static str> {
+    handshake::is_asked(headers).then(|| handshake::chosen(headers, known)).flatten()
 }
 
 fn spdy_headers(protocol: Option<&'static str>) -> HeaderMap {
@@ -106,23 +97,16 @@ fn spdy_headers(protocol: Option<&'static str>) -> HeaderMap {
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("SPDY/3.1"));
     if let Some(protocol) = protocol {
-        headers.insert("X-Stream-Protocol-Version", HeaderValue::from_static(protocol));
+        headers.insert(STREAM_PROTOCOL, HeaderValue::from_static(protocol));
     }
     headers
 }
 
 fn accept_websocket(mut request: Request<Incoming>, protocol: &'static str) -> Result<(OnUpgrade, Answer), Failure> {
-    let key = request.headers().get(WS_KEY).and_then(|value| value.to_str().ok());
-    let key = key.ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing"))?;
-    let accept = websocket::accept_key(key);
+    let headers = handshake::accept(request.headers(), Some(protocol));
+    let headers = headers.ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing"))?;
     let mut answer = empty(StatusCode::SWITCHING_PROTOCOLS);
-    let headers = answer.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(WS_PROTOCOL, HeaderValue::from_static(protocol));
-    if let Ok(accept) = HeaderValue::from_str(&accept) {
-        headers.insert(WS_ACCEPT, accept);
-    }
+    *answer.headers_mut() = headers;
     Ok((hyper::upgrade::on(&mut request), answer))
 }
 
@@ -142,8 +126,7 @@ async fn upgrade(scope: &Scope, url: &str, headers: HeaderMap) -> Result<(Upgrad
         .await
         .map_err(|error| failed(error.to_string()))?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let is_websocket = headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    let method = if is_websocket { http::Method::GET } else { http::Method::POST };
+    let method = if handshake::is_asked(&headers) { http::Method::GET } else { http::Method::POST };
     let mut request = Request::builder().method(method).uri(path).header("Host", &host);
     if let Some(all) = request.headers_mut() {
         all.extend(headers);

@@ -5,8 +5,6 @@
 
 use std::io;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -48,13 +46,6 @@ impl Wanted {
         let order = [3, 0, 1, 2, 4].into_iter().filter(|channel| self.has(*channel));
         order.zip((1..).step_by(2)).collect()
     }
-}
-
-/// The value of `Sec-WebSocket-Accept` for a client's key.
-pub fn accept_key(key: &str) -> String {
-    const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes());
-    BASE64.encode(digest)
 }
 
 /// Joins a client's channels with a runtime's streams until either side is done.
@@ -178,11 +169,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_accept_key_is_that_of_the_standard() {
-        assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    }
 
     #[test]
     fn a_terminal_has_no_stderr_and_can_be_resized() {
