@@ -119,6 +119,11 @@ impl Quantity {
         self.nanos as f64 / NANO as f64
     }
 
+    /// The same amount, or the next whole number.
+    pub fn rounded_up(self) -> Self {
+        Self { nanos: div_ceil_away(self.nanos, NANO).saturating_mul(NANO), ..self }
+    }
+
     /// Whether the amount is a whole number.
     pub fn is_whole(&self) -> bool {
         self.nanos % NANO == 0

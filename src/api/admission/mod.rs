@@ -11,6 +11,7 @@ mod namespace;
 pub mod policy;
 mod priority;
 mod rbac;
+pub mod resource_quota;
 mod runtime_class;
 mod service_account;
 mod signing_requests;

@@ -44,6 +44,7 @@ impl Api {
         let name = tree.text("metadata.name").to_owned();
         let key = act.key_of(&name);
         if act.is_dry_run() {
+            self.charges(act, Operation::Create, None, &tree)?;
             if let Some(there) = self.state().get(&key) {
                 return Err(taken(act, &name, there.meta().is_deleting(), generated));
             }
@@ -51,7 +52,8 @@ impl Api {
             return Ok(Reply::Tree { tree, created: true });
         }
         let payload = self.encode(&act.resource, &tree).await?;
-        let committed = self.propose(Command::create(key, payload)).await?;
+        let committed =
+            self.propose_charged(act, Operation::Create, None, &tree, Command::create(key, payload)).await?;
         drop(ready);
         match committed {
             Outcome::Committed { objects, .. } => Ok(Reply::Object { object: stored(objects)?, created: true }),

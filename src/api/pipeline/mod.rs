@@ -12,7 +12,7 @@ mod fields;
 pub mod metadata;
 pub mod patch;
 mod read;
-mod select;
+pub(super) mod select;
 pub mod update;
 pub mod watch;
 
@@ -66,6 +66,8 @@ pub struct Api {
     pub health: Health,
     pub metrics: Arc<Metrics>,
     pub flow: Flow,
+    /// Held by the one write that is charged to quotas.
+    pub(super) quota_turn: tokio::sync::Mutex<()>,
     /// Paths that are not Kubernetes', set once at start.
     pub extension: OnceLock<Arc<dyn Extension>>,
     pub(super) clock: ClockRef,
@@ -104,6 +106,7 @@ impl Api {
             allocator: Allocator::new(&settings, store.clone()),
             health,
             flow: Flow::new(metrics.clone()),
+            quota_turn: tokio::sync::Mutex::default(),
             extension: OnceLock::new(),
             metrics,
             settings,
@@ -180,7 +183,7 @@ impl Api {
     }
 
     /// Proposes a command and tells what became of it, or why nobody knows.
-    async fn propose(&self, command: Command) -> Result<Outcome, Status> {
+    pub(super) async fn propose(&self, command: Command) -> Result<Outcome, Status> {
         self.store.propose(command).await.map_err(refused)
     }
 }

@@ -205,17 +205,21 @@ impl Api {
         old: &ObjectRef,
         change: Change,
     ) -> Result<Option<Reply>, Status> {
-        let (command, tree) = match change {
+        let (outcome, tree) = match change {
             Change::Nothing => return Ok(Some(Reply::Object { object: old.clone(), created: false })),
-            Change::Put(tree) if act.is_dry_run() => return Ok(Some(Reply::Tree { tree, created: false })),
+            Change::Put(tree) if act.is_dry_run() => {
+                self.charges(act, Operation::Update, Some(old), &tree)?;
+                return Ok(Some(Reply::Tree { tree, created: false }));
+            }
             Change::Remove(tree) if act.is_dry_run() => return Ok(Some(Reply::Tree { tree, created: false })),
             Change::Put(tree) => {
                 let payload = self.encode(&act.resource, &tree).await?;
-                (self.update_command(act, key, old, payload), None)
+                let command = self.update_command(act, key, old, payload);
+                (self.propose_charged(act, Operation::Update, Some(old), &tree, command).await?, None)
             }
-            Change::Remove(tree) => (Command::delete(key.clone(), old.revision()), Some(tree)),
+            Change::Remove(tree) => (self.propose(Command::delete(key.clone(), old.revision())).await?, Some(tree)),
         };
-        match self.propose(command).await? {
+        match outcome {
             Outcome::Committed { objects, .. } => Ok(Some(match tree {
                 Some(tree) => Reply::Tree { tree, created: false },
                 None => Reply::Object { object: stored(objects)?, created: false },

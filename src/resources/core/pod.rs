@@ -1,10 +1,11 @@
 //! Pod: containers that run together on one node.
 
 use crate::object::field::FieldErrors;
+use crate::object::sums;
 use crate::object::tree::{Tree, TreePath, json};
 use crate::resources::check::{At, at};
 use crate::resources::def::GET_PATCH_UPDATE;
-use crate::resources::podspec::{self, annotations, containers, resize, sums, update};
+use crate::resources::podspec::{self, annotations, containers, resize, update};
 use crate::resources::{ResourceDef, Rules, Special, Subresource, Version, meta, names};
 
 use super::pod_status;

@@ -4,7 +4,7 @@ use crate::object::tree::{Map, Tree, TreePath, json};
 use crate::resources::defaults::{each, set_if_empty};
 use crate::resources::quantities::{self, amount};
 
-use super::sums;
+use crate::object::sums;
 
 /// Defaults of a spec in a template: those that do not depend on the pod it will be.
 pub fn template(spec: &mut Tree) {

@@ -10,7 +10,6 @@ pub mod probes;
 pub mod projected;
 pub mod resize;
 pub mod security;
-pub mod sums;
 pub mod template;
 pub mod update;
 pub mod volumes;
@@ -20,6 +19,7 @@ pub mod windows;
 use std::collections::BTreeSet;
 
 use crate::object::field::FieldErrors;
+use crate::object::sums;
 use crate::object::tree::{Tree, TreePath};
 
 use super::check::At;

@@ -5,8 +5,8 @@ use crate::object::tree::{Tree, TreePath, json};
 use crate::resources::check::{At, at};
 use crate::resources::defaults::each;
 
-use super::sums::qos_class;
 use super::update::put_back;
+use crate::object::sums::qos_class;
 
 /// Puts back everything that a resize does not concern.
 pub fn prepare(new: &mut Tree, old: &Tree) {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::object::quantity::Quantity;
 use crate::object::tree::{Tree, TreePath};
-use crate::resources::quantities::amount;
 
 /// Amounts by resource.
 pub type Sum = BTreeMap<String, Quantity>;
@@ -12,18 +11,25 @@ pub type Sum = BTreeMap<String, Quantity>;
 /// What has to be free on a node for the containers of a pod spec: the main ones and sidecars run
 /// together; of the other init containers only the greediest counts, with the sidecars before it.
 pub fn container_requests(spec: &Tree) -> Sum {
-    container_sum(spec, "requests")
+    container_sum(spec, |container| amounts(container, "resources.requests"))
 }
 
 pub fn container_limits(spec: &Tree) -> Sum {
-    container_sum(spec, "limits")
+    container_sum(spec, |container| amounts(container, "resources.limits"))
 }
 
-fn container_sum(spec: &Tree, kind: &str) -> Sum {
-    let of = |container: &Tree| -> Sum {
-        let list = container.at("resources").and_then(|resources| resources.map(kind));
-        list.into_iter().flatten().map(|(name, value)| (name.clone(), amount(value))).collect()
-    };
+/// The amount of a validated quantity; zero for anything else.
+fn amount(value: &Tree) -> Quantity {
+    value.as_str().and_then(|text| Quantity::parse(text).ok()).unwrap_or(Quantity::ZERO)
+}
+
+/// The amounts in the map at `path`.
+pub fn amounts(tree: &Tree, path: &str) -> Sum {
+    tree.map(path).into_iter().flatten().map(|(name, value)| (name.clone(), amount(value))).collect()
+}
+
+/// As [`container_requests`], of whatever `of` says of one container.
+pub fn container_sum(spec: &Tree, of: impl Fn(&Tree) -> Sum) -> Sum {
     let mut together = Sum::new();
     spec.items("containers").iter().for_each(|container| add(&mut together, &of(container)));
     let (mut sidecars, mut greediest) = (Sum::new(), Sum::new());
@@ -43,14 +49,16 @@ fn container_sum(spec: &Tree, kind: &str) -> Sum {
     together
 }
 
-fn add(sum: &mut Sum, more: &Sum) {
+/// Adds up by resource.
+pub fn add(sum: &mut Sum, more: &Sum) {
     for (name, amount) in more {
         let entry = sum.entry(name.clone()).or_insert(Quantity::ZERO);
         *entry = if entry.is_zero() { *amount } else { *entry + *amount };
     }
 }
 
-fn raise(sum: &mut Sum, floor: &Sum) {
+/// Lifts what is lower than in `floor`.
+pub fn raise(sum: &mut Sum, floor: &Sum) {
     for (name, amount) in floor {
         let entry = sum.entry(name.clone()).or_insert(*amount);
         *entry = (*entry).max(*amount);
