@@ -189,7 +189,9 @@ impl Api {
             Verb::Patch => Some(negotiate::patch_kind(content_type, resource.is_custom)?),
             _ => None,
         };
-        let format = negotiate::accept(exchange.header(header::ACCEPT), exchange.pretty())?;
+        // Reviews are stored nowhere, and make no table.
+        let has = |shape| shape != Shape::Table || resource.verbs != Verbs::CreateOnly;
+        let format = negotiate::accept_among(exchange.header(header::ACCEPT), exchange.pretty(), has)?;
         if resource.is_custom && format.encoding == Encoding::Protobuf {
             return Err(negotiate::no_such_shape());
         }

@@ -61,12 +61,17 @@ impl Wish<'_> {
 
 /// The format to answer in. An empty header means JSON.
 pub fn accept(header: &str, pretty: bool) -> Result<Format, Status> {
+    accept_among(header, pretty, |_| true)
+}
+
+/// As [`accept`], where not everything has every shape.
+pub fn accept_among(header: &str, pretty: bool, has: impl Fn(Shape) -> bool) -> Result<Format, Status> {
     if header.trim().is_empty() {
         return Ok(Format { pretty, ..Format::JSON });
     }
     let mut wishes: Vec<Wish<'_>> = header.split(',').map(read_wish).collect();
     wishes.sort_by(|a, b| b.weight.total_cmp(&a.weight));
-    if let Some(format) = wishes.iter().find_map(|wish| format_for(wish, pretty)) {
+    if let Some(format) = wishes.iter().filter_map(|wish| format_for(wish, pretty)).find(|format| has(format.shape)) {
         return Ok(format);
     }
     let readable = wishes.iter().any(|wish| encoding_of(wish.media).is_some());

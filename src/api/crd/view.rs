@@ -8,6 +8,8 @@ use std::sync::Arc;
 use crate::api::encode;
 use crate::api::pipeline::Api;
 use crate::api::pipeline::act::Act;
+use crate::api::pipeline::select::{Selection, field_value};
+use crate::api::selector::FieldTerm;
 use crate::object::schema::custom::{Props, settle};
 use crate::object::tree::{Tree, TreePath};
 use crate::object::{Answer, Event, List, Object, ObjectRef, Reply, Status};
@@ -20,18 +22,20 @@ pub struct CustomView {
     api_version: String,
     /// The schema of that version, if it has defaults.
     defaults: Option<Arc<Props>>,
+    /// What the objects' own fields must be for the call to be about them.
+    fields: Vec<FieldTerm>,
 }
 
 impl CustomView {
     pub fn of(act: &Act) -> Self {
-        Self::new(act.resource.clone(), act.api_version())
+        Self { fields: Selection::custom_fields(act), ..Self::new(act.resource.clone(), act.api_version()) }
     }
 
     pub fn new(resource: Arc<Resource>, api_version: String) -> Self {
         let version = resource.rules.custom().and_then(|rules| rules.version(&api_version));
         let schema = version.map(|version| version.schema.clone());
         let defaults = schema.filter(|schema| schema.any(&|schema| schema.default.is_some()));
-        Self { resource, api_version, defaults }
+        Self { resource, api_version, defaults, fields: Vec::new() }
     }
 
     /// Whether stored objects may have to be changed to be shown.
@@ -42,21 +46,51 @@ impl CustomView {
     pub async fn answer(&self, api: &Api, answer: Answer) -> Result<Answer, Status> {
         let reply = match answer.reply {
             Reply::Object { object, created } => Reply::Object { object: self.object(api, object).await?, created },
-            Reply::List(list) => Reply::List(List { items: self.objects(api, list.items).await?, ..list }),
+            Reply::List(list) => Reply::List(List { items: self.selected(api, list.items).await?, ..list }),
             other => other,
         };
         Ok(Answer { reply, ..answer })
     }
 
-    pub async fn event(&self, api: &Api, event: Event) -> Result<Event, Status> {
+    /// The event as the call sees it; `None` if it is about what the call does not select.
+    pub async fn event(&self, api: &Api, event: Event) -> Result<Option<Event>, Status> {
         Ok(match event {
-            Event::Added(object) => Event::Added(self.object(api, object).await?),
-            Event::Modified { object, previous } => {
-                Event::Modified { object: self.object(api, object).await?, previous }
+            Event::Added(object) => {
+                Some(self.object(api, object).await?).filter(|it| self.selects(it)).map(Event::Added)
             }
-            Event::Deleted(object) => Event::Deleted(self.object(api, object).await?),
-            bookmark @ Event::Bookmark { .. } => bookmark,
+            Event::Modified { object, previous } if self.fields.is_empty() => {
+                Some(Event::Modified { object: self.object(api, object).await?, previous })
+            }
+            Event::Modified { object, previous } => {
+                let object = self.object(api, object).await?;
+                let before = self.object(api, previous.clone()).await?;
+                match (self.selects(&object), self.selects(&before)) {
+                    (true, true) => Some(Event::Modified { object, previous }),
+                    (true, false) => Some(Event::Added(object)),
+                    (false, true) => Some(Event::Deleted(before.at_revision(object.revision()))),
+                    (false, false) => None,
+                }
+            }
+            Event::Deleted(object) => {
+                Some(self.object(api, object).await?).filter(|it| self.selects(it)).map(Event::Deleted)
+            }
+            bookmark @ Event::Bookmark { .. } => Some(bookmark),
         })
+    }
+
+    /// Those of the objects that the call selects by their fields.
+    pub async fn selected(&self, api: &Api, objects: Vec<ObjectRef>) -> Result<Vec<ObjectRef>, Status> {
+        let mut objects = self.objects(api, objects).await?;
+        objects.retain(|object| self.selects(object));
+        Ok(objects)
+    }
+
+    fn selects(&self, object: &ObjectRef) -> bool {
+        if self.fields.is_empty() {
+            return true;
+        }
+        let tree = object.tree();
+        self.fields.iter().all(|term| (field_value(&self.resource, &tree, &term.field) == term.value) != term.negated)
     }
 
     pub async fn object(&self, api: &Api, object: ObjectRef) -> Result<ObjectRef, Status> {

@@ -31,14 +31,19 @@ pub fn describe(needed: &mut Definitions<'_>, resource: &Resource, at: &Resource
     let form = needed.form;
     let written = source(&at.schema).and_then(|text| serde_json::from_str(text).ok());
     let mut definition: Tree = written.unwrap_or_else(|| json!({"type": "object"}));
-    if form == Form::V2 {
+    let keeps_all = definition.get("x-kubernetes-preserve-unknown-fields") == Some(&Tree::Bool(true));
+    let anything = form == Form::V2 && keeps_all;
+    if anything {
+        // Clients that check with version 2 take every field that is told for the only ones there are.
+        definition = json!({"type": "object"});
+    } else if form == Form::V2 {
         definition = as_v2(definition, true);
     }
     let types = || [("apiVersion", text(API_VERSION)), ("kind", text(KIND))];
     if let Tree::Object(map) = &mut definition {
-        let keeps_all = map.get("x-kubernetes-preserve-unknown-fields") == Some(&Tree::Bool(true));
-        let properties = map.entry("properties").or_insert_with(|| Tree::Object(Map::new()));
-        if let (Tree::Object(properties), false) = (properties, keeps_all && form == Form::V2) {
+        if !anything
+            && let Tree::Object(properties) = map.entry("properties").or_insert_with(|| Tree::Object(Map::new()))
+        {
             properties.extend(types().map(|(name, value)| (name.to_owned(), value)));
             properties.insert("metadata".into(), reference(form, "ObjectMeta"));
         }

@@ -35,7 +35,19 @@ impl Selection {
                 format!("field label not supported: {}", term.field)
             }));
         }
-        Ok(Self { resource: act.resource.clone(), labels, fields })
+        let mut selection = Self { resource: act.resource.clone(), labels, fields };
+        if act.resource.is_custom {
+            // Their other fields are looked at in the version of the request, by the view.
+            selection.fields.retain(|term| is_of_key(&term.field));
+        }
+        Ok(selection)
+    }
+
+    /// The terms about a custom resource's own fields.
+    pub fn custom_fields(act: &Act) -> Vec<FieldTerm> {
+        let mut fields = field_terms(&act.call.options.field_selector).unwrap_or_default();
+        fields.retain(|term| act.resource.is_custom && !is_of_key(&term.field));
+        fields
     }
 
     pub fn is_everything(&self) -> bool {
@@ -79,8 +91,13 @@ impl Selection {
     }
 }
 
+/// Fields that an object's key tells.
+fn is_of_key(field: &str) -> bool {
+    matches!(field, "metadata.name" | "metadata.namespace")
+}
+
 /// A selectable field as text; empty where nothing is.
-fn field_value(resource: &Resource, tree: &Tree, field: &str) -> String {
+pub fn field_value(resource: &Resource, tree: &Tree, field: &str) -> String {
     if let Some(value) = resource.rules.selectable_value(tree, field) {
         return value;
     }

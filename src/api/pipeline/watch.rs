@@ -98,9 +98,14 @@ impl Api {
             return Ok(Box::pin(events));
         }
         let (api, view) = (self.clone(), CustomView::of(&act));
-        Ok(Box::pin(events.then(move |event| {
+        Ok(Box::pin(events.filter_map(move |event| {
             let (api, view) = (api.clone(), view.clone());
-            async move { view.event(&api, event?).await }
+            async move {
+                match event {
+                    Ok(event) => view.event(&api, event).await.transpose(),
+                    Err(status) => Some(Err(status)),
+                }
+            }
         })))
     }
 }

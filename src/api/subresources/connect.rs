@@ -4,6 +4,7 @@
 //! What comes back is passed on as it is. After `101 Switching Protocols` both sides are joined byte
 //! for byte: WebSocket and SPDY are the business of the two ends.
 
+mod admit;
 mod location;
 mod messages;
 mod relay;
@@ -92,6 +93,8 @@ where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
+    // Answers of the other side go through as they are, without our warnings.
+    admit::admit(api, connect, exchange).await?;
     let Some(location) = location::find(api, connect, exchange)? else {
         return Ok(crate::api::http::text(200, ""));
     };

@@ -7,6 +7,11 @@ use crate::resources::check::{At, at};
 
 const NAMES: [&str; 5] = ["object", "oldObject", "request", "namespaceObject", "authorizer"];
 
+/// Compiles a match condition's expression, as hooks and policies without parameters have it.
+pub fn check_condition(expression: &At, errors: &mut FieldErrors) {
+    compile(expression, &NAMES, &[], errors);
+}
+
 /// Compiles every expression of a ValidatingAdmissionPolicy that changed.
 pub fn check_validating(new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
     if old.is_some_and(|old| at(new, "spec") == at(old, "spec")) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::expressions;
 use super::rule_checks::{
     FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES, check_choice, check_match_conditions, check_rule,
     default_match, default_rules,
@@ -98,7 +99,9 @@ fn check_hook(hook: &At, lenient: &Leniency, errors: &mut FieldErrors) {
     check_choice(&hook.child("reinvocationPolicy"), errors, &REINVOCATION_POLICIES);
     webhooks::check_client(&hook.child("clientConfig"), errors);
     if !lenient.conditions {
-        check_match_conditions(&hook.child("matchConditions"), errors);
+        let conditions = hook.child("matchConditions");
+        check_match_conditions(&conditions, errors);
+        conditions.items().for_each(|one| expressions::check_condition(&one.child("expression"), errors));
     }
 }
 

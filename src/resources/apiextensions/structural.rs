@@ -1,6 +1,7 @@
 //! What makes a schema structural: every value has a type, which is said where the value is.
 
 use crate::object::field::FieldErrors;
+use crate::object::schema::custom::compile_pattern;
 use crate::object::tree::{Tree, TreePath, json};
 use crate::resources::check::At;
 
@@ -138,7 +139,7 @@ fn check_values(schema: &At, skip_any: bool, skip_first: bool, errors: &mut Fiel
     schema.child("oneOf").items().for_each(|one| check_nested(&one, false, errors));
     check_nested(&schema.child("not"), false, errors);
     let pattern = schema.child("pattern");
-    if let Err(error) = regex::Regex::new(pattern.str()) {
+    if let Err(error) = compile_pattern(pattern.str()) {
         let why = go_regex_error(&error.to_string(), pattern.str());
         pattern.invalid(errors, format!("must be a valid regular expression, but isn't: {why}"));
     }
