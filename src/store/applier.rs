@@ -1,10 +1,10 @@
 //! Turns committed entries into the state, its history, and answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::base::Base;
-use super::command::{Action, Command, Outcome};
+use super::command::{Action, COMMAND_WRITES_MAX, Command, Expect, Outcome, Payload, Write};
 use super::entry::{Entry, Op};
 use super::hub::Hub;
 use super::keeper::Taken;
@@ -15,7 +15,7 @@ use super::ring::Record;
 use super::state::{Position, State};
 use super::timeline::Timeline;
 use crate::base::clock::ClockRef;
-use crate::object::{Key, Revision};
+use crate::object::{Key, ObjectRef, Revision};
 
 /// How many events may be collected before they are published.
 const PUBLISH_EVENTS_MAX: usize = 4_096;
@@ -27,6 +27,8 @@ pub(super) struct Applier {
     unpublished: bool,
     /// The keys written since the last checkpoint, and when last.
     changed: BTreeMap<Key, Revision>,
+    /// The keys whose newest write may not be in the log.
+    volatile: BTreeSet<Key>,
     /// What was reserved after which entry: a replay from a checkpoint must resume at the same revision.
     reserved: Timeline<Revision>,
     hub: Arc<Hub>,
@@ -46,8 +48,8 @@ impl Applier {
     pub fn new(hub: Arc<Hub>, metrics: Arc<Metrics>, clock: ClockRef) -> Self {
         let state = State::clone(&hub.state());
         let reserved = Timeline::new(state.position.index, state.reserved);
-        let (records, changed) = (Vec::new(), BTreeMap::new());
-        Self { state, records, unpublished: false, changed, reserved, hub, metrics, clock }
+        let (records, changed, volatile) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
+        Self { state, records, unpublished: false, changed, volatile, reserved, hub, metrics, clock }
     }
 
     pub fn state(&self) -> &State {
@@ -96,8 +98,33 @@ impl Applier {
             return Err(command);
         }
         self.metrics.volatile.add(1);
+        self.volatile.extend(command.writes.iter().map(|write| write.key.clone()));
         let position = self.state.position;
         Ok(self.command(position, command))
+    }
+
+    /// Commands that write again, into the log, what only this server's memory holds. Others will replay
+    /// the log, and so may this one.
+    pub fn settle(&mut self) -> Vec<Command> {
+        let keys = std::mem::take(&mut self.volatile);
+        let objects: Vec<_> = keys.iter().filter_map(|key| self.state.get(key)).collect();
+        let write = |object: &&ObjectRef| Write {
+            key: object.key().clone(),
+            expect: Expect::Any,
+            action: Action::Put(Payload::of_object(object)),
+        };
+        objects.chunks(COMMAND_WRITES_MAX).map(|some| Command::new(some.iter().map(write).collect())).collect()
+    }
+
+    /// Another server's state takes the place of this one's.
+    pub fn reset(&mut self, state: State) {
+        self.records.clear();
+        self.changed.clear();
+        self.volatile.clear();
+        self.unpublished = false;
+        self.reserved = Timeline::new(state.position.index, state.reserved);
+        self.state = state.clone();
+        self.hub.reset(state);
     }
 
     fn command(&mut self, position: Position, command: Command) -> Outcome {

@@ -14,7 +14,7 @@ const WHAT: &str = "the summary of a checkpoint";
 const VERSION: u64 = 1;
 
 /// A state and the members of the cluster at the same place of the log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Base {
     pub state: State,
     pub members: Members,
@@ -81,10 +81,19 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    pub fn add(&mut self, record: &[u8]) -> Result<(), WireError> {
+    /// Tells the key of the record's object.
+    pub fn add(&mut self, record: &[u8]) -> Result<Key, WireError> {
         self.sum = self.sum.wrapping_add(checksum(record).into());
-        self.state.put(decode_object(record)?);
-        Ok(())
+        let object = decode_object(record)?;
+        let key = object.key().clone();
+        self.state.put(object);
+        Ok(key)
+    }
+
+    /// As [`Loader::finish`], of a summary whose maker did not add the checksums up.
+    pub fn finish_unsummed(self, summary: Summary) -> Result<Base, WireError> {
+        let sum = self.sum;
+        self.finish(Summary { sum, ..summary })
     }
 
     pub fn finish(mut self, summary: Summary) -> Result<Base, WireError> {

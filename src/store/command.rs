@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use crate::object::{Key, ObjectRef, Revision};
+use crate::object::{Key, Object, ObjectRef, Revision};
 
 /// The largest object, as upstream's default request limit of etcd.
 pub const OBJECT_BYTES_MAX: usize = 1_572_864;
@@ -153,6 +153,13 @@ impl Write {
 }
 
 impl Payload {
+    /// What a stored object was made of.
+    pub(super) fn of_object(object: &Object) -> Self {
+        let (bytes, at) = (object.bytes(), object.revision_at() as usize);
+        let digits = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        Self { bytes: [&bytes[..at], &bytes[at + digits..]].concat().into(), revision_at: object.revision_at() }
+    }
+
     /// JSON in which `"resourceVersion":""` is the first of its name and empty.
     ///
     /// For callers that made the text themselves; encoders that know the place set it directly.

@@ -3,6 +3,7 @@
 //! ```text
 //! version      the format, a number
 //! member       this server's id in the cluster
+//! joined       there if another server founded the cluster
 //! lock         locked while a process uses the directory
 //! log/         the raft log
 //! snapshots/   the newest snapshot
@@ -42,12 +43,16 @@ pub enum DataDirError {
 pub(super) struct DataDir {
     path: PathBuf,
     pub member: u64,
+    /// This server did not found its cluster: without a state it waits to be given one.
+    pub is_joining: bool,
     _lock: Flock<File>,
 }
 
 impl DataDir {
     /// Takes the directory, making what is missing.
-    pub fn open(path: &Path, rand: &dyn Rand) -> Result<Self, DataDirError> {
+    ///
+    /// A new directory is that of a cluster of its own, or with `joins` of one that takes it in.
+    pub fn open(path: &Path, rand: &dyn Rand, joins: bool) -> Result<Self, DataDirError> {
         make_private(path)?;
         let mode = fs::metadata(path).map_err(|source| cannot("read", path, source))?.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
@@ -66,13 +71,17 @@ impl DataDir {
         let member = match read_number(&path.join("member"))? {
             Some(member) => member,
             None => {
+                if joins {
+                    write_number(path, "joined", 1)?;
+                }
                 let member = rand.next_u64().max(1);
                 write_number(path, "member", member)?;
                 member
             }
         };
         write_number(path, "version", VERSION)?;
-        Ok(Self { path: path.to_owned(), member, _lock: lock })
+        let is_joining = read_number(&path.join("joined"))?.is_some();
+        Ok(Self { path: path.to_owned(), member, is_joining, _lock: lock })
     }
 
     pub fn log(&self) -> PathBuf {
@@ -85,17 +94,6 @@ impl DataDir {
 
     pub fn checkpoint(&self) -> PathBuf {
         self.path.join("checkpoint")
-    }
-
-    /// Moves the checkpoint out of the way, for whoever wants to look at it. Tells where it is now.
-    pub fn quarantine_checkpoint(&self) -> Result<PathBuf, DataDirError> {
-        let aside = self.path.join("checkpoint.damaged");
-        if aside.exists() {
-            fs::remove_dir_all(&aside).map_err(|source| cannot("remove", &aside, source))?;
-        }
-        let from = self.checkpoint();
-        fs::rename(&from, &aside).map_err(|source| cannot("rename", &from, source))?;
-        Ok(aside)
     }
 }
 
@@ -159,7 +157,7 @@ mod tests {
     use crate::base::rand::SystemRand;
 
     fn open(dir: &Path) -> Result<DataDir, DataDirError> {
-        DataDir::open(dir, &*SystemRand::seeded(1))
+        DataDir::open(dir, &*SystemRand::seeded(1), false)
     }
 
     fn private() -> tempfile::TempDir {

@@ -10,16 +10,22 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::base::{Base, Loader, Summary, encode_object};
+use super::files::quarantine;
 use super::state::Position;
 use super::wire::{WireError, checksum};
+use crate::base::error::Chain;
 use crate::object::{Key, Revision};
 
 const SUMMARY: &[u8] = b"summary";
 const CACHE_BYTES: u64 = 4 << 20;
 const BATCH_BYTES: usize = 1 << 20;
+const LOCK_TRIES_MAX: u32 = 100;
+const LOCK_RETRY: Duration = Duration::from_millis(20);
 
 /// Why a checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +36,25 @@ pub enum CheckpointError {
     Damaged { dir: PathBuf, source: WireError },
     #[error("the checkpoint in {} was not finished", dir.display())]
     Partial { dir: PathBuf },
+    #[error("the checkpoint in {} is damaged: reading it ended in a panic", dir.display())]
+    Panic { dir: PathBuf },
     #[error("cannot make {} durable", path.display())]
     Sync { path: PathBuf, source: io::Error },
+    #[error("cannot move {} aside", path.display())]
+    Aside { path: PathBuf, source: io::Error },
+}
+
+impl CheckpointError {
+    /// Whether what is on the disk is to blame: another try over it would fail like this one.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Sled { source: sled::Error::Io(error), .. } => {
+                matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+            }
+            Self::Sled { .. } | Self::Damaged { .. } | Self::Partial { .. } | Self::Panic { .. } => true,
+            Self::Sync { .. } | Self::Aside { .. } => false,
+        }
+    }
 }
 
 /// Reads the checkpoint in `dir`; `None` if there has never been one.
@@ -39,6 +62,10 @@ pub(super) fn load(dir: &Path) -> Result<Option<Base>, CheckpointError> {
     if !dir.exists() {
         return Ok(None);
     }
+    guarded(dir, || read(dir))
+}
+
+fn read(dir: &Path) -> Result<Option<Base>, CheckpointError> {
     let db = open(dir)?;
     let Some(summary) = read_summary(&db, dir)? else { return Err(CheckpointError::Partial { dir: dir.to_owned() }) };
     let mut loader = Loader::default();
@@ -52,13 +79,30 @@ pub(super) fn load(dir: &Path) -> Result<Option<Base>, CheckpointError> {
 /// Brings the checkpoint in `dir` to `base`, durably.
 ///
 /// `changed` are the keys written since `since`, where the last checkpoint was taken; when `dir` holds
-/// any other checkpoint, or none, everything is written.
+/// any other checkpoint, or none, everything is written. One that is damaged is moved aside first.
 pub(super) fn save(
     dir: &Path,
     base: &Base,
     since: Position,
     changed: &BTreeMap<Key, Revision>,
 ) -> Result<(), CheckpointError> {
+    let write = || guarded(dir, || write(dir, base, since, changed));
+    match write() {
+        Err(error) if error.is_damage() => {
+            let aside = quarantine(dir).map_err(|source| CheckpointError::Aside { path: dir.to_owned(), source })?;
+            tracing::error!(error = %Chain(&error), aside = %aside.display(), "moved the checkpoint aside");
+            write()
+        }
+        done => done,
+    }
+}
+
+/// sled panics over some damages.
+fn guarded<T>(dir: &Path, work: impl FnOnce() -> Result<T, CheckpointError>) -> Result<T, CheckpointError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(CheckpointError::Panic { dir: dir.to_owned() }))
+}
+
+fn write(dir: &Path, base: &Base, since: Position, changed: &BTreeMap<Key, Revision>) -> Result<(), CheckpointError> {
     let db = open(dir)?;
     let known = read_summary(&db, dir).ok().flatten().is_some_and(|summary| summary.position == since);
     let meta = db.open_tree("meta").map_err(|source| failed(dir, source))?;
@@ -103,9 +147,18 @@ impl Writer<'_> {
     }
 }
 
+/// sled's own threads may hold its lock for a moment after the last use in this process.
 fn open(dir: &Path) -> Result<sled::Db, CheckpointError> {
     let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-    config.open().map_err(|source| failed(dir, source))
+    let mut tries = 0..LOCK_TRIES_MAX;
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock && tries.next().is_some() => {
+                std::thread::sleep(LOCK_RETRY);
+            }
+            opened => return opened.map_err(|source| failed(dir, source)),
+        }
+    }
 }
 
 /// `None` when a checkpoint was begun and not finished, or never begun.

@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Files by path. Nothing is durable before [`DiskFile::sync`], no name before [`Disk::sync_dir`].
@@ -29,6 +29,21 @@ pub trait DiskFile: Send + Sync {
     /// Reserves space so that writing into it changes no metadata.
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
     fn size(&self) -> io::Result<u64>;
+}
+
+/// Moves what is damaged out of the way, for whoever wants to look at it. Tells where it is now; what
+/// was put there before is gone.
+pub(super) fn quarantine(path: &Path) -> io::Result<PathBuf> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    let aside = PathBuf::from(aside);
+    match std::fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => std::fs::remove_file(&aside)?,
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => (),
+    }
+    std::fs::rename(path, &aside)?;
+    Ok(aside)
 }
 
 /// The machine's disk.

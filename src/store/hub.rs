@@ -93,6 +93,23 @@ impl Hub {
         kept
     }
 
+    /// `state` takes the place of everything, and nobody knows what was between: history begins anew,
+    /// and every watch ends.
+    pub fn reset(&self, state: State) {
+        let revision = state.revision();
+        {
+            let mut inner = self.lock();
+            inner.ring = inner.ring.anew(&state);
+            self.state.store(Arc::new(state));
+            for queue in inner.queues.values() {
+                queue.lock().cut();
+                queue.woken.notify_waiters();
+            }
+            self.published.store(revision.0, Ordering::Release);
+        }
+        self.advanced.send_if_modified(|seen| std::mem::replace(seen, revision) < revision);
+    }
+
     pub fn state(&self) -> Arc<State> {
         self.state.load_full()
     }
@@ -212,6 +229,12 @@ impl Queue {
 }
 
 impl Events {
+    /// Lets go of everything, so that whoever follows is too slow.
+    fn cut(&mut self) {
+        self.first = self.end() + 1;
+        self.events.clear();
+    }
+
     pub fn end(&self) -> u64 {
         self.first + self.events.len() as u64
     }

@@ -53,6 +53,10 @@ impl Keeper {
         Self { limits, sizes: VecDeque::new(), bytes: 0, patience: 0 }
     }
 
+    pub fn limits(&self) -> LogLimits {
+        self.limits
+    }
+
     pub fn add(&mut self, index: u64, size: usize) {
         self.sizes.push_back((index, u32::try_from(size).unwrap_or(u32::MAX)));
         self.bytes += size as u64;

@@ -17,6 +17,7 @@ mod hub;
 mod keeper;
 mod metrics;
 pub mod mvcc;
+pub mod network;
 mod raft;
 mod range;
 mod ring;
@@ -31,7 +32,9 @@ mod wire;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 pub use command::{Action, Command, CommandError, Expect, Outcome, Payload, Write};
@@ -39,7 +42,8 @@ pub use datadir::DataDirError;
 pub use event::{Event, EventKind, EventRef};
 pub use keeper::LogLimits;
 pub use metrics::{Count, Metrics};
-pub use raft::{LogError, Members, OpenError};
+pub use network::{Ask, Network, NetworkError, NetworkRef};
+pub use raft::{Change, ChangeError, LogError, MemberStatus, Members, OpenError, Status};
 pub use range::KeyRange;
 pub use ring::RingLimits;
 pub use state::{Position, State};
@@ -52,7 +56,12 @@ use crate::object::Revision;
 use datadir::DataDir;
 use files::{DiskRef, SystemDisk};
 use hub::Hub;
-use raft::{Driver, Input, Proposal};
+use raft::{Driver, Inbox, Incoming, Input, Link, Offers, Peers, Proposal};
+
+/// How long a reader waits to hear that its state is new enough.
+const BARRIER_MAX: Duration = Duration::from_secs(5);
+/// How long a leader that stops waits for another to take over.
+const RESIGN_MAX: Duration = Duration::from_secs(2);
 
 /// Proposals that may wait to be taken into the log; who comes later waits to be let in.
 const QUEUE_LEN_MAX: usize = 4_096;
@@ -67,6 +76,10 @@ pub struct Options {
     pub disk: DiskRef,
     pub history: RingLimits,
     pub log: LogLimits,
+    /// The way to the other servers of the cluster.
+    pub network: NetworkRef,
+    /// A new directory waits to be taken in by a cluster instead of being one of its own.
+    pub joins: bool,
 }
 
 impl Options {
@@ -78,6 +91,8 @@ impl Options {
             disk: SystemDisk::shared(),
             history: RingLimits::default(),
             log: LogLimits::default(),
+            network: Arc::new(network::Nobody),
+            joins: false,
         }
     }
 }
@@ -98,6 +113,11 @@ pub enum ProposeError {
     #[error("the store is closed")]
     Closed,
 }
+
+/// A question of another server that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a question that makes no sense")]
+pub struct BadQuestion(#[source] wire::WireError);
 
 /// Whether the store can be written to, and why not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -134,7 +154,11 @@ pub struct Store {
     health: tokio::sync::watch::Receiver<Health>,
     role: tokio::sync::watch::Receiver<Role>,
     alone: Arc<AtomicBool>,
+    id: u64,
+    members: tokio::sync::watch::Receiver<Members>,
+    offers: Offers,
     inputs: mpsc::Sender<Input>,
+    inbox: Inbox,
 }
 
 impl Store {
@@ -143,7 +167,8 @@ impl Store {
     pub async fn open(options: Options, scope: &Scope) -> Result<Self, OpenError> {
         let (inputs, received) = mpsc::channel(QUEUE_LEN_MAX);
         let (opened, opening) = oneshot::channel();
-        let (driver, store) = Scope::blocking(move || Self::recover(options, inputs, opened)).await?;
+        let outer = scope.child("network");
+        let (driver, store) = Scope::blocking(move || Self::recover(options, inputs, outer, opened)).await?;
         let running = scope.clone();
         scope.spawn("store", async move { driver.run(received, running).await });
         opening.await.map_err(|_| OpenError::Ended)?;
@@ -166,23 +191,27 @@ impl Store {
     fn recover(
         options: Options,
         inputs: mpsc::Sender<Input>,
+        scope: Scope,
         opened: oneshot::Sender<()>,
     ) -> Result<(Driver, Self), OpenError> {
-        let dir = DataDir::open(&options.dir, &*options.rand)?;
-        let recovered = raft::recover(&dir, &options.disk)?;
-        let (shared, store) = Self::over(&recovered.base.state, options.history, inputs);
-        let driver = Driver::new(dir, options.disk, options.clock, options.log, recovered, shared, opened)?;
-        Ok((driver, store))
-    }
-
-    /// A handle of a store that begins at `state`, and what its driver needs to keep it up to date.
-    fn over(state: &State, history: RingLimits, inputs: mpsc::Sender<Input>) -> (raft::Shared, Self) {
+        let Options { dir, clock, rand, disk, history, log, network, joins } = options;
+        let dir = DataDir::open(&dir, &*rand, joins)?;
+        let recovered = raft::recover(&dir, &disk)?;
+        let mut inbox = None;
+        let link = Link::new(|sender| {
+            inbox = Some(sender.clone());
+            Peers::new(network.clone(), scope, sender)
+        });
+        let inbox = inbox.expect("a link connects");
+        let hub = Hub::new(recovered.base.state.clone(), history);
         let shared = raft::Shared {
-            hub: Hub::new(state.clone(), history),
+            hub,
             metrics: Arc::default(),
             health: tokio::sync::watch::Sender::new(Health::Good),
             role: tokio::sync::watch::Sender::new(Role::Follower { term: 0, leader: None }),
             alone: Arc::default(),
+            offers: Offers::new(clock.clone()),
+            members: tokio::sync::watch::Sender::new(recovered.base.members.clone()),
         };
         let store = Self {
             hub: shared.hub.clone(),
@@ -190,9 +219,14 @@ impl Store {
             health: shared.health.subscribe(),
             role: shared.role.subscribe(),
             alone: shared.alone.clone(),
+            id: dir.member,
+            members: shared.members.subscribe(),
+            offers: shared.offers.clone(),
             inputs,
+            inbox,
         };
-        (shared, store)
+        let driver = Driver::new(dir, disk, clock, log, recovered, shared, (link, network), opened)?;
+        Ok((driver, store))
     }
 
     /// Applies `command` once it is durable, and tells what became of it. By then [`Store::state`] and
@@ -238,7 +272,63 @@ impl Store {
         }
         let (reply, answer) = oneshot::channel();
         self.inputs.send(Input::Barrier(reply)).await.map_err(|_| ProposeError::Closed)?;
-        answer.await.unwrap_or(Err(ProposeError::Closed))
+        match tokio::time::timeout(BARRIER_MAX, answer).await {
+            Ok(answered) => answered.unwrap_or(Err(ProposeError::Closed)),
+            Err(_) => Err(ProposeError::NotLeader { leader: None }),
+        }
+    }
+
+    /// Answers another server's question, which came over its [`Network`].
+    pub fn answer(&self, ask: Ask, question: &[u8]) -> Result<Bytes, BadQuestion> {
+        match ask {
+            Ask::Messages => {
+                for message in raft::decode(question).map_err(BadQuestion)? {
+                    let _ = self.inbox.try_send(Incoming::Message(message)); // raft repeats what does not fit
+                }
+                Ok(Bytes::new())
+            }
+            Ask::State => self.offers.answer(question).map_err(BadQuestion),
+        }
+    }
+
+    /// This server's own id.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Who belongs to the cluster, as far as this server has heard.
+    pub fn members(&self) -> tokio::sync::watch::Receiver<Members> {
+        self.members.clone()
+    }
+
+    /// Whether this server leads, and so may write.
+    pub fn leads(&self) -> bool {
+        matches!(*self.role.borrow(), Role::Leader { .. })
+    }
+
+    /// Changes who belongs to the cluster; only the leader can. Done when this returns.
+    pub async fn change_members(&self, change: Change) -> Result<(), ChangeError> {
+        let (reply, answer) = oneshot::channel();
+        self.inputs.send(Input::Change(change, reply)).await.map_err(|_| ChangeError::Closed)?;
+        answer.await.unwrap_or(Err(ChangeError::Unknown))
+    }
+
+    pub async fn status(&self) -> Option<Status> {
+        let (reply, answer) = oneshot::channel();
+        self.inputs.send(Input::Status(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Lets another server lead before this one stops, if there is one; waits for it a moment.
+    pub async fn resign(&self) {
+        if !self.leads() || self.alone.load(Ordering::Acquire) || self.inputs.send(Input::HandOver).await.is_err() {
+            return;
+        }
+        let mut role = self.role.clone();
+        let handed_over = role.wait_for(|role| !matches!(role, Role::Leader { .. }));
+        if tokio::time::timeout(RESIGN_MAX, handed_over).await.is_err() {
+            tracing::warn!("no other server took over the lead");
+        }
     }
 
     /// Waits until the state has reached `revision`.

@@ -52,6 +52,11 @@ impl Ring {
         Self { records: VecDeque::new(), bytes: 0, base: (state.revision, state.position), limits }
     }
 
+    /// Empty again, behind `state`.
+    pub fn anew(&self, state: &State) -> Self {
+        Self::new(self.limits, state)
+    }
+
     pub fn push(&mut self, record: Record) {
         debug_assert!(self.records.back().is_none_or(|last| last.event.revision() <= record.event.revision()));
         self.bytes += record.event.cost();

@@ -37,7 +37,7 @@ pub(super) fn save(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<PathBuf, 
         .and_then(|()| disk.sync_dir(dir))
         .inspect_err(|_| drop(disk.remove(&partial)));
     written.map_err(|source| SnapshotError::Write { path: path.clone(), source })?;
-    for old in list(dir).into_iter().filter(|other| *other != path) {
+    for old in list(dir).into_iter().filter(|other| *other < path) {
         if let Err(error) = disk.remove(&old) {
             tracing::warn!(path = %old.display(), %error, "cannot remove an old snapshot");
         }
@@ -55,8 +55,11 @@ pub(super) fn list(dir: &Path) -> Vec<PathBuf> {
 }
 
 pub(super) fn load(disk: &dyn Disk, path: &Path) -> Result<Base, SnapshotError> {
-    let unreadable = |source| SnapshotError::Read { path: path.to_owned(), source };
     let damaged = |source| SnapshotError::Damaged { path: path.to_owned(), source };
+    let unreadable = |source: io::Error| match source.kind() {
+        io::ErrorKind::UnexpectedEof => damaged(WireError::Short { what: "a snapshot" }),
+        _ => SnapshotError::Read { path: path.to_owned(), source },
+    };
     let file = disk.open(path, false).map_err(unreadable)?;
     let mut input = Input { file, offset: 0 };
     let mut magic = [0; MAGIC.len()];

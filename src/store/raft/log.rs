@@ -43,6 +43,8 @@ pub enum LogError {
 /// What must be durable before anything that depends on it is told to anybody.
 #[derive(Debug, Default)]
 pub(super) struct LogWrite {
+    /// A snapshot takes the place of everything up to here, and of what was there behind it.
+    pub reset: Option<Position>,
     pub entries: Vec<Entry>,
     pub hard_state: Option<HardState>,
     /// The entries up to here are in a checkpoint: their space is given back.
@@ -108,6 +110,10 @@ impl Log {
     /// Makes `write` durable.
     pub fn append(&self, write: &LogWrite) -> Result<(), LogError> {
         let mut batch = LogBatch::with_capacity(2);
+        if let Some(base) = write.reset {
+            batch.add_command(GROUP, Command::Clean);
+            batch.put(GROUP, BASE.to_vec(), encode_base(base)).map_err(failed)?;
+        }
         let stored = write.entries.iter().map(store_entry).collect::<Result<Vec<_>, _>>().map_err(failed)?;
         batch.add_entries::<Stored>(GROUP, &stored).map_err(failed)?;
         drop(stored);
@@ -140,13 +146,7 @@ impl Log {
 
     /// Forgets every entry and goes on behind `base`.
     pub fn reset(&self, base: Position, hard_state: &HardState) -> Result<(), LogError> {
-        let mut batch = LogBatch::with_capacity(1);
-        batch.add_command(GROUP, Command::Clean);
-        self.write(batch)?;
-        let mut batch = LogBatch::with_capacity(2);
-        batch.put(GROUP, BASE.to_vec(), encode_base(base)).map_err(failed)?;
-        put_hard_state(&mut batch, hard_state)?;
-        self.write(batch)
+        self.append(&LogWrite { reset: Some(base), hard_state: Some(hard_state.clone()), ..LogWrite::default() })
     }
 
     fn write(&self, mut batch: LogBatch) -> Result<(), LogError> {

@@ -6,16 +6,21 @@ mod engine_files;
 mod log;
 mod membership;
 mod node;
+mod offers;
+mod peers;
 mod queue;
 mod recover;
+mod status;
 mod storage;
-#[cfg(test)]
-mod tests;
 mod transport;
 
 pub(super) use driver::{Driver, Shared};
 pub use log::LogError;
-pub use membership::Members;
+pub use membership::{Change, ChangeError, Members};
+pub(super) use offers::Offers;
+pub(super) use peers::{Peers, decode};
 pub(super) use queue::{Input, Proposal};
 pub use recover::OpenError;
 pub(super) use recover::recover;
+pub use status::{MemberStatus, Status};
+pub(super) use transport::{Inbox, Incoming, Link};

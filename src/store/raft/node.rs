@@ -11,9 +11,10 @@
 //! One write is on its way to the disk at a time; whatever becomes ready meanwhile is the next one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use raft::eraftpb::{ConfChange, ConfChangeV2, Entry, EntryType, Message};
-use raft::{Config, RawNode, ReadState, StateRole};
+use raft::{Config, ProgressState, RawNode, ReadState, SnapshotStatus, StateRole};
 
 use super::log::{Log, LogError, LogWrite};
 use super::membership::Members;
@@ -21,7 +22,8 @@ use super::storage::LogStorage;
 use crate::store::Role;
 use crate::store::state::Position;
 
-/// Ticks are 100 ms.
+/// How long a tick is. A leader that is not heard of for 10 to 20 of them is replaced.
+pub(super) const TICK: Duration = Duration::from_millis(50);
 const ELECTION_TICKS: usize = 10;
 const HEARTBEAT_TICKS: usize = 2;
 const MESSAGE_BYTES_MAX: u64 = 1 << 20;
@@ -30,6 +32,8 @@ const READY_BYTES_MAX: u64 = 8 << 20;
 /// What the driver has to do after a step.
 #[derive(Default)]
 pub(super) struct Work {
+    /// The state at this place of the log takes the place of this server's own.
+    pub installed: Option<Position>,
     pub messages: Vec<Message>,
     pub committed: Vec<Entry>,
     pub reads: Vec<ReadState>,
@@ -42,6 +46,8 @@ struct Unwritten {
     must_sync: bool,
     /// Sent when it is written.
     promises: Vec<Message>,
+    /// The index of the snapshot in here, which counts as applied when it is written.
+    installed: Option<u64>,
     /// Of the last ready in here.
     number: u64,
 }
@@ -114,6 +120,61 @@ impl Node {
         self.raw.raft.state == StateRole::Leader
     }
 
+    /// Lets the one of `voters` lead that has most and was heard of; it may take a moment, or not come
+    /// to pass.
+    pub fn hand_over(&mut self, voters: &[u64]) {
+        let id = self.raw.raft.id;
+        let others = voters.iter().filter(|other| **other != id);
+        let known = others.filter_map(|other| Some((self.raw.raft.prs().get(*other)?, *other)));
+        let alive = known.filter(|(progress, _)| progress.recent_active);
+        if let Some((_, best)) = alive.max_by_key(|(progress, _)| progress.matched) {
+            self.raw.transfer_leader(best);
+        }
+    }
+
+    /// Puts a change of members at the end of the log; `None` if this node does not lead, or another
+    /// change is not done yet.
+    pub fn propose_change(&mut self, change: &ConfChangeV2) -> Option<Position> {
+        if self.raw.raft.has_pending_conf() {
+            return None;
+        }
+        self.raw.propose_conf_change(Vec::new(), change.clone()).ok()?;
+        Some(Position { index: self.raw.raft.raft_log.last_index(), term: self.raw.raft.term })
+    }
+
+    /// How far the log of every other member is known to be written, and whether it is being brought
+    /// there by a snapshot. Known to a leader only.
+    pub fn progress(&self) -> Vec<(u64, u64, bool)> {
+        let id = self.raw.raft.id;
+        let others = self.raw.raft.prs().iter().filter(|(other, _)| **other != id);
+        others.map(|(id, it)| (*id, it.matched, it.state == ProgressState::Snapshot)).collect()
+    }
+
+    pub fn last_index(&self) -> u64 {
+        self.raw.raft.raft_log.last_index()
+    }
+
+    /// Whether raft waits for a state to give to another server.
+    pub fn wants_offer(&self) -> bool {
+        self.raw.store().wants_offer()
+    }
+
+    /// The state at `at`, with `members`, is there for others to take; or no longer.
+    pub fn set_offer(&mut self, offer: Option<(Position, &Members)>) {
+        let offer = offer.map(|(at, members)| (at, members.to_raft()));
+        self.raw.mut_store().set_offer(offer);
+    }
+
+    /// A message to `id` was lost for sure.
+    pub fn unreachable(&mut self, id: u64) {
+        self.raw.report_unreachable(id);
+    }
+
+    /// `id` does not take the state that it was offered; later it is offered one again.
+    pub fn snapshot_failed(&mut self, id: u64) {
+        self.raw.report_snapshot(id, SnapshotStatus::Failure);
+    }
+
     /// Stops leading and stays away from the next election until asked.
     pub fn step_down(&mut self) {
         let term = self.raw.raft.term;
@@ -153,7 +214,16 @@ impl Node {
         let mut bytes = 0;
         while bytes < READY_BYTES_MAX && self.raw.has_ready() {
             let mut ready = self.raw.ready();
-            assert!(ready.snapshot().is_empty(), "snapshots are installed before the node starts");
+            if !ready.snapshot().is_empty() {
+                let metadata = ready.snapshot().get_metadata();
+                let at = Position { index: metadata.index, term: metadata.term };
+                self.raw.mut_store().restore(at, metadata.get_conf_state().clone());
+                self.unwritten.write = LogWrite { reset: Some(at), ..LogWrite::default() };
+                self.unwritten.promises.clear(); // of entries that are no more
+                self.written_index = at.index;
+                self.unwritten.installed = Some(at.index);
+                work.installed = Some(at);
+            }
             work.messages.append(&mut ready.take_messages());
             work.reads.append(&mut ready.take_read_states());
 
@@ -179,6 +249,9 @@ impl Node {
             }
             next.promises.append(&mut ready.take_persisted_messages());
             next.must_sync |= ready.must_sync();
+            if next.write.reset.is_some() && next.write.hard_state.is_none() {
+                next.write.hard_state = Some(self.raw.store().hard_state().clone()); // a reset forgets it
+            }
             next.number = ready.number();
             self.raw.advance_append_async(ready);
             if self.writing.is_none() && !self.unwritten.must_sync {
@@ -206,6 +279,9 @@ impl Node {
         let done = self.writing.take().expect("a write was started");
         self.written_index = self.written_index.max(last_index);
         self.raw.on_persist_ready(done.number);
+        if let Some(index) = done.installed {
+            self.raw.advance_apply_to(index);
+        }
         let mut messages = done.promises;
         if !self.unwritten.must_sync && self.unwritten.number > done.number {
             messages.append(&mut self.nothing_to_write());

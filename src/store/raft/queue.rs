@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
+use super::membership::{Change, ChangeError};
+use super::status::Status;
 use crate::object::Revision;
 use crate::store::ProposeError;
 use crate::store::command::Outcome;
@@ -28,6 +30,10 @@ pub(in crate::store) enum Input {
     Propose(Proposal),
     /// A reader wants everything acknowledged so far to be in the state.
     Barrier(oneshot::Sender<Result<(), ProposeError>>),
+    Change(Change, oneshot::Sender<Result<(), ChangeError>>),
+    /// Lets another server lead, if this one does.
+    HandOver,
+    Status(oneshot::Sender<Status>),
 }
 
 /// Proposals between being asked for and being answered.
@@ -123,6 +129,12 @@ impl Barriers {
         self.last_question += 1;
         self.asked.push_back((self.last_question, std::mem::take(&mut self.new)));
         Some(self.last_question)
+    }
+
+    /// Asks again for all who have no answer: raft forgets questions when leaders change.
+    pub fn again(&mut self) {
+        self.new.extend(self.asked.drain(..).flat_map(|(_, replies)| replies));
+        self.new.retain(|reply| !reply.is_closed());
     }
 
     /// Raft says that `index` answers `question`, and with it all asked before.

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, StorageError};
@@ -18,6 +19,10 @@ pub(super) struct LogStorage {
     last: Position,
     /// The entries from some index up to `last`: at least all that are not on the disk.
     tail: VecDeque<Entry>,
+    /// The state that other servers are given who lack entries which are gone here.
+    offer: Option<(Position, ConfState)>,
+    /// Raft wants to give one and there is none, or too old a one.
+    wants_offer: AtomicBool,
 }
 
 impl LogStorage {
@@ -26,7 +31,16 @@ impl LogStorage {
         let mut hard_state = saved.hard_state;
         hard_state.commit = hard_state.commit.max(applied).min(saved.last.index);
         let (base, last) = (saved.base, saved.last);
-        Self { log, hard_state, conf_state, base, last, tail: VecDeque::new() }
+        Self {
+            log,
+            hard_state,
+            conf_state,
+            base,
+            last,
+            tail: VecDeque::new(),
+            offer: None,
+            wants_offer: AtomicBool::new(false),
+        }
     }
 
     pub fn log(&self) -> &Arc<Log> {
@@ -75,6 +89,22 @@ impl LogStorage {
         if self.tail.is_empty() {
             self.tail = VecDeque::new();
         }
+    }
+
+    /// A snapshot takes the place of the whole log.
+    pub fn restore(&mut self, at: Position, conf_state: ConfState) {
+        (self.base, self.last, self.conf_state) = (at, at, conf_state);
+        self.tail = VecDeque::new();
+        self.hard_state.commit = self.hard_state.commit.max(at.index);
+    }
+
+    pub fn set_offer(&mut self, offer: Option<(Position, ConfState)>) {
+        self.wants_offer.store(false, Ordering::Relaxed);
+        self.offer = offer;
+    }
+
+    pub fn wants_offer(&self) -> bool {
+        self.wants_offer.load(Ordering::Relaxed)
     }
 
     /// The log now begins behind `base`.
@@ -147,8 +177,18 @@ impl raft::Storage for LogStorage {
         Ok(self.last.index)
     }
 
-    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        Err(StorageError::SnapshotTemporarilyUnavailable.into())
+    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        let Some((at, conf_state)) =
+            self.offer.as_ref().filter(|(at, _)| at.index >= request_index.max(self.base.index))
+        else {
+            self.wants_offer.store(true, Ordering::Relaxed);
+            return Err(StorageError::SnapshotTemporarilyUnavailable.into());
+        };
+        let mut snapshot = Snapshot::default();
+        let metadata = snapshot.mut_metadata();
+        (metadata.index, metadata.term) = (at.index, at.term);
+        metadata.set_conf_state(conf_state.clone());
+        Ok(snapshot)
     }
 }
 

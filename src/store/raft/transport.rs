@@ -1,4 +1,4 @@
-//! How messages reach the other servers, and theirs us. A cluster of one has nobody to talk to.
+//! How messages reach the other servers, and theirs us.
 
 use raft::eraftpb::Message;
 use tokio::sync::mpsc;
@@ -7,31 +7,32 @@ use tokio::sync::mpsc;
 const INBOX_LEN_MAX: usize = 1_024;
 
 /// Sends without waiting: raft expects loss, and repeats what matters.
-pub(super) trait Transport: Send + 'static {
+pub(in crate::store) trait Transport: Send + 'static {
     fn send(&mut self, messages: Vec<Message>);
+
+    /// Only `members` will be sent to from now on, until others are.
+    fn keep(&mut self, _members: &dyn Fn(u64) -> bool) {}
+}
+
+/// What a driver learns from the network.
+pub(in crate::store) enum Incoming {
+    Message(Message),
+    /// What was sent to this server did not arrive.
+    Unreachable(u64),
 }
 
 /// Where a transport puts what arrives.
-pub(super) type Inbox = mpsc::Sender<Message>;
+pub(in crate::store) type Inbox = mpsc::Sender<Incoming>;
 
 /// A transport's end for the driver: where to send, and what arrives.
-pub(super) struct Link {
-    pub out: Box<dyn Transport>,
-    pub inbox: mpsc::Receiver<Message>,
+pub(in crate::store) struct Link {
+    pub(super) out: Box<dyn Transport>,
+    pub(super) inbox: mpsc::Receiver<Incoming>,
 }
 
 impl Link {
     pub fn new<T: Transport>(connect: impl FnOnce(Inbox) -> T) -> Self {
         let (sender, inbox) = mpsc::channel(INBOX_LEN_MAX);
         Self { out: Box::new(connect(sender)), inbox }
-    }
-}
-
-/// The transport of a cluster of one.
-pub(super) struct Alone;
-
-impl Transport for Alone {
-    fn send(&mut self, messages: Vec<Message>) {
-        debug_assert!(messages.is_empty(), "a cluster of one has nobody to send to");
     }
 }

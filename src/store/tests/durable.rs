@@ -80,23 +80,36 @@ async fn a_torn_end_of_the_log_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_damaged_checkpoint_is_moved_aside_and_rebuilt() {
-    let rig = rebuilt_after(overwrite).await;
-    assert!(rig.options.dir.join("checkpoint.damaged").exists());
+async fn a_damaged_snapshot_is_moved_aside_and_the_checkpoint_used() {
+    for damage in [overwrite, truncate] {
+        let rig = reopened_after(|dir| damage(&only_file(&dir.join("snapshots")))).await;
+        let names = std::fs::read_dir(rig.options.dir.join("snapshots")).unwrap();
+        let names: Vec<_> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(names.iter().any(|name| name.ends_with(".snapshot.damaged")), "{names:?}");
+    }
 }
 
 #[tokio::test]
-async fn half_a_checkpoint_does_no_harm() {
-    rebuilt_after(truncate).await;
+async fn a_damaged_checkpoint_is_made_anew_when_the_next_is_due() {
+    for damage in [overwrite, truncate] {
+        let rig = reopened_after(|dir| damage(&dir.join("checkpoint/db"))).await;
+        many(&rig, 40).await;
+        checkpointed(&rig).await;
+        assert!(rig.scope.stop(Duration::from_secs(30)).await);
+        overwrite(&only_file(&rig.options.dir.join("snapshots")));
+        let (before, rig) = (rig.shown(), rig.reopen().await);
+        assert_eq!(rig.shown(), before, "the new checkpoint is good");
+    }
 }
 
-async fn rebuilt_after(damage: fn(&Path)) -> Rig {
+/// A store that was cut, stopped, damaged and opened again, and has everything.
+async fn reopened_after(damage: impl Fn(&Path)) -> Rig {
     let rig = Rig::with(small_log).await;
     many(&rig, 40).await;
     checkpointed(&rig).await;
     let before = rig.shown();
     assert!(rig.scope.stop(Duration::from_secs(30)).await);
-    damage(&rig.options.dir.join("checkpoint/db"));
+    damage(&rig.options.dir);
     let rig = rig.reopen().await;
     assert_eq!(rig.shown(), before);
     rig.run("create a/more 1").await;
@@ -114,9 +127,7 @@ async fn without_checkpoint_and_snapshot_a_cut_log_is_refused() {
     assert!(rig.scope.stop(Duration::from_secs(30)).await);
     // Moved, not emptied: sled's own threads may still be writing a last file in there.
     std::fs::rename(rig.options.dir.join("checkpoint"), rig.options.dir.join("lost")).unwrap();
-    for snapshot in std::fs::read_dir(rig.options.dir.join("snapshots")).unwrap() {
-        overwrite(&snapshot.unwrap().path());
-    }
+    overwrite(&only_file(&rig.options.dir.join("snapshots")));
     let refused = Store::open(rig.options.clone(), &Scope::root("test")).await.err().expect("refused");
     assert!(refused.to_string().contains("restore a backup"), "{refused}");
 }
@@ -197,6 +208,14 @@ fn newest_file(dir: &Path) -> PathBuf {
     files.retain(|path| path.extension().is_some_and(|suffix| suffix == "raftlog"));
     files.sort();
     files.pop().expect("a log file")
+}
+
+fn only_file(dir: &Path) -> PathBuf {
+    let files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    match &files[..] {
+        [file] => file.clone(),
+        other => panic!("one file was expected: {other:?}"),
+    }
 }
 
 fn truncate(path: &Path) {

@@ -4,6 +4,8 @@
 //! `put KEY VALUE`, `replace KEY VALUE`, `delete KEY@REVISION`, `remove KEY`. Keys are short for
 //! `pods/KEY` where they have one slash.
 
+mod chaos;
+mod cluster;
 mod durable;
 mod faults;
 mod history;

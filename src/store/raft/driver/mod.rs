@@ -4,39 +4,48 @@
 //! one is started before the first is applied and answered. A cluster of one does nothing at all when
 //! it is asked nothing: no ticks, no writes.
 
+mod members;
+mod snapshots;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use raft::eraftpb::{Message, MessageType};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
-use super::log::{LogError, LogWrite};
-use super::membership::Members;
-use super::node::{Node, Work};
-use super::queue::{Barriers, Input, Proposal, Queue, Reply};
-use super::recover::Recovered;
-use super::transport::{Alone, Link};
 use crate::base::clock::ClockRef;
 use crate::base::error::Chain;
 use crate::base::service::Scope;
 use crate::object::Revision;
 use crate::store::applier::Applier;
+use crate::store::base::Base;
 use crate::store::command::Outcome;
 use crate::store::datadir::DataDir;
 use crate::store::entry::{Entry, EntryBuilder, Op, encode_op};
 use crate::store::files::DiskRef;
 use crate::store::hub::Hub;
-use crate::store::keeper::{Checkpoint, KeepError, Keeper, LogLimits, Taken};
+use crate::store::keeper::{KeepError, Keeper, LogLimits, Taken};
 use crate::store::metrics::Metrics;
+use crate::store::network::NetworkRef;
+use crate::store::raft::log::{LogError, LogWrite};
+use crate::store::raft::membership::{ChangeError, Members};
+use crate::store::raft::node::{Node, TICK, Work};
+use crate::store::raft::offers::{FetchError, Offers};
+use crate::store::raft::queue::{Barriers, Input, Proposal, Queue, Reply};
+use crate::store::raft::recover::Recovered;
+use crate::store::raft::transport::{Incoming, Link};
 use crate::store::state::Position;
 use crate::store::timeline::Timeline;
 use crate::store::{Health, ProposeError, Role};
 
-const TICK: Duration = Duration::from_millis(100);
 const INPUTS_MAX: usize = 512;
+/// How many ticks pass between looks at what is slow.
+const HOUSEKEEPING_TICKS: u64 = 10;
 /// How many revisions are reserved for volatile writes at once.
 const RESERVE: u64 = 10_000;
 /// How long a full disk is left alone before a write is tried again.
@@ -48,6 +57,9 @@ pub(in crate::store) struct Shared {
     pub metrics: Arc<Metrics>,
     pub health: watch::Sender<Health>,
     pub role: watch::Sender<Role>,
+    /// The states given to other servers.
+    pub offers: Offers,
+    pub members: watch::Sender<Members>,
     /// This server leads, and nobody else could without it: its state needs no confirmation.
     pub alone: Arc<AtomicBool>,
 }
@@ -63,18 +75,29 @@ pub(in crate::store) struct Driver {
     applier: Applier,
     keeper: Keeper,
     link: Link,
+    network: NetworkRef,
     queue: Queue,
     barriers: Barriers,
     /// Answers that are given once readers can see what they tell.
     answers: Vec<(Reply, Outcome)>,
     writing: Option<BoxFuture<'static, Result<u64, LogError>>>,
     checkpointing: Option<BoxFuture<'static, Result<Taken, KeepError>>>,
+    /// Another server's state on its way here, with raft's message that offers it.
+    fetching: Option<BoxFuture<'static, Result<(Message, Base), FetchError>>>,
+    /// It is here, and raft is to be told when no write is under way.
+    fetched: Option<(Message, Base)>,
+    changes: VecDeque<(Position, oneshot::Sender<Result<(), ChangeError>>)>,
+    /// When each of the others was last heard of.
+    heard: BTreeMap<u64, Duration>,
+    ticks: u64,
     /// The term in which this server proposed to go on as the leader, and whether that is applied.
     leading: Option<(u64, bool)>,
     /// The next entry reserves revisions for volatile writes.
     reserving: bool,
     /// Nothing is written any more.
     failed: bool,
+    /// Nothing new is begun.
+    stopping: bool,
     retry_at: Duration,
     opened: Option<oneshot::Sender<()>>,
 }
@@ -88,6 +111,7 @@ impl Driver {
         limits: LogLimits,
         recovered: Recovered,
         shared: Shared,
+        (link, network): (Link, NetworkRef),
         opened: oneshot::Sender<()>,
     ) -> Result<Self, LogError> {
         let Recovered { base, node } = recovered;
@@ -102,15 +126,22 @@ impl Driver {
             members: Timeline::new(base.state.position().index, base.members),
             applier,
             keeper: Keeper::new(limits),
-            link: Link::new(|_| Alone),
+            link,
+            network,
             queue: Queue::default(),
             barriers: Barriers::default(),
             answers: Vec::new(),
             writing: None,
             checkpointing: None,
+            fetching: None,
+            fetched: None,
+            changes: VecDeque::new(),
+            heard: BTreeMap::new(),
+            ticks: 0,
             leading: None,
             reserving: false,
             failed: false,
+            stopping: false,
             retry_at: Duration::ZERO,
             opened: Some(opened),
         };
@@ -127,13 +158,6 @@ impl Driver {
         Ok(driver)
     }
 
-    /// The same driver, talking to others over `link`.
-    #[cfg(test)]
-    pub(super) fn over(mut self, link: Link) -> Self {
-        self.link = link;
-        self
-    }
-
     /// Runs until the scope stops or all handles are gone.
     pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>, scope: Scope) {
         let mut ticks = tokio::time::interval(TICK);
@@ -143,16 +167,17 @@ impl Driver {
         loop {
             tokio::select! {
                 biased;
+                _ = ticks.tick(), if !self.is_alone() => self.tick(),
                 written = settled(&mut self.writing) => self.on_written(written),
                 taken = settled(&mut self.checkpointing) => self.on_checkpoint(taken),
+                fetched = settled(&mut self.fetching) => self.on_fetched(fetched),
+                Some(incoming) = self.link.inbox.recv() => self.receive(incoming),
                 count = inputs.recv_many(&mut batch, INPUTS_MAX) => {
                     if count == 0 {
                         break;
                     }
                     batch.drain(..).for_each(|input| self.accept(input));
                 }
-                Some(message) = self.link.inbox.recv() => self.node.receive(message),
-                _ = ticks.tick(), if !self.is_alone() => self.node.tick(),
                 () = scope.stopping() => break,
             }
             self.advance();
@@ -163,6 +188,7 @@ impl Driver {
 
     /// Lets what is on its way to the disk arrive and be answered; the rest is refused.
     async fn finish(mut self) {
+        self.stopping = true;
         self.queue.refuse_waiting(&ProposeError::Closed);
         self.finish_writing().await;
         if self.checkpointing.is_some() {
@@ -189,6 +215,31 @@ impl Driver {
         match input {
             Input::Propose(proposal) => self.accept_proposal(proposal),
             Input::Barrier(reply) => self.barriers.push(reply),
+            Input::Change(change, reply) => self.change_members(change, reply),
+            Input::HandOver => self.node.hand_over(&self.members.current().voters),
+            Input::Status(reply) => drop(reply.send(self.status())),
+        }
+    }
+
+    fn receive(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Message(message) => {
+                self.heard.insert(message.from, self.clock.elapsed());
+                match message.get_msg_type() {
+                    MessageType::MsgSnapshot => self.fetch(message),
+                    _ => self.node.receive(message),
+                }
+            }
+            Incoming::Unreachable(id) => self.node.unreachable(id),
+        }
+    }
+
+    fn tick(&mut self) {
+        self.node.tick();
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(HOUSEKEEPING_TICKS) {
+            self.barriers.again();
+            self.look_after_others();
         }
     }
 
@@ -236,7 +287,9 @@ impl Driver {
             self.lead();
             self.ask_reads();
             self.form_entry();
+            let fetched = self.offer_fetched();
             let mut work = self.node.step();
+            self.install(work.installed, fetched);
             self.start_write();
             self.link.out.send(std::mem::take(&mut work.messages));
             if work.committed.is_empty() && work.reads.is_empty() {
@@ -252,6 +305,9 @@ impl Driver {
         }
         self.barriers.release(self.applier.state().position().index);
         self.tell_role();
+        if self.node.wants_offer() {
+            self.make_offer();
+        }
         self.start_checkpoint();
     }
 
@@ -261,6 +317,7 @@ impl Driver {
             if self.leading.take().is_some() {
                 self.queue.refuse_proposed(&ProposeError::Unknown); // the next leader decides about them
                 self.barriers.refuse(&self.not_leader());
+                self.changes.drain(..).for_each(|(_, reply)| drop(reply.send(Err(ChangeError::Unknown))));
             }
             return;
         };
@@ -365,7 +422,7 @@ impl Driver {
         for entry in work.committed {
             let position = Position { index: entry.index, term: entry.term };
             if let Some(members) = self.node.change_members(&entry)? {
-                self.members.change(entry.index, members);
+                self.change_applied(position, members);
                 self.applier.entry(position, Entry::default());
             } else {
                 self.apply(position, entry.data.into())?;
@@ -417,49 +474,6 @@ impl Driver {
         match self.node.role() {
             Role::Leader { .. } => ProposeError::NotLeader { leader: Some(self.id) },
             Role::Follower { leader, .. } => ProposeError::NotLeader { leader },
-        }
-    }
-
-    fn start_checkpoint(&mut self) {
-        if self.checkpointing.is_some() || !self.keeper.is_due(self.applier.state().object_bytes()) {
-            return;
-        }
-        let members = |index| Members::clone(self.members.at(index));
-        let (base, changed) = self.applier.base(members);
-        if base.state.position().index <= self.node.base().index {
-            return self.keeper.wait();
-        }
-        let checkpoint = Checkpoint {
-            base,
-            since: self.node.base(),
-            changed,
-            disk: self.disk.clone(),
-            snapshots: self.dir.snapshots(),
-            checkpoint: self.dir.checkpoint(),
-        };
-        let (metrics, clock) = (self.shared.metrics.clone(), self.clock.clone());
-        self.checkpointing = Some(Box::pin(Scope::blocking(move || {
-            let started = clock.elapsed();
-            let taken = checkpoint.take()?;
-            metrics.checkpoints.add(1);
-            metrics.checkpoint_nanos.add_nanos(clock.elapsed().saturating_sub(started));
-            Ok(taken)
-        })));
-    }
-
-    fn on_checkpoint(&mut self, taken: Result<Taken, KeepError>) {
-        match taken {
-            Ok(taken) => {
-                self.node.cut(taken.position);
-                self.members.forget(taken.position.index);
-                self.keeper.cut(taken.position.index);
-                self.applier.checkpointed(taken);
-                tracing::debug!(index = taken.position.index, "took a checkpoint");
-            }
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "cannot take a checkpoint: the log keeps growing until one succeeds");
-                self.keeper.wait();
-            }
         }
     }
 }

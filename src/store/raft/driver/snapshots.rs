@@ -1,0 +1,124 @@
+//! Whole states: checkpoints that let the log be cut, states given to servers that lack what was cut,
+//! and states taken over from others.
+
+use raft::eraftpb::Message;
+
+use super::Driver;
+use crate::base::error::Chain;
+use crate::base::service::Scope;
+use crate::store::base::Base;
+use crate::store::keeper::{Checkpoint, KeepError, Keeper, Taken};
+use crate::store::raft::membership::Members;
+use crate::store::raft::offers::{Fetch, FetchError};
+use crate::store::state::Position;
+use crate::store::timeline::Timeline;
+
+impl Driver {
+    pub(super) fn start_checkpoint(&mut self) {
+        if self.stopping
+            || self.checkpointing.is_some()
+            || self.shared.offers.is_open()
+            || !self.keeper.is_due(self.applier.state().object_bytes())
+        {
+            return;
+        }
+        let members = |index| Members::clone(self.members.at(index));
+        let (base, changed) = self.applier.base(members);
+        if base.state.position().index <= self.node.base().index {
+            return self.keeper.wait();
+        }
+        let checkpoint = Checkpoint {
+            base,
+            since: self.node.base(),
+            changed,
+            disk: self.disk.clone(),
+            snapshots: self.dir.snapshots(),
+            checkpoint: self.dir.checkpoint(),
+        };
+        let (metrics, clock) = (self.shared.metrics.clone(), self.clock.clone());
+        self.checkpointing = Some(Box::pin(Scope::blocking(move || {
+            let started = clock.elapsed();
+            let taken = checkpoint.take()?;
+            metrics.checkpoints.add(1);
+            metrics.checkpoint_nanos.add_nanos(clock.elapsed().saturating_sub(started));
+            Ok(taken)
+        })));
+    }
+
+    pub(super) fn on_checkpoint(&mut self, taken: Result<Taken, KeepError>) {
+        match taken {
+            Ok(taken) if taken.position.index <= self.node.base().index => (), // a snapshot came from elsewhere
+            Ok(taken) => {
+                self.node.cut(taken.position);
+                self.members.forget(taken.position.index);
+                self.keeper.cut(taken.position.index);
+                self.applier.checkpointed(taken);
+                tracing::debug!(index = taken.position.index, "took a checkpoint");
+            }
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "cannot take a checkpoint: the log keeps growing until one succeeds");
+                self.keeper.wait();
+            }
+        }
+    }
+
+    /// Offers the present state to those that lack entries which are gone here. While it is there the
+    /// log is not cut, so that whoever takes it can go on from it.
+    pub(super) fn make_offer(&mut self) {
+        let base = Base { state: self.applier.state().clone(), members: self.members.current().clone() };
+        tracing::info!(index = base.state.position().index, "a server needs the whole state: offering it");
+        self.node.set_offer(Some((base.state.position(), &base.members)));
+        self.shared.offers.set(Some(base));
+    }
+
+    pub(super) fn end_offer(&mut self) {
+        self.node.set_offer(None);
+        self.shared.offers.set(None);
+    }
+
+    /// Raft was offered a state: it is brought here before raft is told, one at a time.
+    pub(super) fn fetch(&mut self, message: Message) {
+        if self.fetching.is_some() || self.fetched.is_some() {
+            return;
+        }
+        let fetch = Fetch {
+            network: self.network.clone(),
+            from: message.from,
+            index: message.get_snapshot().get_metadata().index,
+            disk: self.disk.clone(),
+            snapshots: self.dir.snapshots(),
+        };
+        self.fetching = Some(Box::pin(async move { fetch.run().await.map(|base| (message, base)) }));
+    }
+
+    pub(super) fn on_fetched(&mut self, fetched: Result<(Message, Base), FetchError>) {
+        match fetched {
+            Ok(fetched) => self.fetched = Some(fetched),
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "cannot take over the leader's state; it will offer it again")
+            }
+        }
+    }
+
+    /// Tells raft of the state that is here, unless a write is under way.
+    pub(super) fn offer_fetched(&mut self) -> Option<Base> {
+        if self.node.is_writing() {
+            return None;
+        }
+        let (message, base) = self.fetched.take()?;
+        self.node.receive(message);
+        Some(base)
+    }
+
+    /// Raft took the state, or not: it may have heard of something newer meanwhile.
+    pub(super) fn install(&mut self, installed: Option<Position>, fetched: Option<Base>) {
+        let Some(at) = installed else { return };
+        let base = fetched.expect("raft installs only what was just offered");
+        assert_eq!(base.state.position(), at, "the state offered is the state fetched");
+        tracing::info!(index = at.index, objects = base.state.len(), "took over the leader's state");
+        self.members = Timeline::new(at.index, base.members);
+        self.keeper = Keeper::new(self.keeper.limits());
+        self.applier.reset(base.state);
+        self.tell_members();
+    }
+}
