@@ -115,7 +115,9 @@ impl Links {
         self.set(moved, || format!("move link {peer} into the pod")).await?;
         let attached = LinkUnspec::new_with_index(index).controller(bridge).up().build();
         self.set(attached, || format!("attach link {host} to the bridge")).await?;
-        self.set(LinkBridgePort::new(index).hairpin(true).build(), || format!("let link {host} hairpin")).await
+        // The kernel reads a port's settings in this kind of message alone.
+        let hairpin = self.0.link().set_port(LinkBridgePort::new(index).hairpin(true).build()).execute().await;
+        hairpin.map_err(|source| NetlinkError::Change { what: format!("let link {host} hairpin"), source })
     }
 
     /// Gives the link `from` its final name, an address, and, through `gateway`, the way to everywhere.

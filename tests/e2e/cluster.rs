@@ -135,7 +135,8 @@ impl Cluster {
             .spawn()
             .unwrap();
         if let Some(input) = input {
-            child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+            // kubectl takes what begins with a brace for JSON; YAML may.
+            child.stdin.take().unwrap().write_all(format!("---\n{input}").as_bytes()).unwrap();
         }
         child.wait_with_output().unwrap()
     }
