@@ -125,7 +125,8 @@ impl Cluster {
         command
     }
 
-    fn output(&self, line: &str, input: Option<&str>) -> Output {
+    /// What became of kubectl, with `input` on its standard input.
+    pub fn output(&self, line: &str, input: Option<&str>) -> Output {
         let args: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
         let mut child = self
             .command(&args)

@@ -219,7 +219,9 @@ fn apply_twice(c: &mut Cluster) {
     assert!(other.contains("conflict"), "{other}");
     c.apply("apply --server-side --force-conflicts --field-manager=other -f -", &config.replace("'1'", "'9'"));
     assert_eq!(c.kubectl("get configmap settings -o jsonpath={.data.a}"), "9");
-    let diff = c.kubectl_error("diff -f -", Some(&web(3)));
+    let diff = c.output("diff -f -", Some(&web(3)));
+    assert_eq!(diff.status.code(), Some(1), "there is a difference");
+    let diff = String::from_utf8_lossy(&diff.stdout);
     assert!(diff.contains("-  replicas: 2") && diff.contains("+  replicas: 3"), "{diff}");
     assert_eq!(c.apply("diff -f -", &web(2)), "");
 }
