@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::cgroups::tree::Cgroups;
 use super::config::{Config, Paths};
 use super::cri::Cri;
+use super::evict::pressure::Pressures;
 use super::pods::downward::OnNode;
 use crate::base::clock::ClockRef;
 use crate::client::{Cache, Client, Note, Recorder};
@@ -23,6 +24,7 @@ pub struct Context {
     pub cgroups: Option<Cgroups>,
     /// What the runtime unpacks images with; `None` where images cannot be mounted.
     pub snapshotter: Option<String>,
+    pub pressures: Arc<Pressures>,
     pub memory_bytes: u64,
     /// What pods may use of this node.
     pub allocatable: StringMap,

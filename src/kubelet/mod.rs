@@ -10,6 +10,7 @@ pub mod config;
 pub mod containerd;
 pub mod context;
 pub mod cri;
+pub mod evict;
 pub mod images;
 pub mod logs;
 pub mod node;
@@ -17,6 +18,7 @@ pub mod pods;
 pub mod probes;
 pub mod server;
 pub mod spec;
+pub mod usage;
 pub mod volumes;
 
 pub use config::Config;
@@ -45,18 +47,19 @@ pub fn start(scope: &Scope, config: Config, client: Client, cache: Arc<Cache>, c
     let recorder = Recorder::start(&scope, client.clone(), clock.clone(), "kubelet", &config.node_name);
     let facts = Facts::read(existing(&config.data_dir), config.pods_max);
     let runtime = node::RuntimeSlot::default();
+    let pressures = Arc::new(evict::pressure::Pressures::default());
     if config.runtime_endpoint.is_none() {
         containerd::supervise(&scope, &config);
     }
-    node::Node::new(config.clone(), facts.clone(), client.clone(), recorder.clone(), clock.clone(), runtime.clone())
-        .start(&scope);
+    let told = (recorder.clone(), clock.clone(), runtime.clone(), pressures.clone());
+    node::Node::new(config.clone(), facts.clone(), client.clone(), told).start(&scope);
     scope.spawn("kubelet", {
         let scope = scope.clone();
         async move {
             let starting = async {
                 let cri = connect(&config).await;
                 let _ = runtime.set(cri.clone());
-                let ctx = context(config, facts, cri, client, cache, recorder, clock).await;
+                let ctx = context(config, facts, cri, client, cache, recorder, clock, pressures).await;
                 run(&scope, ctx);
             };
             tokio::select! {
@@ -69,19 +72,25 @@ pub fn start(scope: &Scope, config: Config, client: Client, cache: Arc<Cache>, c
 
 fn run(scope: &Scope, ctx: ContextRef) {
     let pods = pods::manager::Pods::start(scope, ctx.clone());
-    scope.spawn("log rotation", {
-        let (scope, ctx, pods) = (scope.clone(), ctx.clone(), pods.clone());
-        async move {
-            tokio::select! {
-                () = logs::rotate::run(ctx, pods) => (),
-                () = scope.stopping() => (),
-            }
-        }
-    });
+    let collector = Arc::new(images::collect::Collector::default());
+    until_stopped(scope, "log rotation", logs::rotate::run(ctx.clone(), pods.clone()));
+    until_stopped(scope, "eviction", evict::run(ctx.clone(), pods.clone(), collector.clone()));
+    until_stopped(scope, "image collection", images::collect::run(ctx.clone(), pods.clone(), collector));
     let server = server::Server::new(ctx, pods, scope);
     scope.supervise("kubelet server", move || {
         let server = server.clone();
         async move { server.run().await.map_err(|error| Chain(&error).to_string()) }
+    });
+}
+
+/// Runs work that would never end by itself.
+fn until_stopped(scope: &Scope, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    let stopping = scope.clone();
+    scope.spawn(name, async move {
+        tokio::select! {
+            () = work => (),
+            () = stopping.stopping() => (),
+        }
     });
 }
 
@@ -126,6 +135,7 @@ async fn context(
     cache: Arc<Cache>,
     recorder: Recorder,
     clock: ClockRef,
+    pressures: Arc<evict::pressure::Pressures>,
 ) -> ContextRef {
     let paths = config.paths();
     let cgroups = Cgroups::detect(&paths.cgroup);
@@ -135,6 +145,7 @@ async fn context(
     Arc::new(Context {
         memory_bytes: facts.memory_bytes,
         allocatable: facts.allocatable(),
+        pressures,
         snapshotter: containerd::view::snapshotter(&cri).await,
         config,
         paths,

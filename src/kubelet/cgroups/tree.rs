@@ -154,7 +154,12 @@ impl Cgroups {
         }
     }
 
-    fn controller_dir(&self, controller: &str, relative: &str) -> Option<PathBuf> {
+    pub fn is_unified(&self) -> bool {
+        matches!(self.hierarchy, Hierarchy::Unified(_))
+    }
+
+    /// Where the group at `relative` is for one controller.
+    pub fn controller_dir(&self, controller: &str, relative: &str) -> Option<PathBuf> {
         match &self.hierarchy {
             Hierarchy::Split(mounts) => {
                 let (_, mount) = mounts.iter().find(|(name, _)| name == controller)?;
@@ -166,8 +171,7 @@ impl Cgroups {
 
     fn limit(&self, path: &str, limits: &Limits) -> io::Result<()> {
         let relative = path.trim_start_matches('/');
-        let is_unified = matches!(self.hierarchy, Hierarchy::Unified(_));
-        for (controller, file, value) in settings(limits, is_unified) {
+        for (controller, file, value) in settings(limits, self.is_unified()) {
             let Some(dir) = self.controller_dir(controller, relative) else { continue };
             fs::write(dir.join(file), value)?;
         }

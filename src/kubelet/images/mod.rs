@@ -1,6 +1,7 @@
 //! Images: present, pulled, or the reason why not; one pull at a time.
 
 pub mod auth;
+pub mod collect;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

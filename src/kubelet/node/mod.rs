@@ -13,6 +13,7 @@ use self::facts::Facts;
 use self::status::{Pressure, Readiness};
 use super::config::Config;
 use super::cri::Cri;
+use super::evict::pressure::Pressures;
 use crate::base::clock::ClockRef;
 use crate::base::service::Scope;
 use crate::client::{Client, Note, Recorder};
@@ -42,6 +43,7 @@ pub struct Node {
     recorder: Recorder,
     clock: ClockRef,
     runtime: RuntimeSlot,
+    pressures: Arc<Pressures>,
 }
 
 /// What the last look found, kept between looks.
@@ -60,11 +62,9 @@ impl Node {
         config: Config,
         facts: Facts,
         client: Client,
-        recorder: Recorder,
-        clock: ClockRef,
-        runtime: RuntimeSlot,
+        (recorder, clock, runtime, pressures): (Recorder, ClockRef, RuntimeSlot, Arc<Pressures>),
     ) -> Self {
-        Self { config, facts, client, recorder, clock, runtime }
+        Self { config, facts, client, recorder, clock, runtime, pressures }
     }
 
     /// Registers the node and starts to keep its status and its lease.
@@ -155,11 +155,7 @@ impl Node {
     }
 
     async fn look(&self, looked: &mut Looked) -> (Readiness, Pressure) {
-        let pressure = Pressure {
-            memory: facts::meminfo("MemAvailable").is_some_and(|kib| kib < 100 << 10),
-            disk: disk_is_full(&self.config.data_dir),
-            pids: false,
-        };
+        let pressure = self.pressures.at(self.clock.elapsed());
         let Some(cri) = self.runtime.get() else { return (Err("container runtime is down".into()), pressure) };
         let answer = match cri.status(false).await {
             Ok(answer) => answer,
@@ -269,9 +265,4 @@ fn runtime_readiness(answer: &k8s_cri::v1::StatusResponse) -> Readiness {
         }
     }
     Ok(())
-}
-
-/// Whether less than a twentieth of the disk is free.
-fn disk_is_full(dir: &std::path::Path) -> bool {
-    nix::sys::statvfs::statvfs(dir).is_ok_and(|disk| (disk.blocks_available() as u64) < disk.blocks() as u64 / 20)
 }

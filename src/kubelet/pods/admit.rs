@@ -3,8 +3,11 @@
 
 use super::plan::Waiting;
 use crate::kubelet::cgroups::amounts::{millis, whole};
+use crate::kubelet::cgroups::qos::QosClass;
+use crate::kubelet::evict::rank::is_critical;
+use crate::kubelet::node::status::Pressure;
 use crate::kubelet::spec::{Container, Pod, PodSpec};
-use crate::object::StringMap;
+use crate::object::{StringMap, Tree};
 
 /// What the pod is to be weighed against.
 pub struct Node<'a> {
@@ -13,10 +16,37 @@ pub struct Node<'a> {
     /// The pods that are already here and not over.
     pub others: &'a [&'a Pod],
     pub pods_max: u32,
+    pub pressure: Pressure,
 }
+
+/// What no node like this one can run, with reason and message.
+type Foreign = (fn(&PodSpec) -> bool, &'static str, &'static str);
+const FOREIGN: &[Foreign] = &[
+    (
+        |spec| spec.node_selector.get("kubernetes.io/os").is_some_and(|os| os != "linux"),
+        "PodOSSelectorNodeLabelDoesNotMatch",
+        "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label",
+    ),
+    (
+        |spec| spec.os.get("name").and_then(Tree::as_str).is_some_and(|name| name != "linux"),
+        "PodOSNotSupported",
+        "Failed to admit pod as the OS field doesn't match node OS",
+    ),
+    (
+        |spec| spec.security_context.supplemental_groups_policy.as_deref() == Some("Strict"),
+        "SupplementalGroupsPolicyNotSupported",
+        "SupplementalGroupsPolicy=Strict is not supported in this node",
+    ),
+];
 
 /// `Err` says why the pod is rejected, in upstream's words.
 pub fn admit(pod: &Pod, node: &Node) -> Result<(), Waiting> {
+    if let Some(condition) = unbearable(pod, node.pressure) {
+        return Err(Waiting::new("Evicted", format!("The node had condition: [{condition}]. ")));
+    }
+    if let Some((_, reason, message)) = FOREIGN.iter().find(|(is_it, ..)| is_it(&pod.spec)) {
+        return Err(Waiting::new(*reason, *message));
+    }
     if node.others.len() as u32 >= node.pods_max {
         return Err(short_of("pods", 1, node.others.len() as i64, i64::from(node.pods_max)));
     }
@@ -46,6 +76,25 @@ pub fn admit(pod: &Pod, node: &Node) -> Result<(), Waiting> {
         return Err(Waiting::new("NodePorts", message));
     }
     Ok(())
+}
+
+/// The pressure under which the node takes no such pod. Critical ones are always taken.
+fn unbearable(pod: &Pod, pressure: Pressure) -> Option<&'static str> {
+    if is_critical(pod) {
+        return None;
+    }
+    let tolerates = |key: &str| {
+        pod.spec.tolerations.iter().any(|one| {
+            (one.key.is_empty() && one.operator == "Exists") || (one.key == key && one.effect != "NoExecute")
+        })
+    };
+    let is_modest = QosClass::of(&pod.spec) != QosClass::BestEffort || tolerates("node.kubernetes.io/memory-pressure");
+    match pressure {
+        Pressure { disk: true, .. } => Some("DiskPressure"),
+        Pressure { pids: true, .. } => Some("PIDPressure"),
+        Pressure { memory: true, .. } if !is_modest => Some("MemoryPressure"),
+        _ => None,
+    }
 }
 
 fn short_of(name: &str, wanted: i64, used: i64, capacity: i64) -> Waiting {
@@ -87,7 +136,13 @@ mod tests {
         let others = [&pod(other)];
         let labels = StringMap::from([("disk".into(), "ssd".into())]);
         let allocatable = StringMap::from([("cpu".into(), "2".into()), ("memory".into(), "1Gi".into())]);
-        let node = Node { labels: &labels, allocatable: &allocatable, others: &others, pods_max: 110 };
+        let node = Node {
+            labels: &labels,
+            allocatable: &allocatable,
+            others: &others,
+            pods_max: 110,
+            pressure: Pressure::default(),
+        };
         admit(&pod(wanted), &node).map_err(|why| why.reason)
     }
 

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 
 use super::admit::{self, Node};
 use super::make::names;
+use super::plan::Eviction;
 use super::sources::Wanted;
 use super::worker::{Handle, Order, Worker};
 use crate::base::service::Scope;
@@ -84,6 +85,24 @@ impl Pods {
         workers.values().map(read).collect()
     }
 
+    /// The pods that run here and are not about to end.
+    pub fn evictable(&self) -> Vec<Arc<Pod>> {
+        let workers = self.lock();
+        let orders = workers.values().map(|worked| worked.handle.orders.borrow().clone());
+        let stays = |order: &Order| {
+            !order.is_gone && order.rejected.is_none() && order.evicted.is_none() && !order.pod.is_terminal()
+        };
+        orders.filter(stays).map(|order| order.pod).collect()
+    }
+
+    /// Ends a pod, whose object stays to tell why.
+    pub fn evict(&self, pod: &Pod, eviction: Eviction) {
+        self.ctx.tell(pod, None, true, "Evicted", eviction.message.clone());
+        if let Some(worked) = self.lock().get(pod.uid()) {
+            worked.handle.orders.send_modify(|order| order.evicted = Some(eviction));
+        }
+    }
+
     async fn follow(self: &Arc<Self>) {
         self.ctx.cache.synced().await;
         let mut subscription = self.ctx.cache.subscribe(&[&POD, &CONFIG_MAP, &SECRET]);
@@ -143,7 +162,7 @@ impl Pods {
         if let Some(why) = &rejected {
             self.ctx.tell(&pod, None, true, &why.reason, why.message.clone());
         }
-        let order = Order { pod, is_gone: false, rejected };
+        let order = Order { pod, is_gone: false, rejected, evicted: None };
         self.spawn(&mut workers, &uid, key, wanted, order);
     }
 
@@ -186,6 +205,7 @@ impl Pods {
             allocatable: &self.ctx.allocatable,
             others: &others,
             pods_max: self.ctx.config.pods_max,
+            pressure: self.ctx.pressures.at(self.ctx.clock.elapsed()),
         };
         admit::admit(pod, &node).err()
     }
@@ -277,7 +297,7 @@ impl Pods {
             }
             tracing::info!(pod = %pod.display(), "ending a pod that the API does not know");
             let key = POD.key(pod.namespace(), pod.name());
-            let order = Order { pod: Arc::new(pod), is_gone: true, rejected: None };
+            let order = Order { pod: Arc::new(pod), is_gone: true, rejected: None, evicted: None };
             self.spawn(&mut workers, &uid, &key, Wanted::default(), order);
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Writes a pod's status into the API, only when it says something new.
 
-use super::status::OWNED;
+use super::status::{BY_KUBELET, OWNED};
 use crate::client::{Client, DeleteOptions};
 use crate::kubelet::spec::Pod;
 use crate::object::kind::POD;
@@ -51,10 +51,13 @@ impl Report {
 
 /// Our `status` with the conditions of others that `api` has.
 fn with_others(status: &Tree, api: &Tree) -> Tree {
-    let is_ours = |one: &&Tree| OWNED.contains(&one.text("type"));
-    let others = api.items("conditions").iter().filter(|one| !is_ours(one));
-    let ours = status.items("conditions").iter().filter(is_ours);
-    let conditions: Vec<Tree> = others.chain(ours).cloned().collect();
+    let is_ours = |one: &&Tree| OWNED.contains(&one.text("type")) || one.text("reason") == BY_KUBELET;
+    let mut conditions: Vec<Tree> = api.items("conditions").iter().filter(|one| !is_ours(one)).cloned().collect();
+    for ours in status.items("conditions").iter().filter(is_ours) {
+        if !conditions.iter().any(|one| one.text("type") == ours.text("type")) {
+            conditions.push(ours.clone());
+        }
+    }
     let mut merged = status.clone();
     if !conditions.is_empty() {
         merged.set("conditions", conditions);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::plan::{Ending, Failure, KillReason, Memory, Step, Steps, Waiting, next_steps};
+use super::plan::{Ending, Eviction, Failure, KillReason, Memory, Step, Steps, Waiting, next_steps};
 use super::report::{self, Report};
 use super::seen::{Seen, State};
 use super::status::{self, Facts};
@@ -39,6 +39,8 @@ pub struct Order {
     pub is_gone: bool,
     /// Why the node will not run it.
     pub rejected: Option<Waiting>,
+    /// Why the node runs it no longer.
+    pub evicted: Option<Eviction>,
 }
 
 /// The manager's side of a worker.
@@ -241,6 +243,9 @@ impl Worker {
         if order.rejected.is_some() || pod.is_terminal() {
             return Some(Ending::Terminal);
         }
+        if let Some(eviction) = &order.evicted {
+            return Some(Ending::Evicted(eviction.clone()));
+        }
         let deadline = self.deadline(pod)?;
         (self.ctx.now() >= deadline).then_some(Ending::DeadlineExceeded)
     }
@@ -331,7 +336,7 @@ impl Worker {
                 () = &mut work => return,
                 changed = orders.changed() => {
                     let new = orders.borrow_and_update().clone();
-                    let ends = new.is_gone || new.pod.metadata.is_deleting();
+                    let ends = new.is_gone || new.pod.metadata.is_deleting() || new.evicted.is_some();
                     let is_sooner = new.pod.grace_seconds() < order.pod.grace_seconds();
                     if changed.is_err() || (ends && (!is_killing || is_sooner)) {
                         return;

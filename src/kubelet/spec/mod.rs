@@ -56,6 +56,7 @@ pub struct PodSpec {
     pub affinity: Tree,
     pub tolerations: Vec<Toleration>,
     pub host_aliases: Vec<HostAlias>,
+    pub os: Tree,
     pub priority: Option<i64>,
     pub priority_class_name: String,
     pub runtime_class_name: Option<String>,

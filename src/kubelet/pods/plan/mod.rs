@@ -51,7 +51,20 @@ pub enum Ending {
     DeadlineExceeded,
     /// The API already says that it is over.
     Terminal,
+    /// The node needs what it uses, or it uses more than it may.
+    Evicted(Eviction),
 }
+
+/// Why the node ends a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Eviction {
+    pub message: String,
+    /// Whether the pod did nothing wrong itself, which its owner may want to know.
+    pub is_disruption: bool,
+}
+
+/// An evicted pod has hardly any time: the node is in need.
+const EVICTION_GRACE_SECONDS: i64 = 1;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Steps {
@@ -158,6 +171,7 @@ impl<'a> Planner<'a> {
         let grace_seconds = match ending {
             Ending::Deleted | Ending::DeadlineExceeded => self.pod.grace_seconds(),
             Ending::Terminal => 0,
+            Ending::Evicted(_) => EVICTION_GRACE_SECONDS.min(self.pod.grace_seconds()),
         };
         self.out.steps.push(Step::KillPod { grace_seconds });
     }

@@ -2,12 +2,18 @@
 
 use super::containers::Told;
 use super::phase::Phase;
+use crate::kubelet::pods::plan::Ending;
 use crate::kubelet::spec::{Pod, Role};
 use crate::object::tree::json;
 use crate::object::{Timestamp, Tree};
 
 /// Conditions that are recomputed at each status.
 pub const OWNED: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+
+/// Set by whoever ends a pod that would have gone on.
+const DISRUPTION: &str = "DisruptionTarget";
+/// The reason of such a condition that is ours.
+pub const BY_KUBELET: &str = "TerminationByKubelet";
 
 struct Condition {
     kind: &'static str,
@@ -27,10 +33,25 @@ impl Condition {
 }
 
 /// The whole list: others' conditions first, then ours in upstream's order.
-pub fn conditions(pod: &Pod, told: &[Told], phase: Phase, has_sandbox: bool, now: Timestamp) -> Vec<Tree> {
+pub fn conditions(
+    pod: &Pod,
+    told: &[Told],
+    phase: Phase,
+    has_sandbox: bool,
+    ending: Option<&Ending>,
+    now: Timestamp,
+) -> Vec<Tree> {
     let old = pod.status.get("conditions").and_then(Tree::as_array).map_or(&[][..], Vec::as_slice);
     let mut list: Vec<Tree> =
         old.iter().filter(|one| !OWNED.iter().any(|kind| one["type"] == *kind)).cloned().collect();
+    if let Some(Ending::Evicted(eviction)) = ending
+        && eviction.is_disruption
+        && !list.iter().any(|one| one["type"] == DISRUPTION)
+    {
+        let reason = BY_KUBELET;
+        let condition = Condition { reason, message: eviction.message.clone(), ..Condition::yes(DISRUPTION) };
+        list.push(written(condition, old, pod.metadata.generation, now));
+    }
     let sandbox = match has_sandbox {
         true => Condition::yes("PodReadyToStartContainers"),
         false => Condition::no("PodReadyToStartContainers", "", String::new()),

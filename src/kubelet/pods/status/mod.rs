@@ -6,7 +6,7 @@ mod phase;
 
 use std::net::IpAddr;
 
-pub use conditions::OWNED;
+pub use conditions::{BY_KUBELET, OWNED};
 pub use containers::{Shown, Told};
 pub use phase::Phase;
 
@@ -42,7 +42,7 @@ pub fn status_of(facts: &Facts) -> Tree {
     let mut status = json!({
         "phase": phase.as_str(),
         "observedGeneration": pod.metadata.generation,
-        "conditions": conditions::conditions(pod, &told, phase, has_sandbox, facts.now),
+        "conditions": conditions::conditions(pod, &told, phase, has_sandbox, facts.ending, facts.now),
         "startTime": facts.start_time,
         "qosClass": old.get("qosClass").and_then(Tree::as_str).unwrap_or(QosClass::of(&pod.spec).as_str()),
     });
@@ -62,17 +62,26 @@ fn settle(phase: Phase, old: Option<Phase>, facts: &Facts, told: &[Told]) -> Pha
     if let Some(old) = old.filter(|old| old.is_terminal()) {
         return old;
     }
-    if facts.ending == Some(&Ending::DeadlineExceeded) {
-        return Phase::Failed;
-    }
     let something_runs = told.iter().any(Told::is_running);
+    let phase = if failure(facts.ending).is_some() { Phase::Failed } else { phase };
     if phase.is_terminal() && something_runs { Phase::Running } else { phase }
 }
 
+/// Reason and message of a pod that fails because of how it ends.
+fn failure(ending: Option<&Ending>) -> Option<(&'static str, &str)> {
+    match ending? {
+        Ending::DeadlineExceeded => {
+            Some(("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"))
+        }
+        Ending::Evicted(eviction) => Some(("Evicted", &eviction.message)),
+        Ending::Deleted | Ending::Terminal => None,
+    }
+}
+
 fn reason(status: &mut Tree, phase: Phase, old_phase: Option<Phase>, facts: &Facts) {
-    if facts.ending == Some(&Ending::DeadlineExceeded) {
-        status["reason"] = "DeadlineExceeded".into();
-        status["message"] = "Pod was active on the node longer than the specified deadline".into();
+    if let Some((reason, message)) = failure(facts.ending).filter(|_| phase == Phase::Failed) {
+        status["reason"] = reason.into();
+        status["message"] = message.into();
     } else if Some(phase) == old_phase {
         for key in ["reason", "message"] {
             if let Some(kept) = facts.pod.status.get(key) {
