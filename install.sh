@@ -77,7 +77,7 @@ ip         iproute2   iproute2   iproute    iproute2
 '
 build_packages='
 protoc     protobuf-compiler protoc    protobuf-compiler protobuf-devel
-cc         gcc        build-base gcc        gcc
+cc         gcc,libc6-dev build-base gcc   gcc
 '
 
 install_packages() {
@@ -86,7 +86,7 @@ install_packages() {
         say "no known package manager: containerd, runc and nft must be there"; return
     fi
     missing=$(printf '%s\n' "$1" | while read -r program names; do
-        [ -z "$program" ] || have "$program" || printf '%s %s\n' "$program" "$names" | awk -v c="$column" '{print $c}'
+        [ -z "$program" ] || have "$program" || printf '%s %s\n' "$program" "$names" | awk -v c="$column" '{ gsub(",", " ", $c); print $c }'
     done)
     [ -n "$missing" ] || return 0
     say "installing packages:" $missing
