@@ -7,6 +7,7 @@ use crate::object::{Call, Gvk, Key, Reason, Status};
 use crate::resources::{Registry, Resource, ResourceVersion};
 
 /// One call being worked on.
+#[derive(Clone)]
 pub struct Act {
     pub call: Call,
     pub resource: Arc<Resource>,

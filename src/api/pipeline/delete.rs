@@ -3,6 +3,10 @@
 //! Deleting is asking for deletion: what has finalizers or a grace period is only marked, and goes
 //! away when the last of them is through. The rest is removed at once.
 
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+
 use crate::api::admission::{Attributes, Operation};
 use crate::api::crd::{self, CustomView};
 use crate::api::options;
@@ -11,12 +15,13 @@ use crate::object::status::Details;
 use crate::object::tree::{Tree, TreePath, json};
 use crate::object::{Answer, Body, GroupResource, List, ObjectRef, Reason, Reply, Status, Timestamp};
 use crate::store::{Command, Outcome, State};
-use std::time::Duration;
 
 use super::act::Act;
 use super::{Api, deposed, stored};
 
 const ATTEMPTS_MAX: usize = 64;
+/// Objects of a collection that are deleted at the same time.
+const DELETIONS_AT_ONCE: usize = 64;
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
@@ -182,13 +187,24 @@ impl Api {
         if options.warns_of_orphans(&act.resource.name) && !list.items.is_empty() {
             act.warnings.push(JOBS_WARNING.into());
         }
-        for object in &list.items {
-            act.call.target.namespace = object.key().namespace().to_owned();
-            match self.delete_one(&mut act, object.key().name(), &options).await {
+        // Side by side, so that one sync of the log carries many of them.
+        let mut warnings = Vec::new();
+        let mut deletions = stream::iter(list.items.clone())
+            .map(|object| {
+                let (mut one, options) = (act.clone(), &options);
+                one.call.target.namespace = object.key().namespace().to_owned();
+                one.warnings.clear();
+                async move { (self.delete_one(&mut one, object.key().name(), options).await, one.warnings) }
+            })
+            .buffer_unordered(DELETIONS_AT_ONCE);
+        while let Some((deleted, more)) = deletions.next().await {
+            match deleted {
                 Err(status) if !status.is(Reason::NotFound) => return Err(status),
-                _ => (),
+                _ => warnings.extend(more),
             }
         }
+        drop(deletions);
+        act.warnings.extend(warnings);
         let items = List { continue_token: String::new(), remaining: None, ..list };
         Ok(Answer { reply: Reply::List(items), warnings: act.warnings })
     }
