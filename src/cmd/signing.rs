@@ -1,4 +1,4 @@
-//! The cluster's own authorities as the signer that the certificate controller asks.
+//! The cluster's own authorities and keys as the signer that controllers ask.
 
 use std::sync::Arc;
 
@@ -6,14 +6,20 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::controllers::runtime::Signer;
-use crate::object::Timestamp;
 use crate::object::view::CertificateRequestSpec;
+use crate::object::{Key, Timestamp};
 use crate::security::csr;
 use crate::security::pki::Pki;
+use crate::security::tokens::Claims;
 
 pub struct Signing(pub Arc<Pki>);
 
 impl Signer for Signing {
+    fn account_token(&self, secret: &Key, account: &str, uid: &str) -> Result<String, String> {
+        let claims = Claims::legacy(secret.namespace(), account, uid, secret.name());
+        self.0.token_key.sign(&claims).map_err(|error| error.to_string())
+    }
+
     fn sign(&self, request: &CertificateRequestSpec, now: Timestamp) -> Option<Result<String, String>> {
         let pem = BASE64.decode(&request.request).ok().and_then(|pem| String::from_utf8(pem).ok()).unwrap_or_default();
         let ask = csr::Ask {

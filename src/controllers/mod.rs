@@ -21,6 +21,7 @@ mod shared;
 pub mod statefulset;
 #[cfg(test)]
 pub mod testing;
+pub mod tokens;
 pub mod ttl;
 pub mod volumes;
 
@@ -29,6 +30,7 @@ use runtime::Controller;
 /// Every controller, in the order in which they start.
 pub static CONTROLLERS: &[&Controller] = &[
     &serviceaccount::CONTROLLER,
+    &tokens::CONTROLLER,
     &rootca::CONTROLLER,
     &certificates::CONTROLLER,
     &clusterrole::CONTROLLER,
@@ -44,6 +46,7 @@ pub static CONTROLLERS: &[&Controller] = &[
     &daemonset::CONTROLLER,
     &statefulset::CONTROLLER,
     &job::CONTROLLER,
+    &job::strays::CONTROLLER,
     &cronjob::CONTROLLER,
     &ttl::CONTROLLER,
     &disruption::CONTROLLER,

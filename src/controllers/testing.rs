@@ -13,11 +13,25 @@ use std::time::Duration;
 
 use expect_test::Expect;
 
-use super::runtime::{Controller, Failure, Plan, Settings};
+use super::runtime::{Controller, Failure, Plan, Settings, Signer, SignerRef};
 use crate::client::Snapshot;
 use crate::object::kind::{self, BUILT_IN};
 use crate::object::tree::json;
+use crate::object::view::CertificateRequestSpec;
 use crate::object::{Key, Kind, Object, ObjectRef, Revision, Timestamp, Tree, TreePath};
+
+/// Signs by writing down what it was asked for.
+struct Scribe;
+
+impl Signer for Scribe {
+    fn account_token(&self, secret: &Key, account: &str, uid: &str) -> Result<String, String> {
+        Ok(format!("{account} {uid} {}", secret.name()))
+    }
+
+    fn sign(&self, _: &CertificateRequestSpec, _: Timestamp) -> Option<Result<String, String>> {
+        None
+    }
+}
 
 /// When all tests take place.
 pub const NOW: i64 = 1_800_000_000;
@@ -73,6 +87,9 @@ const MARKS: &[(&str, fn(&mut Tree, &str, &[ObjectRef]))] = &[
     }),
     ("phase", |tree, phase, _| {
         tree.set("status.phase", phase);
+    }),
+    ("type", |tree, name, _| {
+        tree.set("type", name);
     }),
     ("age", |tree, secs, _| {
         tree.set("metadata.creationTimestamp", ago_secs(secs.parse().expect("seconds")));
@@ -203,8 +220,11 @@ pub fn check_key(controller: &Controller, key: &Key, text: &str, expect: Expect)
 
 #[track_caller]
 fn run(controller: &Controller, key: &Key, objects: Vec<ObjectRef>, failure: Option<Failure>, expect: Expect) {
-    let settings =
-        Settings { cluster_cidrs: vec!["10.42.0.0/16".parse().expect("a range")], root_ca: "PEM".into(), signer: None };
+    let settings = Settings {
+        cluster_cidrs: vec!["10.42.0.0/16".parse().expect("a range")],
+        root_ca: "PEM".into(),
+        signer: Some(SignerRef(Arc::new(Scribe))),
+    };
     let mut plan = Plan::new(Arc::new(settings), failure);
     (controller.reconcile)(&Snapshot::of(objects, Timestamp::from_secs(NOW)), key, &mut plan);
     expect.assert_eq(&plan.to_string());

@@ -111,8 +111,13 @@ fn unprotect<V: View>(seen: &Seen<V>, finalizer: &str, plan: &mut Plan) {
 }
 
 fn wait(snap: &Snapshot, claim: &Seen<PersistentVolumeClaim>, plan: &mut Plan) {
-    let class = claim.spec.storage_class_name.as_deref().and_then(|name| snap.find::<StorageClass>("", name));
+    let name = claim.spec.storage_class_name.as_deref().filter(|name| !name.is_empty());
+    let class = name.and_then(|name| snap.find::<StorageClass>("", name));
     match class {
+        None if name.is_some() => {
+            let message = format!("storageclass.storage.k8s.io {:?} not found", name.unwrap_or_default());
+            plan.event(claim, NoteKind::Warning, "ProvisioningFailed", message);
+        }
         Some(class) if is_late(&class) && claim.meta().annotation(SELECTED_NODE).is_none() => {
             let message = "waiting for first consumer to be created before binding";
             plan.event(claim, NoteKind::Normal, "WaitForFirstConsumer", message);

@@ -294,7 +294,16 @@ impl Context {
         if victim.pod.meta().generation > 0 {
             condition.set("observedGeneration", victim.pod.meta().generation);
         }
-        let body = json!({"metadata": {"uid": victim.uid()}, "status": {"conditions": [condition]}});
+        let kinds = victim.pod.status.conditions.iter().map(|known| known.kind.as_str());
+        let order: Vec<Tree> = kinds
+            .filter(|kind| *kind != "DisruptionTarget")
+            .chain(["DisruptionTarget"])
+            .map(|kind| json!({"type": kind}))
+            .collect();
+        let body = json!({
+            "metadata": {"uid": victim.uid()},
+            "status": {"$setElementOrder/conditions": order, "conditions": [condition]},
+        });
         self.client.patch(&POD, victim.pod.key(), "status", PatchKind::Strategic, &body).await?;
         self.client.delete(&POD, victim.pod.key(), &DeleteOptions::of_uid(victim.uid())).await?;
         let message = format!("Preempted by pod {} on node {node}", pod.uid());

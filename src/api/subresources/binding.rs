@@ -70,6 +70,7 @@ pub async fn bind(api: &Api, mut act: Act) -> Result<Answer, Status> {
                 }
             }
         }
+        pod.unset("status.nominatedNodeName");
         set_scheduled(&mut pod, now);
         Ok(pod)
     })

@@ -7,6 +7,7 @@
 mod indexes;
 mod judge;
 mod pods;
+pub mod strays;
 mod tally;
 
 use std::time::Duration;
@@ -39,9 +40,7 @@ const MANAGER: &str = "kubernetes.io/job-controller";
 const BURST_MAX: usize = 500;
 
 fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
-    let job = snap.get::<Job>(key);
-    release_strays(snap, key, job.as_ref(), plan);
-    let Some(job) = job else { return };
+    let Some(job) = snap.get::<Job>(key) else { return }; // gone: its strays are let go
     let managed_elsewhere = job.spec.managed_by.as_deref().is_some_and(|manager| manager != MANAGER);
     if managed_elsewhere || job.finished().is_some() {
         return;
@@ -193,20 +192,6 @@ fn note_suspension(
             conditions.set_in_place(job_condition("Suspended", "False", "JobResumed", "Job resumed", snap.now()));
             plan.event(job, NoteKind::Normal, "Resumed", "Job resumed");
             status.start_time = Some(snap.now());
-        }
-    }
-}
-
-/// Pods whose job is gone or finished have nobody left to count them.
-fn release_strays(snap: &Snapshot, key: &Key, job: Option<&Seen<Job>>, plan: &mut Plan) {
-    if job.is_some_and(|job| job.finished().is_none()) {
-        return;
-    }
-    for pod in snap.list::<Pod>(key.namespace()) {
-        let Some(owner) = pod.meta().controller() else { continue };
-        let is_mine = owner.kind == "Job" && owner.name == key.name();
-        if is_mine && has_finalizer(&pod) {
-            release(&pod, plan);
         }
     }
 }

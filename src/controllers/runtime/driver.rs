@@ -38,7 +38,7 @@ pub fn start(
         let driver = Arc::new(Driver {
             controller,
             cache: cache.clone(),
-            client: client.acting_as(User::service_account("kube-system", controller.name)),
+            client: client.acting_as(user_of(controller)),
             recorder: recorder.reporting_as(controller.component),
             settings: settings.clone(),
         });
@@ -46,6 +46,13 @@ pub fn start(
             let driver = driver.clone();
             async move { driver.run().await }
         });
+    }
+}
+
+fn user_of(controller: &Controller) -> Arc<User> {
+    match controller.name {
+        name if name.starts_with("system:") => User::named(name, &["system:authenticated"]),
+        name => User::service_account("kube-system", name),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::object::{Key, Kind, Timestamp};
 
 /// One controller.
 pub struct Controller {
-    /// Its service account in `kube-system`, whose rights it uses.
+    /// Its service account in `kube-system`, whose rights it uses; or a user named `system:…`.
     pub name: &'static str,
     /// Who its events say reported them.
     pub component: &'static str,
@@ -48,12 +48,15 @@ pub struct Settings {
     pub cluster_cidrs: Vec<ipnet::IpNet>,
     /// The certificates that clients in the cluster should trust, in PEM.
     pub root_ca: String,
-    /// Who signs certificate requests; nobody where it is none.
+    /// Who signs certificate requests and tokens; nobody where it is none.
     pub signer: Option<SignerRef>,
 }
 
-/// Signs certificate requests.
+/// Signs certificate requests and tokens.
 pub trait Signer: Send + Sync + 'static {
+    /// The token that a secret holds for a service account of this uid.
+    fn account_token(&self, secret: &Key, account: &str, uid: &str) -> Result<String, String>;
+
     /// The certificate in PEM, or why it must not be signed; `None` if the signer is not ours.
     fn sign(&self, request: &CertificateRequestSpec, now: Timestamp) -> Option<Result<String, String>>;
 }

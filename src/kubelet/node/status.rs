@@ -79,8 +79,13 @@ pub fn status(old: &Tree, parts: Parts, readiness: &Readiness, pressure: Pressur
         config.node_ips.iter().map(|ip| json!({ "type": "InternalIP", "address": ip.to_string() })).collect();
     addresses.push(json!({ "type": "Hostname", "address": config.node_name }));
     status["addresses"] = addresses.into();
-    status["capacity"] = parts.capacity;
-    status["allocatable"] = parts.allocatable;
+    let others = others_resources(status.get("capacity"));
+    for (field, mut amounts) in [("capacity", parts.capacity), ("allocatable", parts.allocatable)] {
+        for (name, amount) in &others {
+            amounts[name] = amount.clone();
+        }
+        status[field] = amounts;
+    }
     status["daemonEndpoints"] = json!({ "kubeletEndpoint": { "Port": config.listen.port() } });
     status["nodeInfo"] = parts.info;
     status["runtimeHandlers"] = parts.handlers;
@@ -89,6 +94,12 @@ pub fn status(old: &Tree, parts: Parts, readiness: &Readiness, pressure: Pressur
     let conditions = conditions(old.items("conditions"), readiness, pressure, now);
     status["conditions"] = conditions.into();
     status
+}
+
+/// Resources that somebody else says the node has: their names carry a domain.
+fn others_resources(capacity: Option<&Tree>) -> Vec<(String, Tree)> {
+    let all = capacity.and_then(Tree::as_object).into_iter().flatten();
+    all.filter(|(name, _)| name.contains('/')).map(|(name, amount)| (name.clone(), amount.clone())).collect()
 }
 
 fn images(images: &[k8s_cri::v1::Image]) -> Tree {

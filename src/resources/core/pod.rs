@@ -58,7 +58,8 @@ impl Rules for Pod {
         let class = sums::qos_class(at(pod, "spec"));
         pod.set("status", json!({"phase": "Pending", "qosClass": class}));
         if !pod.items("spec.schedulingGates").is_empty() {
-            pod.set("status.conditions", json!([pod_status::gated()]));
+            let condition = pod_status::gated(pod.text("metadata.creationTimestamp"));
+            pod.set("status.conditions", json!([condition]));
         }
     }
 

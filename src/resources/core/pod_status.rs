@@ -6,10 +6,10 @@ use crate::resources::check::{At, at, immutable};
 use crate::resources::{ip, names};
 
 /// The condition of a pod that waits for its scheduling gates.
-pub fn gated() -> Tree {
+pub fn gated(since: &str) -> Tree {
     json!({
         "type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "lastProbeTime": null,
-        "lastTransitionTime": null, "message": "Scheduling is blocked due to non-empty scheduling gates",
+        "lastTransitionTime": since, "message": "Scheduling is blocked due to non-empty scheduling gates",
     })
 }
 
