@@ -218,8 +218,17 @@ pub fn check_key(controller: &Controller, key: &Key, text: &str, expect: Expect)
     run(controller, key, situation(text), None, expect);
 }
 
+/// The plan for `key`, as text.
+pub fn plan_of(controller: &Controller, key: &Key, text: &str) -> String {
+    plan(controller, key, situation(text), None)
+}
+
 #[track_caller]
 fn run(controller: &Controller, key: &Key, objects: Vec<ObjectRef>, failure: Option<Failure>, expect: Expect) {
+    expect.assert_eq(&plan(controller, key, objects, failure));
+}
+
+fn plan(controller: &Controller, key: &Key, objects: Vec<ObjectRef>, failure: Option<Failure>) -> String {
     let settings = Settings {
         cluster_cidrs: vec!["10.42.0.0/16".parse().expect("a range")],
         root_ca: "PEM".into(),
@@ -227,5 +236,5 @@ fn run(controller: &Controller, key: &Key, objects: Vec<ObjectRef>, failure: Opt
     };
     let mut plan = Plan::new(Arc::new(settings), failure);
     (controller.reconcile)(&Snapshot::of(objects, Timestamp::from_secs(NOW)), key, &mut plan);
-    expect.assert_eq(&plan.to_string());
+    plan.to_string()
 }

@@ -2,10 +2,12 @@
 //!
 //! [`model`] says which services there are and who serves them ([`build`] finds out), [`ruleset`]
 //! turns that into chains and map elements, [`apply`] brings the kernel from the last ruleset to the
-//! next in one transaction. Established connections live in conntrack and survive all of it.
+//! next in one transaction. Established connections live in conntrack and survive all of it; UDP flows to
+//! former endpoints are dropped from there ([`conntrack`]).
 
 pub mod apply;
 mod build;
+mod conntrack;
 pub mod model;
 pub mod ruleset;
 
@@ -50,11 +52,21 @@ async fn run(cache: &Arc<Cache>, node: Node, node_name: &str, own: &[Ipv4Addr]) 
     cache.synced().await;
     let mut table = Table::new(node);
     let mut next_check = Instant::now() + CHECK_EVERY;
+    let mut last_served = None;
     loop {
         let model = build::model(&cache.snapshot(), node_name, own);
+        let served = conntrack::served(&model);
         let applied = table.apply(ruleset::ruleset(&model)).await;
         if let Err(error) = &applied {
             tracing::error!(error = %Chain(error), retry_secs = RETRY.as_secs(), "services may not be reachable on this node");
+        }
+        if applied.is_ok() && last_served.as_ref() != Some(&served) {
+            last_served = Some(served.clone());
+            match conntrack::clean(served).await {
+                Ok(0) => (),
+                Ok(count) => tracing::debug!(count, "dropped UDP flows to former endpoints"),
+                Err(error) => tracing::warn!(%error, "cannot drop UDP flows to former endpoints"),
+            }
         }
         let patience = if applied.is_ok() { next_check.saturating_duration_since(Instant::now()) } else { RETRY };
         if timeout(patience, changes.next()).await.is_ok() {

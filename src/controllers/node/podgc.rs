@@ -27,6 +27,9 @@ fn pods_of_lost_node(snap: &Snapshot, change: &Change) -> Vec<Key> {
 
 fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
     let Some(pod) = snap.get::<Pod>(key) else { return };
+    if pod.is_deleting() && pod.meta().deletion_grace_period_seconds == Some(0) {
+        return; // whoever has a finalizer on it is next
+    }
     if !pod.is_scheduled() {
         if pod.is_deleting() {
             delete_now(&pod, plan);
@@ -87,5 +90,6 @@ mod tests {
         "#]],
         );
         check(&CONTROLLER, "pod web", expect![[""]]);
+        check(&CONTROLLER, "pod web deleting metadata.deletionGracePeriodSeconds=0 finalizer=a/b", expect![[""]]);
     }
 }

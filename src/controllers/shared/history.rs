@@ -52,6 +52,18 @@ impl History {
         self.present.map(|index| &self.revisions[index])
     }
 
+    /// The hash for the present template's name: `hash_of` how many names were taken so far. A name is
+    /// taken if a revision of another template has it.
+    pub fn free_hash<V: View>(&self, owner: &Seen<V>, taken: i64, hash_of: impl Fn(i64) -> String) -> (String, i64) {
+        let mut taken = taken;
+        let mut hash = hash_of(taken);
+        while self.present.is_none() && self.find(&format!("{}-{hash}", owner.name())).is_some() {
+            taken += 1;
+            hash = hash_of(taken);
+        }
+        (hash, taken)
+    }
+
     fn next_number(&self) -> i64 {
         self.revisions.last().map_or(1, |last| last.revision + 1)
     }

@@ -39,7 +39,9 @@ fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
     let history = History::new(revisions, &template);
     let is_member = |pod: &Seen<Pod>| pods::ordinal(set.name(), pod.name()).is_some();
     let pods = claim::<_, Pod>(snap, &set, &set.spec.selector, is_member, plan);
-    let hash = revision_hash(history.data().to_string().as_bytes(), Some(set.status.collision_count.unwrap_or(0)));
+    let data = history.data().to_string();
+    let hash_of = |collisions| revision_hash(data.as_bytes(), Some(collisions));
+    let (hash, collisions) = history.free_hash(&set, set.status.collision_count.unwrap_or(0), hash_of);
     let update = match history.present() {
         Some(present) => present.name().to_owned(),
         None => format!("{}-{hash}", set.name()),
@@ -53,6 +55,7 @@ fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
         history: &history,
         template,
         pods,
+        collisions,
     };
     if !set.is_deleting() {
         history.record(&set, &state.template, HASH_LABEL, &hash, plan);
@@ -75,6 +78,8 @@ struct State<'a> {
     pods: Vec<Seen<Pod>>,
     current: String,
     update: String,
+    /// Names of revisions that were taken.
+    collisions: i64,
 }
 
 impl State<'_> {
@@ -135,6 +140,9 @@ impl State<'_> {
             self.pods.iter().filter(|pod| !(self.start()..self.end()).contains(&number(pod))).collect();
         condemned.sort_by_key(|pod| std::cmp::Reverse(number(pod)));
         for pod in &condemned {
+            if self.is_ordered() && !self.is_available(pod) && !self.is_first_ailing(pod) {
+                return true;
+            }
             if !pod.is_deleting() {
                 self.delete(pod, plan);
             }
@@ -146,6 +154,16 @@ impl State<'_> {
             self.drop_claims(plan);
         }
         !condemned.is_empty()
+    }
+
+    /// Of the pods that are not well only the first may be taken away: the others might get better.
+    fn is_first_ailing(&self, pod: &Seen<Pod>) -> bool {
+        let is_well = |pod: &Seen<Pod>| pod.status.phase == "Running" && pod.is_ready() && !pod.is_deleting();
+        let is_wanted = |number: i64| (self.start()..self.end()).contains(&number);
+        let numbered = self.pods.iter().filter_map(|pod| Some((pods::ordinal(self.set.name(), pod.name())?, pod)));
+        let ailing = numbered.filter(|(_, pod)| !is_well(pod));
+        let first = ailing.min_by_key(|(number, _)| (!is_wanted(*number), *number));
+        first.is_some_and(|(_, first)| first.uid() == pod.uid())
     }
 
     /// Claims of numbers that are not used any more, if their owner wants them to go.
@@ -265,7 +283,7 @@ impl State<'_> {
             "availableReplicas": count(&|pod| self.is_available(pod)),
             "currentRevision": current_revision,
             "updateRevision": self.update,
-            "collisionCount": self.set.status.collision_count.unwrap_or(0),
+            "collisionCount": self.collisions,
         });
         plan.status(self.set, sparse(status, &["replicas", "collisionCount", "availableReplicas"]));
     }
@@ -281,7 +299,7 @@ enum Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controllers::testing::check;
+    use crate::controllers::testing::{self, check};
     use expect_test::expect;
 
     const SET: &str = r#"sts db replicas=3 spec.serviceName=svc spec.updateStrategy={"type":"RollingUpdate","rollingUpdate":{"partition":0}}"#;
@@ -341,6 +359,26 @@ mod tests {
                 delete pod/db-2
                 status statefulset/db availableReplicas=3 collisionCount=0 currentRevision=db-7dbbfb5bf8 observedGeneration=1 readyReplicas=3 replicas=3 updateRevision=db-7dbbfb5bf8
             "#]],
+        );
+    }
+
+    #[test]
+    fn scaling_down_waits_for_pods_to_get_well_but_for_the_first() {
+        const ONE: &str = "sts db replicas=0\n pod db-0 owner=db node=n1 ready\n pod db-1 owner=db node=n1";
+        let deletes = |situation: &str| {
+            let set = STATEFUL_SET.key("default", "db");
+            testing::plan_of(&CONTROLLER, &set, situation).lines().filter(|line| line.starts_with("delete")).count()
+        };
+        assert_eq!(deletes(ONE), 1);
+        assert_eq!(deletes(&ONE.replace("n1 ready", "n1")), 0);
+    }
+
+    #[test]
+    fn a_revision_whose_name_is_taken_gets_another() {
+        check(
+            &CONTROLLER,
+            "sts db replicas=0\n controllerrevision db-7dbbfb5bf8 owner=db labels=app:db data={}",
+            expect![[""]],
         );
     }
 

@@ -61,7 +61,11 @@ pub fn admit(pod: &Pod, node: &Node) -> Result<(), Waiting> {
     }
     for (name, amount) in pod.spec.containers.iter().flat_map(|container| &container.resources.requests) {
         let is_known = node.allocatable.contains_key(name) || matches!(name.as_str(), "cpu" | "memory");
-        if !is_known && name != "ephemeral-storage" && whole(&[(name.clone(), amount.clone())].into(), name) > 0 {
+        if !is_known
+            && !is_extended(name)
+            && name != "ephemeral-storage"
+            && whole(&[(name.clone(), amount.clone())].into(), name) > 0
+        {
             return Err(short_of(name, request(&pod.spec, name, whole), 0, 0));
         }
     }
@@ -95,6 +99,11 @@ fn unbearable(pod: &Pod, pressure: Pressure) -> Option<&'static str> {
         Pressure { memory: true, .. } if !is_modest => Some("MemoryPressure"),
         _ => None,
     }
+}
+
+/// Kept track of by somebody else: what this node does not know of is the scheduler's to count.
+fn is_extended(name: &str) -> bool {
+    name.contains('/') && !name.contains("kubernetes.io/")
 }
 
 fn short_of(name: &str, wanted: i64, used: i64, capacity: i64) -> Waiting {
@@ -154,7 +163,8 @@ mod tests {
         assert_eq!(reason(json!({"nodeSelector": {"disk": "hdd"}}), json!({})), Err("NodeAffinity".into()));
         let port = json!({"containers": [{"ports": [{"hostPort": 80, "protocol": "TCP"}]}]});
         assert_eq!(reason(port.clone(), port), Err("NodePorts".into()));
-        let odd = json!({"containers": [{"resources": {"requests": {"example.com/gpu": "1"}}}]});
-        assert_eq!(reason(odd, json!({})), Err("OutOfexample.com/gpu".into()));
+        let odd = |name: &str| json!({"containers": [{"resources": {"requests": {name: "1"}}}]});
+        assert_eq!(reason(odd("hugepages-2Mi"), json!({})), Err("OutOfhugepages-2Mi".into()));
+        assert_eq!(reason(odd("example.com/gpu"), json!({})), Ok(()));
     }
 }

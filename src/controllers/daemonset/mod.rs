@@ -3,6 +3,8 @@
 //! Pods are tied to their nodes by node affinity and placed by the scheduler. A new template
 //! replaces pods a few at a time; what pods ran is known by the hash they carry.
 
+mod rollout;
+
 use std::collections::{BTreeMap, HashSet};
 
 use crate::client::{Change, NoteKind, Seen, Snapshot};
@@ -16,6 +18,8 @@ use crate::object::kind::{CONTROLLER_REVISION, DAEMON_SET, NODE, POD};
 use crate::object::tree::json;
 use crate::object::view::{ControllerRevision, DaemonSet, Node, Pod, PodSpec, node_matches, untolerated};
 use crate::object::{Key, Tree, TreePath};
+
+use rollout::Rollout;
 
 pub static CONTROLLER: Controller = Controller {
     name: "daemon-set-controller",
@@ -60,24 +64,27 @@ fn all_if_placement_changed(snap: &Snapshot, change: &Change) -> Vec<Key> {
 fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
     let Some(set) = snap.get::<DaemonSet>(key) else { return };
     let template = with_tolerations(set.spec.template.tree());
-    let hash = template_hash(&set.spec.template.tree(), set.status.collision_count);
     let revisions = claim::<_, ControllerRevision>(snap, &set, &set.spec.selector, |_| true, plan);
     let history = History::new(revisions, &set.spec.template.tree());
+    let known = set.status.collision_count;
+    let hash_of = |taken| template_hash(&set.spec.template.tree(), Some(taken).filter(|taken| *taken > 0).or(known));
+    let (hash, taken) = history.free_hash(&set, known.unwrap_or(0), hash_of);
+    let collisions = Some(taken).filter(|taken| *taken > 0).or(known);
     let pods = claim::<_, Pod>(snap, &set, &set.spec.selector, |_| true, plan);
     let nodes = Nodes::of(snap, &template, &pods);
     let present_hash =
         history.present().and_then(|revision| revision.meta().label(HASH_LABEL)).unwrap_or(&hash).to_owned();
     if !set.is_deleting() {
         history.record(&set, &set.spec.template.tree(), HASH_LABEL, &hash, plan);
-        nodes.place(&set, &template, &present_hash, plan);
-        nodes.update(snap, &set, &present_hash, plan);
+        nodes.place(snap, &set, &template, &present_hash, plan);
+        rollout::update(&nodes.nodes, &Rollout { snap, set: &set, template: &template, hash: &present_hash }, plan);
         let live: HashSet<&str> = pods.iter().filter_map(|pod| pod.meta().label(HASH_LABEL)).collect();
         let in_use = |revision: &Seen<ControllerRevision>| {
             revision.meta().label(HASH_LABEL).is_some_and(|hash| live.contains(hash))
         };
         history.truncate(set.spec.revision_history_limit.unwrap_or(10), in_use, plan);
     }
-    nodes.report(snap, &set, &present_hash, plan);
+    nodes.report(snap, &set, &present_hash, collisions, plan);
 }
 
 fn with_tolerations(mut template: Tree) -> Tree {
@@ -132,7 +139,7 @@ impl Nodes {
     }
 
     /// Creates what is missing and deletes what is too much, or dead.
-    fn place(&self, set: &Seen<DaemonSet>, template: &Tree, hash: &str, plan: &mut Plan) {
+    fn place(&self, snap: &Snapshot, set: &Seen<DaemonSet>, template: &Tree, hash: &str, plan: &mut Plan) {
         let mut creates = 0;
         for node in &self.nodes {
             let (failed, alive): (Vec<_>, Vec<_>) =
@@ -151,53 +158,15 @@ impl Nodes {
                 creates += 1;
                 plan.create_and_tell(&POD, daemon(set, template, hash, &node.name), Told::pod_created(set));
             }
-            let surplus = if !node.may_stay { 0 } else { usize::from(!alive.is_empty()) };
-            for pod in oldest_first(&alive).into_iter().skip(surplus) {
-                if !self.is_surging(set, hash, &alive) || !node.may_stay {
-                    plan.delete(pod, Some(Told::pod_deleted(set)));
-                }
+            let rollout = Rollout { snap, set, template, hash };
+            let excess = if node.may_stay { rollout.excess(&alive) } else { alive };
+            for pod in excess {
+                plan.delete(pod, Some(Told::pod_deleted(set)));
             }
         }
     }
 
-    /// With `maxSurge` an old and a new daemon may be side by side for a while.
-    fn is_surging(&self, set: &DaemonSet, hash: &str, alive: &[&Seen<Pod>]) -> bool {
-        max_surge(set, 100) > 0
-            && alive.len() == 2
-            && alive.iter().filter(|pod| pod.meta().label(HASH_LABEL) == Some(hash)).count() == 1
-            && alive.iter().any(|pod| pod.meta().label(HASH_LABEL) == Some(hash) && !pod.is_ready())
-    }
-
-    /// Replaces daemons of older templates, as many at a time as may be missing.
-    fn update(&self, snap: &Snapshot, set: &Seen<DaemonSet>, hash: &str, plan: &mut Plan) {
-        if set.spec.update_strategy.kind == "OnDelete" {
-            return;
-        }
-        let wanted: Vec<&OnNode> = self.nodes.iter().filter(|node| node.wanted).collect();
-        let rolling = set.spec.update_strategy.rolling_update.as_ref();
-        let max = rolling.and_then(|rolling| rolling.max_unavailable.as_ref());
-        let surge = max_surge(set, wanted.len() as i64);
-        let max = max.and_then(|max| max.of(wanted.len() as i64, true)).unwrap_or(1);
-        let max = if max == 0 && surge == 0 { 1 } else { max };
-        let is_available = |pod: &Seen<Pod>| {
-            availability(pod, set.spec.min_ready_seconds, snap.now()).is_some_and(|left| left.is_zero())
-        };
-        let available = |node: &OnNode| node.pods.iter().any(|pod| !pod.is_deleting() && is_available(pod));
-        let mut budget = max - wanted.iter().filter(|node| !available(node)).count() as i64;
-        for node in wanted {
-            for pod in node.pods.iter().filter(|pod| pod.is_active() && pod.meta().label(HASH_LABEL) != Some(hash)) {
-                // One that is of no use anyway costs nothing.
-                if !is_available(pod) {
-                    plan.delete(pod, Some(Told::pod_deleted(set)));
-                } else if budget > 0 || surge > 0 {
-                    budget -= 1;
-                    plan.delete(pod, Some(Told::pod_deleted(set)));
-                }
-            }
-        }
-    }
-
-    fn report(&self, snap: &Snapshot, set: &Seen<DaemonSet>, hash: &str, plan: &mut Plan) {
+    fn report(&self, snap: &Snapshot, set: &Seen<DaemonSet>, hash: &str, collisions: Option<i64>, plan: &mut Plan) {
         let (mut desired, mut current, mut misplaced, mut ready, mut updated, mut available) = (0, 0, 0, 0, 0, 0);
         for node in &self.nodes {
             let alive: Vec<_> = node.pods.iter().filter(|pod| pod.is_active()).collect();
@@ -225,16 +194,11 @@ impl Nodes {
         });
         let mut status =
             sparse(status, &["currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"]);
-        if let Some(count) = set.status.collision_count {
+        if let Some(count) = collisions {
             status.set("collisionCount", count);
         }
         plan.status(set, status);
     }
-}
-
-fn max_surge(set: &DaemonSet, nodes: i64) -> i64 {
-    let rolling = set.spec.update_strategy.rolling_update.as_ref();
-    rolling.and_then(|rolling| rolling.max_surge.as_ref()).and_then(|surge| surge.of(nodes, true)).unwrap_or(0)
 }
 
 /// Where a daemon is, or is meant to be.
