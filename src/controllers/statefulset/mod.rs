@@ -378,7 +378,10 @@ mod tests {
         check(
             &CONTROLLER,
             "sts db replicas=0\n controllerrevision db-7dbbfb5bf8 owner=db labels=app:db data={}",
-            expect![[""]],
+            expect![[r#"
+                create controllerrevision/db-7dbbfb5bf9 app=db controller.kubernetes.io/hash=7dbbfb5bf9 spec={"template":{"$patch":"replace","metadata":{"labels":{"app":"db"}},"spec":{"containers":[{"image":"i","name":"c"}]}}}
+                status statefulset/db availableReplicas=0 collisionCount=1 currentRevision=db-7dbbfb5bf9 observedGeneration=1 replicas=0 updateRevision=db-7dbbfb5bf9
+            "#]],
         );
     }
 
