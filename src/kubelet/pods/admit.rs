@@ -50,6 +50,9 @@ pub fn admit(pod: &Pod, node: &Node) -> Result<(), Waiting> {
     if node.others.len() as u32 >= node.pods_max {
         return Err(short_of("pods", 1, node.others.len() as i64, i64::from(node.pods_max)));
     }
+    if let Some(message) = forbidden_sysctl(&pod.spec) {
+        return Err(Waiting::new("SysctlForbidden", message));
+    }
     let resources = [("cpu", millis as fn(&StringMap, &str) -> i64), ("memory", whole), ("ephemeral-storage", whole)];
     for (name, read) in resources {
         let wanted = request(&pod.spec, name, read);
@@ -80,6 +83,34 @@ pub fn admit(pod: &Pod, node: &Node) -> Result<(), Waiting> {
         return Err(Waiting::new("NodePorts", message));
     }
     Ok(())
+}
+
+/// Kernel settings that a pod may change without harm to others.
+const SAFE_SYSCTLS: [&str; 12] = [
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_wmem",
+];
+
+/// Why a kernel setting of the pod is refused.
+fn forbidden_sysctl(spec: &PodSpec) -> Option<String> {
+    spec.security_context.sysctls.iter().find_map(|sysctl| {
+        let name = sysctl.name.replace('/', ".");
+        let of_host = [("net.", spec.host_network, "net"), ("kernel.shm", spec.host_ipc, "ipc")];
+        if let Some((.., space)) = of_host.iter().find(|(prefix, shared, _)| *shared && name.starts_with(prefix)) {
+            return Some(format!("forbidden sysctl: {name:?} not allowed with host {space} enabled"));
+        }
+        (!SAFE_SYSCTLS.contains(&name.as_str())).then(|| format!("forbidden sysctl: {name:?} not allowlisted"))
+    })
 }
 
 /// The pressure under which the node takes no such pod. Critical ones are always taken.
@@ -163,6 +194,10 @@ mod tests {
         assert_eq!(reason(json!({"nodeSelector": {"disk": "hdd"}}), json!({})), Err("NodeAffinity".into()));
         let port = json!({"containers": [{"ports": [{"hostPort": 80, "protocol": "TCP"}]}]});
         assert_eq!(reason(port.clone(), port), Err("NodePorts".into()));
+        let sysctl = |name: &str| json!({"securityContext": {"sysctls": [{"name": name, "value": "1"}]}});
+        assert_eq!(reason(sysctl("kernel.shm_rmid_forced"), json!({})), Ok(()));
+        assert_eq!(reason(sysctl("kernel/msgmax"), json!({})), Err("SysctlForbidden".into()));
+        assert_eq!(reason(json!({"os": {"name": "windows"}}), json!({})), Err("PodOSNotSupported".into()));
         let odd = |name: &str| json!({"containers": [{"resources": {"requests": {name: "1"}}}]});
         assert_eq!(reason(odd("hugepages-2Mi"), json!({})), Err("OutOfhugepages-2Mi".into()));
         assert_eq!(reason(odd("example.com/gpu"), json!({})), Ok(()));

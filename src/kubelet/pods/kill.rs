@@ -79,6 +79,7 @@ fn message(pod: &Pod, role: Role, spec: &Container, why: Option<KillReason>) -> 
         Some(KillReason::LivenessFailed) => format!("{kind} {name} failed liveness probe"),
         Some(KillReason::StartupFailed) => format!("{kind} {name} failed startup probe"),
         Some(KillReason::Resized) => format!("{kind} {name} resize requires restart"),
+        Some(KillReason::AllRestart) => format!("{kind} {name} is stopped because all containers restart"),
         Some(KillReason::SpecChanged) => format!("{kind} {name} definition changed"),
     };
     let restarts = spec.own_restart_policy().unwrap_or_else(|| pod.restart_policy()).restarts(1);

@@ -19,6 +19,7 @@ pub struct Container {
     pub resources: Resources,
     pub resize_policy: Vec<ResizePolicy>,
     pub restart_policy: Option<String>,
+    pub restart_policy_rules: Vec<RestartRule>,
     pub volume_mounts: Vec<VolumeMount>,
     pub volume_devices: Vec<Tree>,
     pub liveness_probe: Option<Probe>,
@@ -42,9 +43,49 @@ impl Container {
         self.restart_policy.as_deref() == Some("Always")
     }
 
+    /// Whether it runs again after ending with `exit_code`, in a pod of this policy. Its own rules come
+    /// before its own policy, and both before the pod's.
+    pub fn restarts(&self, of_pod: RestartPolicy, exit_code: i32) -> bool {
+        self.rule_for(exit_code).is_some() || self.own_restart_policy().unwrap_or(of_pod).restarts(exit_code)
+    }
+
+    /// Whether ending with `exit_code` makes every container of the pod run again.
+    pub fn restarts_all(&self, exit_code: i32) -> bool {
+        self.rule_for(exit_code).is_some_and(|rule| rule.action == "RestartAllContainers")
+    }
+
+    fn rule_for(&self, exit_code: i32) -> Option<&RestartRule> {
+        self.restart_policy_rules.iter().find(|rule| rule.exit_codes.hold(exit_code))
+    }
+
     /// The container's own policy, if it has one.
     pub fn own_restart_policy(&self) -> Option<RestartPolicy> {
         self.restart_policy.as_deref().map(RestartPolicy::parse)
+    }
+}
+
+/// What is done when a container ends with certain codes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RestartRule {
+    pub action: String,
+    pub exit_codes: ExitCodes,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ExitCodes {
+    pub operator: String,
+    pub values: Vec<i32>,
+}
+
+impl ExitCodes {
+    fn hold(&self, code: i32) -> bool {
+        match self.operator.as_str() {
+            "In" => self.values.contains(&code),
+            "NotIn" => !self.values.contains(&code),
+            _ => false,
+        }
     }
 }
 

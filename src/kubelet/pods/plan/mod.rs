@@ -40,6 +40,8 @@ pub enum KillReason {
     SpecChanged,
     /// Its resources changed, and its policy wants a restart for that.
     Resized,
+    /// Another container ended in a way that makes all of them begin anew.
+    AllRestart,
 }
 
 /// Why a pod that has not ended by itself is to end.
@@ -137,7 +139,7 @@ impl Memory {
 
 /// What to do for `pod` next. `ending` says that it must end, whatever its containers do.
 pub fn next_steps(pod: &Pod, ending: Option<&Ending>, seen: &Seen, memory: &Memory, now: Timestamp) -> Steps {
-    let mut plan = Planner { pod, seen, memory, now, out: Steps::default() };
+    let mut plan = Planner { pod, seen, memory, now, round_began: None, out: Steps::default() };
     match ending {
         Some(ending) => plan.end(ending),
         None => plan.carry_on(),
@@ -150,6 +152,8 @@ struct Planner<'a> {
     seen: &'a Seen,
     memory: &'a Memory,
     now: Timestamp,
+    /// When all containers were last made to begin anew: what was made before counts as not there.
+    round_began: Option<Timestamp>,
     out: Steps,
 }
 
@@ -213,9 +217,8 @@ impl<'a> Planner<'a> {
     /// Whether every main container has run, and none may run again in a new sandbox.
     fn nothing_left_to_run(&self) -> bool {
         let init_failed = self.pod.spec.init_containers.iter().any(|container| {
-            let policy = self.policy_of(container);
             !container.is_sidecar()
-                && self.ended(container).is_some_and(|code| code != 0 && policy == RestartPolicy::Never)
+                && self.ended(container).is_some_and(|code| code != 0 && !self.restarts(Role::Init, container, code))
         });
         init_failed
             || self
@@ -223,15 +226,51 @@ impl<'a> Planner<'a> {
                 .spec
                 .containers
                 .iter()
-                .all(|container| self.ended(container).is_some_and(|code| !self.policy_of(container).restarts(code)))
+                .all(|container| self.ended(container).is_some_and(|code| !self.restarts(Role::Main, container, code)))
     }
 
     fn ended(&self, container: &Container) -> Option<i32> {
         Some(self.seen.newest(&container.name)?.exit()?.code)
     }
 
-    fn policy_of(&self, container: &Container) -> RestartPolicy {
-        container.own_restart_policy().unwrap_or_else(|| self.pod.restart_policy())
+    /// Whether a container that ended with `code` is to run again.
+    fn restarts(&self, role: Role, container: &Container, code: i32) -> bool {
+        let of_pod = match (role, self.pod.restart_policy()) {
+            // An init container of a pod that always restarts is tried until it succeeds.
+            (Role::Init, RestartPolicy::Always) => RestartPolicy::OnFailure,
+            (_, policy) => policy,
+        };
+        container.restarts(of_pod, code)
+    }
+
+    /// The newest instance of a container in `sandbox` that belongs to the present round.
+    fn newest_in(&self, name: &str, sandbox: &Sandbox) -> Option<&'a Instance> {
+        let seen: &'a Seen = self.seen;
+        let newest = seen.newest_in(name, sandbox)?;
+        self.round_began.is_none_or(|began| newest.created_at > began).then_some(newest)
+    }
+
+    /// When the last exit that restarts all containers was, in `sandbox`.
+    fn last_round(&self, sandbox: &Sandbox) -> Option<Timestamp> {
+        let ended = self.seen.instances.iter().filter(|one| one.sandbox_id == sandbox.id);
+        let starts_round = |one: &Instance| {
+            let exit = one.exit()?;
+            self.pod.container(&one.name)?.1.restarts_all(exit.code).then_some(exit.finished_at)
+        };
+        ended.filter_map(starts_round).max()
+    }
+
+    /// Stops what is left of the round before. Returns whether there was anything.
+    fn end_round(&mut self, sandbox: &Sandbox) -> bool {
+        let Some(began) = self.round_began else { return false };
+        let is_left = |one: &&Instance| {
+            let is_ephemeral = self.pod.container(&one.name).is_none_or(|(role, _)| role == Role::Ephemeral);
+            one.is_running() && one.sandbox_id == sandbox.id && one.created_at <= began && !is_ephemeral
+        };
+        let left: Vec<String> = self.seen.instances.iter().filter(is_left).map(|one| one.id.clone()).collect();
+        let kill = |id: &String| Step::Kill { id: id.clone(), why: KillReason::AllRestart, grace_seconds: None };
+        self.out.steps.extend(left.iter().map(kill));
+        !left.is_empty()
     }
 
     fn finish(&mut self) {
@@ -244,8 +283,12 @@ impl<'a> Planner<'a> {
     }
 
     fn containers(&mut self, sandbox: &Sandbox) {
+        self.round_began = self.last_round(sandbox);
+        if self.end_round(sandbox) {
+            return;
+        }
         let main_began =
-            self.pod.spec.containers.iter().any(|container| self.seen.newest_in(&container.name, sandbox).is_some());
+            self.pod.spec.containers.iter().any(|container| self.newest_in(&container.name, sandbox).is_some());
         let init = if main_began { self.keep_sidecars(sandbox) } else { self.init_containers(sandbox) };
         self.ephemeral_containers(sandbox);
         match init {
@@ -259,15 +302,13 @@ impl<'a> Planner<'a> {
     fn init_containers(&mut self, sandbox: &Sandbox) -> Init {
         let pod = self.pod;
         for container in &pod.spec.init_containers {
-            let Some(instance) = self.seen.newest_in(&container.name, sandbox) else {
+            let Some(instance) = self.newest_in(&container.name, sandbox) else {
                 self.start(container, Role::Init);
                 return Init::Busy;
             };
             match &instance.state {
                 State::Exited(exit) if exit.code == 0 && !container.is_sidecar() => (),
-                State::Exited(exit)
-                    if !container.is_sidecar() && !self.policy_of_init(container).restarts(exit.code) =>
-                {
+                State::Exited(exit) if !container.is_sidecar() && !self.restarts(Role::Init, container, exit.code) => {
                     return Init::Failed;
                 }
                 State::Running { .. } => {
@@ -285,19 +326,11 @@ impl<'a> Planner<'a> {
         Init::Done
     }
 
-    /// An init container of a pod that always restarts is tried until it succeeds.
-    fn policy_of_init(&self, container: &Container) -> RestartPolicy {
-        match self.policy_of(container) {
-            RestartPolicy::Never => RestartPolicy::Never,
-            RestartPolicy::Always | RestartPolicy::OnFailure => RestartPolicy::OnFailure,
-        }
-    }
-
     /// After the main containers began, init is over; only sidecars are kept running.
     fn keep_sidecars(&mut self, sandbox: &Sandbox) -> Init {
         let pod = self.pod;
         for container in pod.spec.init_containers.iter().filter(|container| container.is_sidecar()) {
-            match self.seen.newest_in(&container.name, sandbox) {
+            match self.newest_in(&container.name, sandbox) {
                 Some(instance) if instance.is_running() => self.kill_if_failed(instance),
                 Some(instance) => self.restart(container, Role::Init, instance),
                 None => self.start(container, Role::Init),
@@ -310,10 +343,10 @@ impl<'a> Planner<'a> {
         let pod = self.pod;
         let mut left = 0;
         for container in &pod.spec.containers {
-            let policy = self.policy_of(container);
+            let restarts = |code| self.restarts(Role::Main, container, code);
             // A container that succeeded in an older sandbox has succeeded.
-            let done_before = self.ended(container).is_some_and(|code| !policy.restarts(code));
-            match self.seen.newest_in(&container.name, sandbox) {
+            let done_before = self.round_began.is_none() && self.ended(container).is_some_and(|code| !restarts(code));
+            match self.newest_in(&container.name, sandbox) {
                 None if done_before => continue,
                 None => self.start(container, Role::Main),
                 Some(instance) => match &instance.state {
@@ -321,7 +354,7 @@ impl<'a> Planner<'a> {
                         self.kill(instance, KillReason::SpecChanged, None);
                     }
                     State::Running { .. } => self.kill_if_failed(instance),
-                    State::Exited(exit) if !policy.restarts(exit.code) => continue,
+                    State::Exited(exit) if !restarts(exit.code) => continue,
                     State::Exited(_) | State::Created | State::Unknown => {
                         self.restart(container, Role::Main, instance);
                     }

@@ -1,6 +1,7 @@
 //! Situations of a pod, and what is done next.
 //!
-//! `c` is a main container, `i` an init container, `s` a sidecar; an instance is written as
+//! `c` is a main container, `i` an init container, `s` a sidecar; code 42 of a main container makes it
+//! run again, code 43 makes all of them run again. A `+` marks one made after second 100. An instance is written as
 //! `name=state`, where a number is the exit code of one that ended at second 100.
 
 use expect_test::{Expect, expect};
@@ -12,7 +13,13 @@ use crate::kubelet::pods::seen::Exit;
 fn pod(policy: &str, containers: &str) -> Pod {
     let of = |first: char| -> Vec<serde_json::Value> {
         let named = containers.split_whitespace().filter(|name| name.starts_with(first));
-        named.map(|name| json!({"name": name, "image": "app"})).collect()
+        let rule =
+            |code: i32, action: &str| json!({"action": action, "exitCodes": {"operator": "In", "values": [code]}});
+        let rules = match first {
+            'c' => vec![rule(42, "Restart"), rule(43, "RestartAllContainers")],
+            _ => Vec::new(),
+        };
+        named.map(|name| json!({"name": name, "image": "app", "restartPolicyRules": rules})).collect()
     };
     let mut init = of('i');
     init.extend(of('s').into_iter().map(|mut one| {
@@ -36,6 +43,10 @@ fn seen(pod: &Pod, sandbox: &str, instances: &str) -> Seen {
         seen.sandboxes.push(Sandbox { id: "box".into(), is_ready, ips: vec!["10.0.0.1".into()], ..Sandbox::default() });
     }
     for (attempt, (name, state)) in instances.split_whitespace().filter_map(|one| one.split_once('=')).enumerate() {
+        let (state, made_at) = match state.strip_suffix('+') {
+            Some(state) => (state, 101),
+            None => (state, 0),
+        };
         let state = match state {
             "running" => State::Running { started_at: at(0) },
             "created" => State::Created,
@@ -53,7 +64,7 @@ fn seen(pod: &Pod, sandbox: &str, instances: &str) -> Seen {
             attempt: attempt as u32,
             sandbox_id: "box".into(),
             state,
-            created_at: at(0),
+            created_at: at(made_at),
             image: String::new(),
             image_id: String::new(),
             spec_hash: pod.container(name).map(|(_, container)| spec_hash(container)).unwrap_or_default(),
@@ -134,6 +145,21 @@ fn the_policy_says_who_is_restarted() {
     check("OnFailure", "c1", "ready", "c1=1", expect!["start c1"]);
     check("OnFailure", "c1", "ready", "c1=0", expect!["kill pod in 30s"]);
     check("Never", "c1 c2", "ready", "c1=1 c2=running", expect![""]);
+}
+
+#[test]
+fn a_container_s_own_rules_come_before_the_policy() {
+    check("Never", "c1 c2", "ready", "c1=42 c2=running", expect!["start c1"]);
+    check("Never", "c1", "ready", "c1=1 c1=42", expect!["kill pod in 30s"]);
+}
+
+#[test]
+fn one_container_can_make_all_begin_anew() {
+    let check = |instances, expect| check("Never", "i1 c1 c2", "ready", instances, expect);
+    check("i1=0 c1=43 c2=running", expect!["kill c2-id: AllRestart"]);
+    check("i1=0 c1=43 c2=137", expect!["start i1"]);
+    check("i1=0+ c1=43 c2=137 i1=0", expect!["start c1\nstart c2"]);
+    check("i1=0+ c1=running+ c2=0+ c1=43", expect![""]);
 }
 
 #[test]

@@ -36,19 +36,17 @@ impl Phase {
 
 /// The phase that these container statuses amount to. `is_over`: nothing will be restarted.
 pub fn phase_of(pod: &Pod, told: &[Told], is_over: bool) -> Phase {
-    let policy_of = |name: &str| {
-        let own = pod.container(name).and_then(|(_, container)| container.own_restart_policy());
-        own.unwrap_or_else(|| pod.restart_policy())
+    let restarts = |name: &str, code: i32| {
+        let of_pod = pod.restart_policy();
+        pod.container(name).map_or_else(|| of_pod.restarts(code), |(_, container)| container.restarts(of_pod, code))
     };
     let of_role = |role: Role| told.iter().filter(move |one| one.role == role);
     let init = || of_role(Role::Init).filter(|one| !one.is_sidecar);
     let sidecars = || of_role(Role::Init).filter(|one| one.is_sidecar);
     let main = || of_role(Role::Main);
 
-    let init_failed = init().any(|one| {
-        one.last_exit()
-            .is_some_and(|exit| exit.code != 0 && policy_of(&one.name) == crate::kubelet::spec::RestartPolicy::Never)
-    });
+    let init_failed =
+        init().any(|one| one.last_exit().is_some_and(|exit| exit.code != 0 && !restarts(&one.name, exit.code)));
     if init_failed {
         return Phase::Failed;
     }
@@ -62,11 +60,11 @@ pub fn phase_of(pod: &Pod, told: &[Told], is_over: bool) -> Phase {
     if main().chain(sidecars()).any(Told::is_running) {
         return Phase::Running;
     }
-    let exits = || main().filter_map(|one| Some((policy_of(&one.name), one.last_exit()?.code)));
+    let exits = || main().filter_map(|one| Some((&one.name, one.last_exit()?.code)));
     if exits().next().is_none() {
         return Phase::Pending;
     }
-    if !is_over && exits().any(|(policy, code)| policy.restarts(code)) {
+    if !is_over && exits().any(|(name, code)| restarts(name, code)) {
         return Phase::Running;
     }
     if exits().all(|(_, code)| code == 0) { Phase::Succeeded } else { Phase::Failed }
