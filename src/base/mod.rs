@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod error;
+pub mod escape;
 pub mod fs;
 pub mod hex;
 pub mod queue;

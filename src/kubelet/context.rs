@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::cgroups::tree::Cgroups;
 use super::config::{Config, Paths};
+use super::counts::Counts;
 use super::cri::Cri;
 use super::evict::pressure::Pressures;
 use super::pods::downward::OnNode;
@@ -25,6 +26,7 @@ pub struct Context {
     /// What the runtime unpacks images with; `None` where images cannot be mounted.
     pub snapshotter: Option<String>,
     pub pressures: Arc<Pressures>,
+    pub counts: Counts,
     pub memory_bytes: u64,
     /// What pods may use of this node.
     pub allocatable: StringMap,

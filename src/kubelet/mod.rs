@@ -9,6 +9,7 @@ pub mod cgroups;
 pub mod config;
 pub mod containerd;
 pub mod context;
+pub mod counts;
 pub mod cri;
 pub mod evict;
 pub mod images;
@@ -146,6 +147,7 @@ async fn context(
         memory_bytes: facts.memory_bytes,
         allocatable: facts.allocatable(),
         pressures,
+        counts: counts::Counts::default(),
         snapshotter: containerd::view::snapshotter(&cri).await,
         config,
         paths,

@@ -28,14 +28,17 @@ pub fn has_any(pod: &Pod) -> bool {
         || pod.spec.volumes.iter().any(|volume| size_limit(volume).is_some())
 }
 
-/// The first limit that the pod exceeds, in upstream's words.
-pub fn breach(pod: &Pod, used: &LocalUse) -> Option<String> {
+/// The first limit that the pod exceeds: upstream's name for its kind, and what to tell.
+pub fn breach(pod: &Pod, used: &LocalUse) -> Option<(&'static str, String)> {
     let volume = pod.spec.volumes.iter().find_map(|volume| {
         let (text, limit) = size_limit(volume)?;
         let is_over = used.empty_dirs.get(&volume.name).is_some_and(|bytes| *bytes > limit);
         is_over.then(|| format!("Usage of EmptyDir volume {:?} exceeds the limit {text:?}. ", volume.name))
     });
-    volume.or_else(|| of_pod(pod, used)).or_else(|| of_container(pod, used))
+    let volume = volume.map(|message| ("emptydirfs.limit", message));
+    let of_pod = || Some(("ephemeralpodfs.limit", of_pod(pod, used)?));
+    let of_container = || Some(("ephemeralcontainerfs.limit", of_container(pod, used)?));
+    volume.or_else(of_pod).or_else(of_container)
 }
 
 /// Only where every container has a limit does their sum limit the pod.
@@ -80,7 +83,7 @@ mod tests {
                 empty_dirs: [("v".to_owned(), v << 20)].into(),
                 inodes: 0,
             };
-            breach(&pod, &used)
+            breach(&pod, &used).map(|(_, message)| message)
         };
         assert!(has_any(&pod) && !has_any(&Pod::default()));
         assert_eq!(check(5, 1), None);

@@ -16,6 +16,7 @@ use self::limits::LocalUse;
 use self::rank::Candidate;
 use self::signals::{IMAGE_DISK, IMAGE_INODES, MEMORY, NODE_DISK, NODE_INODES, Observed, Shared};
 use super::context::{Context, ContextRef};
+use super::counts::EVICTIONS;
 use super::images::collect::Collector;
 use super::node::facts::meminfo;
 use super::pods::manager::Pods;
@@ -90,6 +91,7 @@ async fn relieve(ctx: &Context, pods: &Pods, collector: &Collector, all: &[Arc<P
         return false;
     };
     let message = format!("{}{}", worst.message(), rank::blame(first, shared));
+    ctx.counts.add(&EVICTIONS, &[worst.threshold.signal]);
     pods.evict(first.pod, Eviction { message, is_disruption: true });
     true
 }
@@ -97,7 +99,8 @@ async fn relieve(ctx: &Context, pods: &Pods, collector: &Collector, all: &[Arc<P
 async fn hold_to_limits(ctx: &Context, pods: &Pods, limited: &[Arc<Pod>]) {
     let Ok(used) = usage::of_containers(ctx).await else { return };
     for pod in limited {
-        if let Some(message) = limits::breach(pod, &measure(ctx, pod, &used).await) {
+        if let Some((signal, message)) = limits::breach(pod, &measure(ctx, pod, &used).await) {
+            ctx.counts.add(&EVICTIONS, &[signal]);
             pods.evict(pod, Eviction { message, is_disruption: false });
         }
     }

@@ -8,6 +8,7 @@ use k8s_cri::v1::{Image, ImageSpec};
 
 use crate::kubelet::containerd::image::PAUSE_IMAGE;
 use crate::kubelet::context::{Context, ContextRef};
+use crate::kubelet::counts;
 use crate::kubelet::cri::CriResult;
 use crate::kubelet::pods::manager::Pods;
 use crate::kubelet::usage::disk::Disk;
@@ -15,8 +16,8 @@ use crate::object::StringMap;
 
 const PERIOD: Duration = Duration::from_secs(300);
 /// The disk's use, in per cent, at which images begin to go, and down to which they go.
-const HIGH_PERCENT: u64 = 85;
-const LOW_PERCENT: u64 = 80;
+pub const HIGH_PERCENT: u64 = 85;
+pub const LOW_PERCENT: u64 = 80;
 /// An image this young was probably just pulled for somebody.
 const AGE_MIN: Duration = Duration::from_secs(120);
 
@@ -62,7 +63,10 @@ impl Collector {
             tracing::info!(image, "removing an image that nobody uses");
             let spec = ImageSpec { image: image.clone(), ..Default::default() };
             match ctx.cri.remove_image(spec).await {
-                Ok(()) => drop(self.lock().remove(&image)),
+                Ok(()) => {
+                    ctx.counts.add(&counts::COLLECTED_IMAGES, &["space"]);
+                    self.lock().remove(&image);
+                }
                 Err(error) => tracing::warn!(image, %error, "cannot remove an image"),
             }
         }

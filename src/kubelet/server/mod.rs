@@ -1,21 +1,22 @@
 //! The kubelet's own HTTPS server: logs, exec, attach, port-forward, and what the node knows.
 //!
-//! It serves the API server and whoever else shows a certificate of the cluster's client authority
-//! for the group `system:masters`; everybody may ask whether it is well. HTTP/1.1 only, since
-//! streams are upgrades.
+//! HTTP/1.1 only, since streams are upgrades.
 
+mod access;
+mod answer;
+mod configuration;
+mod numbers;
 pub mod route;
 pub mod spdy;
-mod stats;
 mod streams;
+mod summary;
 pub mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -26,6 +27,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
+use self::access::{Access, Peer};
+use self::answer::{Answer, Failure, bytes, text};
 use self::route::{Place, Query, Route};
 use self::websocket::Wanted;
 use super::config::ServingTls;
@@ -35,47 +38,14 @@ use super::logs::read::{self, Options};
 use super::pods::manager::Pods;
 use super::pods::seen::{Instance, Seen};
 use super::spec::Pod;
+use super::usage::shot;
 use crate::base::service::Scope;
-use crate::object::{Reason, Timestamp, Tree, TreePath};
+use crate::object::tree::json;
+use crate::object::{Timestamp, Tree, TreePath};
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const RUN_LIMIT: Duration = Duration::from_secs(600);
 const LOG_CHUNKS_MAX: usize = 16;
-const MASTERS: &str = "system:masters";
-
-type Body = BoxBody<Bytes, std::io::Error>;
-pub(super) type Answer = Response<Body>;
-
-/// A request that was not served; the text goes to the client.
-#[derive(Debug)]
-pub(super) struct Failure {
-    status: StatusCode,
-    message: String,
-}
-
-impl Failure {
-    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
-    }
-
-    fn bad_request(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, message)
-    }
-
-    /// A `metav1.Status`, which the API server passes on as it is.
-    fn into_answer(self) -> Answer {
-        let reason = match self.status {
-            StatusCode::BAD_REQUEST => Reason::BadRequest,
-            StatusCode::NOT_FOUND => Reason::NotFound,
-            StatusCode::INTERNAL_SERVER_ERROR => Reason::InternalError,
-            other => Reason::Other(other.as_u16()),
-        };
-        let mut answer = json_answer(&crate::object::Status::new(reason, self.message).to_json());
-        *answer.status_mut() = self.status;
-        answer
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("cannot use the kubelet's certificate")]
@@ -91,12 +61,14 @@ pub enum ServeError {
 pub struct Server {
     ctx: ContextRef,
     pods: Arc<Pods>,
+    access: Access,
     scope: Scope,
 }
 
 impl Server {
     pub fn new(ctx: ContextRef, pods: Arc<Pods>, scope: &Scope) -> Arc<Self> {
-        Arc::new(Self { ctx, pods, scope: scope.child("kubelet server") })
+        let access = Access::new(ctx.clone());
+        Arc::new(Self { ctx, pods, access, scope: scope.child("kubelet server") })
     }
 
     /// Serves until the scope stops.
@@ -126,11 +98,11 @@ impl Server {
     async fn connection(self: Arc<Self>, tcp: TcpStream, acceptor: TlsAcceptor) {
         let _ = tcp.set_nodelay(true);
         let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(tcp)).await else { return };
-        let is_master = tls.get_ref().1.peer_certificates().and_then(<[_]>::first).is_some_and(|cert| is_master(cert));
+        let peer = Arc::new(Peer::of(tls.get_ref().1.peer_certificates().and_then(<[_]>::first)));
         let server = self.clone();
         let service = service_fn(move |request| {
-            let server = server.clone();
-            async move { Ok::<_, std::convert::Infallible>(server.serve(request, is_master).await) }
+            let (server, peer) = (server.clone(), peer.clone());
+            async move { Ok::<_, std::convert::Infallible>(server.serve(request, &peer).await) }
         });
         let connection =
             hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tls), service).with_upgrades();
@@ -140,34 +112,38 @@ impl Server {
         }
     }
 
-    async fn serve(&self, request: Request<Incoming>, is_master: bool) -> Answer {
-        let Some(route) = Route::parse(request.uri().path()) else {
-            return text(StatusCode::NOT_FOUND, "404 page not found\n");
-        };
-        if !route.is_public() && !is_master {
-            return text(StatusCode::UNAUTHORIZED, "Unauthorized");
+    async fn serve(&self, request: Request<Incoming>, peer: &Peer) -> Answer {
+        let path = request.uri().path();
+        if let Err(failure) = self.access.check(peer, request.method(), path, request.headers()).await {
+            return failure.into_answer();
         }
-        match self.answer(route, request).await {
-            Ok(answer) => answer,
-            Err(failure) => failure.into_answer(),
+        match Route::parse(path) {
+            Some(route) => self.answer(route, request).await.unwrap_or_else(Failure::into_answer),
+            None => text(StatusCode::NOT_FOUND, "404 page not found\n"),
         }
     }
 
     async fn answer(&self, route: Route, request: Request<Incoming>) -> Result<Answer, Failure> {
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let cri = &self.ctx.cri;
-        let internal = |error: super::cri::CriError| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+        let internal = |error: super::cri::CriError| Failure::internal(error.to_string());
         match route {
             Route::Healthz => Ok(text(StatusCode::OK, "ok")),
-            Route::Pods => Ok(json_answer(&self.pod_list())),
-            Route::StatsSummary => Ok(json_answer(&stats::summary(&self.ctx).await.map_err(internal)?)),
-            Route::ResourceMetrics => {
-                Ok(text(StatusCode::OK, stats::resource_metrics(&self.ctx).await.map_err(internal)?))
+            Route::Pods => Ok(answer::json(&self.pod_list())),
+            Route::RunningPods => Ok(answer::json(&self.running_pods())),
+            Route::Configuration => Ok(answer::json(&configuration::of(&self.ctx))),
+            Route::Summary => {
+                let shot = shot::take(&self.ctx, &self.pods, !query.flag("only_cpu_and_memory")).await;
+                Ok(answer::json(&summary::summary(&self.ctx, &shot.map_err(internal)?)))
             }
-            Route::Metrics => {
-                let count = self.pods.all().len();
-                let name = "kubelet_running_pods";
-                Ok(text(StatusCode::OK, format!("# TYPE {name} gauge\n{name} {count}\n")))
+            Route::Metrics => Ok(answer::numbers(numbers::own(&self.ctx, &self.pods))),
+            Route::ResourceMetrics => {
+                let shot = shot::take(&self.ctx, &self.pods, false).await.map_err(internal)?;
+                Ok(answer::numbers(numbers::resource(&shot)))
+            }
+            Route::GroupMetrics => {
+                let shot = shot::take(&self.ctx, &self.pods, false).await.map_err(internal)?;
+                Ok(answer::numbers(numbers::cadvisor(&self.ctx, &shot)))
             }
             Route::Logs(place) => self.logs(&place, &query),
             Route::Exec(place) => {
@@ -211,7 +187,23 @@ impl Server {
         let snap = self.ctx.cache.snapshot();
         let pods = snap.pods_on_node(&self.ctx.config.node_name);
         let items: Vec<Tree> = pods.iter().map(|pod| pod.object().tree()).collect();
-        serde_json::json!({ "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items })
+        json!({ "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items })
+    }
+
+    /// What the runtime runs, by its own words: pods of this node that the API may not know.
+    fn running_pods(&self) -> Tree {
+        let item = |(pod, seen): (Arc<Pod>, Arc<Seen>)| {
+            let containers: Vec<Tree> =
+                seen.running().map(|one| json!({ "name": one.name, "image": one.image, "resources": {} })).collect();
+            json!({
+                "metadata": { "name": pod.name(), "namespace": pod.namespace(), "uid": pod.uid() },
+                "spec": { "containers": containers },
+                "status": {},
+            })
+        };
+        let runs = |(_, seen): &(Arc<Pod>, Arc<Seen>)| seen.sandboxes.iter().any(|sandbox| sandbox.is_ready);
+        let items: Vec<Tree> = self.pods.all().into_iter().filter(runs).map(item).collect();
+        json!({ "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items })
     }
 
     fn find(&self, namespace: &str, pod: &str) -> Result<(Arc<Pod>, Arc<Seen>), Failure> {
@@ -309,10 +301,6 @@ fn instance_for_logs<'a>(pod: &Pod, seen: &'a Seen, place: &Place, previous: boo
     })
 }
 
-fn is_master(certificate: &CertificateDer<'_>) -> bool {
-    crate::security::x509::facts(certificate).is_some_and(|facts| facts.organizations.iter().any(|one| one == MASTERS))
-}
-
 fn tls_config(tls: &ServingTls) -> Result<rustls::ServerConfig, ServeError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
@@ -330,25 +318,4 @@ fn tls_config(tls: &ServingTls) -> Result<rustls::ServerConfig, ServeError> {
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
-}
-
-pub(super) fn empty(status: StatusCode) -> Answer {
-    bytes(status, "", Bytes::new())
-}
-
-fn text(status: StatusCode, text: impl Into<String>) -> Answer {
-    bytes(status, "text/plain; charset=utf-8", Bytes::from(text.into()))
-}
-
-fn json_answer(tree: &Tree) -> Answer {
-    bytes(StatusCode::OK, "application/json", Bytes::from(tree.to_string()))
-}
-
-fn bytes(status: StatusCode, kind: &'static str, content: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(content).map_err(|never| match never {}).boxed());
-    *answer.status_mut() = status;
-    if !kind.is_empty() {
-        answer.headers_mut().insert("Content-Type", http::HeaderValue::from_static(kind));
-    }
-    answer
 }

@@ -1,17 +1,26 @@
 //! Paths of the kubelet's server, which are upstream's. Pure.
 
+use crate::base::escape;
+
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     Healthz,
     Pods,
-    StatsSummary,
-    ResourceMetrics,
+    /// Only those that the runtime runs.
+    RunningPods,
+    Configuration,
+    Summary,
     Metrics,
+    ResourceMetrics,
+    GroupMetrics,
     Logs(Place),
     Exec(Place),
     Attach(Place),
-    PortForward { namespace: String, pod: String },
+    PortForward {
+        namespace: String,
+        pod: String,
+    },
     Run(Place),
 }
 
@@ -24,11 +33,6 @@ pub struct Place {
 }
 
 impl Route {
-    /// Whether anybody may ask, without showing who they are.
-    pub fn is_public(&self) -> bool {
-        matches!(self, Self::Healthz)
-    }
-
     pub fn parse(path: &str) -> Option<Self> {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let place = |namespace: &str, pod: &str, container: &str| Place {
@@ -38,10 +42,13 @@ impl Route {
         };
         Some(match parts.as_slice() {
             ["healthz"] | ["healthz", "ping" | "log" | "syncloop"] => Self::Healthz,
-            ["pods"] | ["runningpods"] => Self::Pods,
-            ["stats", "summary"] => Self::StatsSummary,
+            ["pods"] => Self::Pods,
+            ["runningpods"] => Self::RunningPods,
+            ["configz"] => Self::Configuration,
+            ["stats", "summary"] => Self::Summary,
+            ["metrics"] => Self::Metrics,
             ["metrics", "resource"] => Self::ResourceMetrics,
-            ["metrics"] | ["metrics", "probes" | "cadvisor"] => Self::Metrics,
+            ["metrics", "cadvisor"] => Self::GroupMetrics,
             ["containerLogs", namespace, pod, container] => Self::Logs(place(namespace, pod, container)),
             // An optional uid stands before the container.
             ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container] => {
@@ -92,27 +99,7 @@ impl Query {
 }
 
 fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-        match (bytes[at], hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                at += 3;
-            }
-            (b'+', _) => {
-                out.push(b' ');
-                at += 1;
-            }
-            (byte, _) => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    String::from_utf8_lossy(&escape::undo(&text.replace('+', " "), b'%', 2, 16)).into_owned()
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use super::answer::{Answer, Failure, empty};
 use super::websocket::{self, Wanted};
-use super::{Answer, Failure, empty};
 use crate::base::service::Scope;
 use crate::base::websocket as handshake;
 

@@ -175,6 +175,17 @@ pub enum Role {
     Ephemeral,
 }
 
+impl Role {
+    /// The kind of container in what is counted.
+    pub fn counted_as(self) -> &'static str {
+        match self {
+            Self::Init => "init_container",
+            Self::Main => "container",
+            Self::Ephemeral => "ephemeral_container",
+        }
+    }
+}
+
 impl Pod {
     pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(bytes)

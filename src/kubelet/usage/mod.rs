@@ -2,6 +2,7 @@
 
 pub mod disk;
 pub mod group;
+pub mod shot;
 
 use k8s_cri::v1::ContainerStats;
 

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use crate::base::escape;
+
 /// Mounts a tmpfs unless one is there already.
 pub fn tmpfs(dir: &Path, size_bytes: Option<u64>) -> io::Result<()> {
     if is_mounted(dir)? {
@@ -58,32 +60,5 @@ fn mount_points() -> io::Result<Vec<PathBuf>> {
 
 /// Undoes the octal escapes of spaces, tabs, newlines and backslashes.
 fn unescape(field: &str) -> String {
-    let mut out = Vec::with_capacity(field.len());
-    let bytes = field.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        let code = bytes.get(at + 1..at + 4).and_then(|octal| std::str::from_utf8(octal).ok());
-        match (bytes[at], code.and_then(|octal| u8::from_str_radix(octal, 8).ok())) {
-            (b'\\', Some(byte)) => {
-                out.push(byte);
-                at += 4;
-            }
-            (byte, _) => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn escaped_mount_points_are_read_back() {
-        assert_eq!(unescape(r"/a\040b\134c"), "/a b\\c");
-        assert_eq!(unescape("/plain"), "/plain");
-    }
+    String::from_utf8_lossy(&escape::undo(field, b'\\', 3, 8)).into_owned()
 }

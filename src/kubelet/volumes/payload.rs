@@ -46,11 +46,11 @@ pub struct Inputs<'a> {
 pub fn files(volume: &Volume, inputs: &Inputs) -> Option<Result<Vec<File>, PayloadError>> {
     if let Some(source) = &volume.config_map {
         let mode = source.default_mode.unwrap_or(DEFAULT_MODE);
-        return Some(config_map(inputs, &source.name, &source.items, source.optional, mode));
+        return Some(CONFIG_MAP.files(inputs, &source.name, &source.items, source.optional, mode));
     }
     if let Some(source) = &volume.secret {
         let mode = source.default_mode.unwrap_or(DEFAULT_MODE);
-        return Some(secret(inputs, &source.secret_name, &source.items, source.optional, mode));
+        return Some(SECRET.files(inputs, &source.secret_name, &source.items, source.optional, mode));
     }
     if let Some(source) = &volume.downward_api {
         return Some(downward_files(inputs, source, source.default_mode.unwrap_or(DEFAULT_MODE)));
@@ -69,10 +69,10 @@ pub fn files(volume: &Volume, inputs: &Inputs) -> Option<Result<Vec<File>, Paylo
 
 fn projection(inputs: &Inputs, source: &Projection, mode: u32) -> Result<Vec<File>, PayloadError> {
     if let Some(one) = &source.config_map {
-        return config_map(inputs, &one.name, &one.items, one.optional, mode);
+        return CONFIG_MAP.files(inputs, &one.name, &one.items, one.optional, mode);
     }
     if let Some(one) = &source.secret {
-        return secret(inputs, &one.name, &one.items, one.optional, mode);
+        return SECRET.files(inputs, &one.name, &one.items, one.optional, mode);
     }
     if let Some(one) = &source.downward_api {
         return downward_files(inputs, one, mode);
@@ -101,31 +101,38 @@ fn plain(path: &str, content: Vec<u8>, mode: u32) -> File {
     File { path: path.to_owned(), content, mode, owner_uid: None }
 }
 
-fn config_map(
-    inputs: &Inputs,
-    name: &str,
-    items: &[KeyToPath],
-    optional: bool,
-    mode: u32,
-) -> Result<Vec<File>, PayloadError> {
-    match inputs.sources.config_maps.get(name).and_then(Option::as_ref) {
-        Some(entries) => chosen(entries, items, optional, mode).map_err(PayloadError::NoConfigKey),
-        None if optional => Ok(Vec::new()),
-        None => Err(PayloadError::NoConfigMap(name.to_owned())),
-    }
+/// A kind of object whose entries become files, and what is said when something is missing.
+struct Shown {
+    find: for<'a> fn(&'a Sources, &str) -> Option<&'a Entries>,
+    missing: fn(String) -> PayloadError,
+    missing_key: fn(String) -> PayloadError,
 }
 
-fn secret(
-    inputs: &Inputs,
-    name: &str,
-    items: &[KeyToPath],
-    optional: bool,
-    mode: u32,
-) -> Result<Vec<File>, PayloadError> {
-    match inputs.sources.secrets.get(name).and_then(Option::as_ref) {
-        Some(entries) => chosen(entries, items, optional, mode).map_err(PayloadError::NoSecretKey),
-        None if optional => Ok(Vec::new()),
-        None => Err(PayloadError::NoSecret(name.to_owned())),
+const CONFIG_MAP: Shown = Shown {
+    find: |sources, name| sources.config_maps.get(name)?.as_ref(),
+    missing: PayloadError::NoConfigMap,
+    missing_key: PayloadError::NoConfigKey,
+};
+const SECRET: Shown = Shown {
+    find: |sources, name| sources.secrets.get(name)?.as_ref(),
+    missing: PayloadError::NoSecret,
+    missing_key: PayloadError::NoSecretKey,
+};
+
+impl Shown {
+    fn files(
+        &self,
+        inputs: &Inputs,
+        name: &str,
+        items: &[KeyToPath],
+        optional: bool,
+        mode: u32,
+    ) -> Result<Vec<File>, PayloadError> {
+        match (self.find)(inputs.sources, name) {
+            Some(entries) => chosen(entries, items, optional, mode).map_err(self.missing_key),
+            None if optional => Ok(Vec::new()),
+            None => Err((self.missing)(name.to_owned())),
+        }
     }
 }
 

@@ -3,23 +3,28 @@
 //! Steps that take long are interrupted when the pod is to end, or to end sooner; everything is
 //! looked at afresh afterwards. Meanwhile the status is kept up to date.
 
+mod act;
+mod end;
+mod volumes;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::plan::{Ending, Eviction, Failure, KillReason, Memory, Step, Steps, Waiting, next_steps};
-use super::report::{self, Report};
-use super::seen::{Seen, State};
+use self::volumes::Volumes;
+use super::plan::{Ending, Eviction, KillReason, Memory, Step, Steps, Waiting, next_steps};
+use super::report::Report;
+use super::seen::{Instance, Seen};
 use super::status::{self, Facts};
-use super::{kill, resize, runtime, start};
+use super::{resize, runtime};
 use crate::base::service::Scope;
 use crate::kubelet::context::ContextRef;
+use crate::kubelet::counts::TERMINATED_CONTAINERS;
 use crate::kubelet::images::Images;
 use crate::kubelet::probes::Probes;
 use crate::kubelet::spec::Pod;
-use crate::kubelet::volumes::{self, Mounted, tokens::Tokens};
 use crate::object::{Timestamp, Tree};
 
 /// How often a pod is looked at when nothing happens: events may be lost.
@@ -29,7 +34,6 @@ const LAG_MAX: Duration = Duration::from_secs(2);
 const LAG_STEP: Duration = Duration::from_millis(15);
 const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_LONGEST: Duration = Duration::from_secs(15);
 
 /// What a worker is told.
 #[derive(Clone)]
@@ -98,16 +102,6 @@ pub struct Worker {
     volumes: tokio::sync::Mutex<Volumes>,
     /// When the kubelet first saw the pod.
     start_time: Timestamp,
-}
-
-#[derive(Default)]
-struct Volumes {
-    mounted: Option<Mounted>,
-    tokens: Tokens,
-    failures: u32,
-    retry_at: Option<Timestamp>,
-    /// The pod's labels, annotations and volumes when they were set up last.
-    set_up_for: Option<Arc<Pod>>,
 }
 
 impl Worker {
@@ -229,9 +223,21 @@ impl Worker {
             lock(&self.signals.ended).retain(|id| !hints.contains(id));
             let ids = seen.instances.iter().map(|one| &one.id).chain(seen.sandboxes.iter().map(|one| &one.id));
             *lock(&self.signals.known_ids) = ids.cloned().collect();
+            self.count_ends(before, &seen);
             let seen = Arc::new(seen);
             *lock(&self.signals.seen) = seen.clone();
             return Ok(seen);
+        }
+    }
+
+    /// Counts the instances that were not known to have ended.
+    fn count_ends(&self, before: &Seen, now: &Seen) {
+        let pod = &self.orders.borrow().pod;
+        let ran = |one: &&Instance| before.instance(&one.id).is_some_and(|old| old.exit().is_none());
+        for instance in now.instances.iter().filter(ran) {
+            let Some(exit) = instance.exit() else { continue };
+            let kind = pod.container(&instance.name).map_or("container", |(role, _)| role.counted_as());
+            self.ctx.counts.add(&TERMINATED_CONTAINERS, &[kind, &exit.code.to_string(), &exit.reason]);
         }
     }
 
@@ -314,237 +320,6 @@ impl Worker {
             _ = self.orders.changed() => (),
             () = self.signals.bell.notified() => (),
             () = tokio::time::sleep(limit) => (),
-        }
-    }
-
-    /// Carries out steps until done, or until the pod is to end (sooner).
-    async fn carry_out(&self, order: &Order, steps: &Steps, seen: &Arc<Seen>, probes: &mut Probes) {
-        let mut orders = self.orders.clone();
-        orders.mark_unchanged();
-        let work = async {
-            for step in &steps.steps {
-                if !self.step(&order.pod, step, seen).await {
-                    break;
-                }
-            }
-        };
-        tokio::pin!(work);
-        let is_killing = steps.steps.iter().all(|step| matches!(step, Step::KillPod { .. }));
-        let mut now_seen = seen.clone();
-        loop {
-            tokio::select! {
-                () = &mut work => return,
-                changed = orders.changed() => {
-                    let new = orders.borrow_and_update().clone();
-                    let ends = new.is_gone || new.pod.metadata.is_deleting() || new.evicted.is_some();
-                    let is_sooner = new.pod.grace_seconds() < order.pod.grace_seconds();
-                    if changed.is_err() || (ends && (!is_killing || is_sooner)) {
-                        return;
-                    }
-                }
-                () = self.signals.bell.notified() => {
-                    let Ok(fresh) = self.look(order.pod.uid(), &now_seen).await else { continue };
-                    now_seen = fresh;
-                    probes.follow(&order.pod, &now_seen);
-                    lock(&self.memory).health = probes.health();
-                    let told = Steps { waiting: steps.waiting.clone(), ..Steps::default() };
-                    let ending = self.ending(order);
-                    self.publish(order, &now_seen, &told, ending.as_ref()).await;
-                }
-            }
-        }
-    }
-
-    /// Does one step. Returns whether the next one makes sense.
-    async fn step(&self, pod: &Pod, step: &Step, seen: &Seen) -> bool {
-        let ctx = &self.ctx;
-        match step {
-            Step::KillPod { grace_seconds } => {
-                if let Err(error) = kill::pod(ctx, pod, seen, *grace_seconds).await {
-                    ctx.tell(pod, None, true, "FailedKillPod", format!("error killing pod: {error}"));
-                    tokio::time::sleep(FAILURE_PAUSE).await;
-                    return false;
-                }
-                true
-            }
-            Step::MakeSandbox { attempt } => self.make_sandbox(pod, *attempt).await,
-            Step::Kill { id, why, grace_seconds } => {
-                if let Some(instance) = seen.instance(id) {
-                    let grace = grace_seconds.unwrap_or_else(|| pod.grace_seconds());
-                    kill::container(ctx, pod, instance, seen, grace, Some(*why)).await;
-                }
-                true
-            }
-            Step::Start { name, role, attempt } => {
-                let Some((_, container)) = pod.container(name) else { return true };
-                if !self.volumes_ready(pod, seen, false).await {
-                    return false;
-                }
-                let mounted = self.volumes.lock().await.mounted.clone().unwrap_or_default();
-                if let Some(State::Exited(exit)) = seen.newest(name).map(|last| &last.state) {
-                    lock(&self.memory).restarts.tried(name, exit.finished_at, ctx.now());
-                }
-                let images = &self.images;
-                match start::container(ctx, images, pod, container, *role, *attempt, seen, &mounted).await {
-                    Ok(()) => drop(lock(&self.memory).failures.remove(name)),
-                    Err(failure) => drop(lock(&self.memory).failures.insert(name.clone(), failure)),
-                }
-                self.prune(seen, name).await;
-                true
-            }
-        }
-    }
-
-    async fn make_sandbox(&self, pod: &Pod, attempt: u32) -> bool {
-        if !self.volumes_ready(pod, &Seen::default(), false).await {
-            return false;
-        }
-        if attempt > 0 {
-            let message = "Pod sandbox changed, it will be killed and re-created.".to_owned();
-            self.ctx.tell(pod, None, false, "SandboxChanged", message);
-        }
-        match start::sandbox(&self.ctx, pod, attempt).await {
-            Ok(_) => {
-                lock(&self.memory).sandbox_failure = None;
-                true
-            }
-            Err(error) => {
-                let message = format!("Failed to create pod sandbox: {error}");
-                self.ctx.tell(pod, None, true, "FailedCreatePodSandBox", message.clone());
-                let retry_at = self.ctx.now() + RETRY_FIRST * 5;
-                lock(&self.memory).sandbox_failure =
-                    Some(Failure { waiting: Waiting::new("ContainerCreating", message), retry_at });
-                false
-            }
-        }
-    }
-
-    /// Sets the volumes up if that was not done, or is to be done again. Returns whether all are.
-    async fn volumes_ready(&self, pod: &Pod, seen: &Seen, again: bool) -> bool {
-        let mut volumes = self.volumes.lock().await;
-        let volumes = &mut *volumes;
-        if volumes.mounted.is_some() && !again {
-            return true;
-        }
-        if let Some(at) = volumes.retry_at
-            && self.ctx.now() < at
-        {
-            tokio::time::sleep(at.since(self.ctx.now())).await;
-        }
-        let ips = seen.sandboxes.first().map(|sandbox| sandbox.ips.clone()).unwrap_or_default();
-        match volumes::set_up(&self.ctx, pod, &self.ctx.on_node(&ips), &mut volumes.tokens).await {
-            Ok(mounted) => {
-                volumes.mounted = Some(mounted);
-                volumes.failures = 0;
-                volumes.retry_at = None;
-                true
-            }
-            Err(error) => {
-                self.ctx.tell(pod, None, true, "FailedMount", error.to_string());
-                let delay = RETRY_FIRST * 2u32.saturating_pow(volumes.failures.min(10));
-                volumes.failures += 1;
-                volumes.retry_at = Some(self.ctx.now() + delay.min(RETRY_LONGEST));
-                false
-            }
-        }
-    }
-
-    /// Whether a config map or secret of the pod has changed; starts that failed are then due.
-    fn sources_changed(&self) -> bool {
-        let changed = self.signals.sources_changed.swap(false, std::sync::atomic::Ordering::Relaxed);
-        if changed {
-            let now = self.ctx.now();
-            lock(&self.memory).failures.values_mut().for_each(|failure| failure.retry_at = failure.retry_at.min(now));
-        }
-        changed
-    }
-
-    /// Brings mounted volumes up to date with their sources.
-    async fn refresh_volumes(&self, pod: &Arc<Pod>, seen: &Seen, steps: &Steps, changed: bool) {
-        if steps.is_over || seen.running().next().is_none() {
-            return;
-        }
-        let is_due = {
-            let mut volumes = self.volumes.lock().await;
-            let now = self.ctx.now();
-            let stale_token = volumes.tokens.renew_at().is_some_and(|at| at <= now);
-            let same = |old: &Arc<Pod>| {
-                old.metadata.labels == pod.metadata.labels && old.metadata.annotations == pod.metadata.annotations
-            };
-            let pod_changed = !volumes.set_up_for.as_ref().is_some_and(same);
-            volumes.set_up_for = Some(pod.clone());
-            changed || stale_token || pod_changed || volumes.mounted.is_none()
-        };
-        if is_due && !pod.spec.volumes.is_empty() {
-            self.volumes_ready(pod, seen, true).await;
-        }
-    }
-
-    /// Removes instances of a container that nobody asks about any more: all but the last two.
-    async fn prune(&self, seen: &Seen, name: &str) {
-        let old = seen.instances.iter().filter(|one| one.name == name && !one.is_running()).skip(1);
-        for instance in old {
-            if self.ctx.cri.remove_container(&instance.id).await.is_ok() && !instance.log_path.is_empty() {
-                let _ = std::fs::remove_file(&instance.log_path);
-            }
-        }
-    }
-
-    /// Gives back what a pod that is over holds: volumes and control group. Returns whether all
-    /// could be.
-    async fn clean(&self, order: &Order, seen: &Seen) -> bool {
-        let pod = &order.pod;
-        let _ = seen;
-        self.volumes.lock().await.mounted = None;
-        if let Err(error) = volumes::unmount(&self.ctx, pod.uid()).await {
-            tracing::warn!(pod = %pod.display(), %error, "cannot unmount a pod's volumes");
-            return false;
-        }
-        if let Some(cgroups) = &self.ctx.cgroups {
-            cgroups.remove_pod(pod.uid());
-        }
-        true
-    }
-
-    async fn delete(&self, order: &Order, seen: &Seen) {
-        let pod = &order.pod;
-        self.remove_remains(seen).await;
-        if let Err(error) = report::delete(&self.ctx.client, pod).await {
-            tracing::warn!(pod = %pod.display(), %error, "cannot delete a pod that has ended");
-            tokio::time::sleep(FAILURE_PAUSE).await;
-        }
-    }
-
-    async fn remove_remains(&self, seen: &Seen) {
-        for instance in &seen.instances {
-            let _ = self.ctx.cri.remove_container(&instance.id).await;
-        }
-        for sandbox in &seen.sandboxes {
-            let _ = self.ctx.cri.remove_sandbox(&sandbox.id).await;
-        }
-    }
-
-    /// Removes the last traces of a pod that the API has no more.
-    async fn forget(&self, pod: &Pod, seen: &Seen) {
-        self.remove_remains(seen).await;
-        self.images.forget_pod(pod.uid());
-        if let Err(error) = volumes::tear_down(&self.ctx, pod.uid()).await {
-            tracing::warn!(pod = %pod.display(), %error, "cannot remove a pod's directory");
-        }
-        if !pod.name().is_empty() {
-            let logs = self.ctx.paths.pod_log_dir(pod.namespace(), pod.name(), pod.uid());
-            let _ = std::fs::remove_dir_all(logs);
-            remove_log_links(&self.ctx.paths.container_logs, pod);
-        }
-    }
-}
-
-fn remove_log_links(dir: &std::path::Path, pod: &Pod) {
-    let prefix = format!("{}_{}_", pod.name(), pod.namespace());
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        let is_dangling = !entry.path().exists();
-        if is_dangling && entry.file_name().to_string_lossy().starts_with(&prefix) {
-            let _ = std::fs::remove_file(entry.path());
         }
     }
 }
