@@ -34,7 +34,7 @@ use crate::resources::Registry;
 use crate::security::join::JoinToken;
 use crate::security::pki::Pki;
 use crate::security::{kubeconfig, tls, tokens};
-use crate::store::{Health, Options, Store};
+use crate::store::{Options, Store};
 
 /// How long requests and loops get to end when the server stops.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -199,16 +199,6 @@ struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
     fn of(api: &Api) -> Self {
-        let store = api.store.health();
-        api.health.add(
-            "etcd",
-            false,
-            Box::new(move || match &*store.borrow() {
-                Health::Good => Ok(()),
-                Health::DiskFull => Err("the disk is full".into()),
-                Health::LogFailed { reason } => Err(reason.to_string()),
-            }),
-        );
         let reached = Arc::new(AtomicBool::new(false));
         let seen = reached.clone();
         api.health.add(

@@ -197,7 +197,8 @@ fn stored(objects: Vec<ObjectRef>) -> Result<ObjectRef, Status> {
 fn store_is_well(health: &crate::store::Health) -> Result<(), String> {
     match health {
         crate::store::Health::Good => Ok(()),
-        other => Err(format!("{other:?}")),
+        crate::store::Health::DiskFull => Err("the disk is full".into()),
+        crate::store::Health::LogFailed { reason } => Err(reason.to_string()),
     }
 }
 

@@ -133,6 +133,7 @@ pub struct NetworkingFlags {
         value_name = "CIDR",
         env = "SKIFF_CLUSTER_CIDR",
         value_delimiter = ',',
+        value_parser = address_range,
         default_value = "10.42.0.0/16"
     )]
     pub cluster_cidr: Vec<IpNet>,
@@ -142,6 +143,7 @@ pub struct NetworkingFlags {
         value_name = "CIDR",
         env = "SKIFF_SERVICE_CIDR",
         value_delimiter = ',',
+        value_parser = address_range,
         default_value = "10.43.0.0/16"
     )]
     pub service_cidr: Vec<IpNet>,
@@ -224,4 +226,9 @@ pub struct JoinFlags {
     /// File that holds the token
     #[arg(long, value_name = "FILE", env = "SKIFF_TOKEN_FILE", conflicts_with = "token")]
     pub token_file: Option<PathBuf>,
+}
+
+/// An address range, with a complaint that says what one looks like.
+fn address_range(text: &str) -> Result<IpNet, String> {
+    text.parse().map_err(|_| "want an address range such as 10.42.0.0/16 or fd00:42::/56".to_owned())
 }
