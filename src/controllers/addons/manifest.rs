@@ -56,13 +56,13 @@ apiVersion: v1
 kind: List
 items:
 - {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}
-- {apiVersion: v1, kind: Namespace, metadata: {name: n}}
+- {apiVersion: v1, kind: Namespace, metadata: {name: first}}
 ---
 # nothing here
 ---
 {\"apiVersion\": \"v1\", \"kind\": \"Secret\", \"metadata\": {\"name\": \"s\"}}
 ";
-        assert_eq!(names(text).unwrap(), ["Namespace n", "ConfigMap a", "Secret s"]);
+        assert_eq!(names(text).unwrap(), ["Namespace first", "ConfigMap a", "Secret s"]);
         assert_eq!(names("").unwrap(), [""; 0]);
     }
 
