@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Method};
 use serde::Serialize;
 
 use super::body;
-use super::http::{Answer, text, write};
+use super::http::{Answer, BODY_BYTES_MAX, Exchange, text, write};
 use super::respond::Written;
 use crate::object::Status;
 
@@ -15,18 +14,18 @@ pub trait Extension: Send + Sync + 'static {
     /// With a slash at both ends.
     fn prefix(&self) -> &'static str;
 
-    fn answer<'a>(
-        &'a self,
-        method: &'a Method,
-        path: &'a str,
-        headers: &'a HeaderMap,
-        body: Bytes,
-    ) -> BoxFuture<'a, Result<Reply, Status>>;
+    /// The largest body that is read for `path`.
+    fn body_bytes_max(&self, _path: &str) -> usize {
+        BODY_BYTES_MAX
+    }
+
+    fn answer<'a>(&'a self, exchange: &'a Exchange, body: Bytes) -> BoxFuture<'a, Result<Reply, Status>>;
 }
 
 pub enum Reply {
     Text(String),
     Json(Vec<u8>),
+    Bytes(Bytes),
 }
 
 impl Reply {
@@ -44,6 +43,12 @@ impl Reply {
             Self::Json(bytes) => write(Written {
                 code: 200,
                 content_type: "application/json".into(),
+                gzip: false,
+                body: body::full(bytes),
+            }),
+            Self::Bytes(bytes) => write(Written {
+                code: 200,
+                content_type: "application/octet-stream".into(),
                 gzip: false,
                 body: body::full(bytes),
             }),

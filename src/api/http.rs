@@ -6,12 +6,13 @@
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use rustls_pki_types::CertificateDer;
 
@@ -53,6 +54,7 @@ pub struct Peer {
 /// One request on its way: what every step may look at.
 pub struct Exchange {
     pub line: RequestLine,
+    pub uri: Uri,
     pub method: Method,
     pub headers: HeaderMap,
     pub user: Arc<User>,
@@ -102,8 +104,14 @@ impl Api {
             HeaderValue::from_str(&rand::uuid(&*self.rand)).unwrap_or(HeaderValue::from_static("none"))
         });
         let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
-        let mut exchange =
-            Exchange { line, method: parts.method, headers: parts.headers, user: Arc::default(), peer: peer.clone() };
+        let mut exchange = Exchange {
+            line,
+            uri: parts.uri,
+            method: parts.method,
+            headers: parts.headers,
+            user: Arc::default(),
+            peer: peer.clone(),
+        };
         let worked = AssertUnwindSafe(self.work(&mut exchange, body, upgrade)).catch_unwind().await;
         let mut answer = match worked {
             Ok(Ok(answer)) => answer,
@@ -138,9 +146,13 @@ impl Api {
         B::Error: Into<BoxError>,
     {
         if let Some(extension) = self.extension.get().filter(|it| exchange.line.path.starts_with(it.prefix())) {
-            let body = read_body(body).await?;
-            let reply = extension.answer(&exchange.method, &exchange.line.path, &exchange.headers, body).await;
+            let limit = extension.body_bytes_max(&exchange.line.path);
+            let body = read_body_up_to(body, limit).await?;
+            let reply = extension.answer(exchange, body).await;
             return reply.map(Reply::into_answer);
+        }
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Status::new(Reason::ServiceUnavailable, "this server is joining its cluster"));
         }
         exchange.user = self.identify(exchange)?;
         let load = load_of(&exchange.line);
@@ -160,9 +172,15 @@ impl Api {
         }
         let verb = verb.ok_or_else(no_such_method)?;
         if verb == Verb::Watch {
+            self.fresh(exchange.line.param("resourceVersion").unwrap_or_default()).await?;
             return stream::watch(self, exchange, resource, seat);
         }
-        let work = self.handle_resource(exchange, resource, verb, body);
+        let work = async {
+            match verb.is_read() {
+                true => self.handle_resource(exchange, resource, verb, body).await,
+                false => self.write_somewhere(exchange, resource, verb, read_body(body).await?).await,
+            }
+        };
         match tokio::time::timeout(Duration::from_secs(REQUEST_SECS_MAX), work).await {
             Ok(answer) => answer,
             Err(_) => {
@@ -172,7 +190,7 @@ impl Api {
         }
     }
 
-    async fn handle_resource<B>(
+    pub(super) async fn handle_resource<B>(
         self: &Arc<Self>,
         exchange: &Exchange,
         resource: Arc<Resource>,
@@ -345,10 +363,18 @@ where
     B: http_body::Body<Data = Bytes> + Send + Unpin,
     B::Error: Into<BoxError>,
 {
-    match http_body_util::Limited::new(body, BODY_BYTES_MAX).collect().await {
+    read_body_up_to(body, BODY_BYTES_MAX).await
+}
+
+async fn read_body_up_to<B>(body: B, limit: usize) -> Result<Bytes, Status>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin,
+    B::Error: Into<BoxError>,
+{
+    match http_body_util::Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            let message = format!("Request entity too large: limit is {BODY_BYTES_MAX}");
+            let message = format!("Request entity too large: limit is {limit}");
             Err(Status::new(Reason::RequestEntityTooLarge, message))
         }
         Err(error) => Err(Status::bad_request(format!("cannot read the body: {error}"))),

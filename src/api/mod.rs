@@ -10,6 +10,7 @@ pub mod authz;
 mod body;
 pub mod crd;
 pub mod discovery;
+pub mod elsewhere;
 mod encode;
 pub mod extension;
 pub mod flow;

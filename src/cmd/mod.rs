@@ -1,12 +1,15 @@
 //! The composition root: what each subcommand is made of.
 
+mod admin;
 mod agent;
 mod backend;
 mod bootstrap;
+mod cluster;
 pub mod config;
 mod dialer;
 mod join;
 mod loops;
+mod member;
 mod node;
 mod notify;
 mod server;
@@ -27,6 +30,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
         Task::Server(config) => runtime()?.block_on(server::run(*config)),
         Task::Agent(config) => runtime()?.block_on(agent::run(*config)),
         Task::PrintToken { data_dir } => token::print(&data_dir),
+        Task::Member(command) => runtime()?.block_on(member::run(command)),
         Task::Wait { kubeconfig, limit } => runtime()?.block_on(wait::run(&kubeconfig, limit)),
     }
 }

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use super::backend::InProcess;
 use super::bootstrap;
+use super::cluster::{self, Book, Carrier, ClusterServer, Leader, Member};
 use super::config::ServerConfig;
 use super::dialer::Direct;
 use super::join::{self, server::JoinServer};
@@ -27,6 +28,7 @@ use crate::base::clock::{ClockRef, SystemClock};
 use crate::base::rand::{RandRef, SystemRand};
 use crate::base::service::Scope;
 use crate::base::{fs, telemetry};
+use crate::client::remote::Endpoint;
 use crate::client::{Cache, Client, Follow};
 use crate::controllers::addons::Kinds;
 use crate::object::{Gvk, Kind, Timestamp, User};
@@ -34,7 +36,7 @@ use crate::resources::Registry;
 use crate::security::join::JoinToken;
 use crate::security::pki::Pki;
 use crate::security::{kubeconfig, tls, tokens};
-use crate::store::{Options, Store};
+use crate::store::{NetworkRef, Options, Role, Store};
 
 /// How long requests and loops get to end when the server stops.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -46,13 +48,14 @@ pub async fn run(config: ServerConfig) -> Result<()> {
     let started = clock.elapsed();
     let root = Scope::root("skiff");
     let mut signals = Signals::listen()?;
-    let starting = start(&root, &config, clock.clone());
+    let port = config.port;
+    let starting = start(&root, config, clock.clone());
     let stages = tokio::select! {
         stages = starting => stages?,
         () = signals.next() => return Ok(()),
     };
     notify::ready();
-    tracing::info!(took = ?(clock.elapsed() - started), port = config.port, version = crate::VERSION, "ready");
+    tracing::info!(took = ?(clock.elapsed() - started), port, version = crate::VERSION, "ready");
     signals.next().await;
     tracing::info!("stopping");
     notify::stopping();
@@ -63,17 +66,24 @@ pub async fn run(config: ServerConfig) -> Result<()> {
 }
 
 /// What was started, each part before those that need it.
-struct Stages(Vec<Scope>);
+struct Stages {
+    scopes: Vec<Scope>,
+    /// Lets another server lead before anything stops, so that no request finds nobody.
+    store: Option<Store>,
+}
 
 impl Stages {
     fn next(&mut self, root: &Scope, name: &'static str) -> Scope {
         let scope = root.child(name);
-        self.0.push(scope.clone());
+        self.scopes.push(scope.clone());
         scope
     }
 
     async fn stop(self) {
-        for scope in self.0.into_iter().rev() {
+        if let Some(store) = &self.store {
+            store.resign().await;
+        }
+        for scope in self.scopes.into_iter().rev() {
             if !scope.stop(STOP_LIMIT).await {
                 tracing::warn!(?STOP_LIMIT, "a part did not stop in time");
             }
@@ -81,37 +91,59 @@ impl Stages {
     }
 }
 
-async fn start(root: &Scope, config: &ServerConfig, clock: ClockRef) -> Result<Stages> {
-    let mut stages = Stages(Vec::new());
+async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<Stages> {
+    let mut stages = Stages { scopes: Vec::new(), store: None };
     let rand = SystemRand::shared();
     fs::private_dir(&config.data_dir).context("cannot make --data-dir")?;
     let listener = bind(SocketAddr::new(config.bind_address, config.port)).await?;
     let server_dir = config.data_dir.join("server");
 
+    let cluster::Prepared { config, joins, members } = cluster::prepare(config).await?;
+    let config = &config;
+    let book = Book::new();
+    members.into_iter().for_each(|member| book.hear(member));
+    let carrier = Carrier::new(book.clone());
+
     let scope = stages.next(root, "store");
-    let opening = Store::open(Options::new(server_dir.join("db")), &scope);
+    let network: NetworkRef = Arc::new(carrier.clone());
+    let opening = Store::open(Options { network, joins, ..Options::new(server_dir.join("db")) }, &scope);
     let (store, opened) = tokio::join!(opening, open_identities(config, &server_dir, clock.clone()));
     let store = store.with_context(|| format!("cannot open the store in {}", server_dir.join("db").display()))?;
     let (pki, token) = opened?;
+    stages.store = Some(store.clone());
+    book.open(store.clone());
+    carrier.open(member(config, &store), &pki)?;
 
     let http = stages.next(root, "http");
-    let api = api(config, &pki, store, &http, clock.clone(), rand.clone())?;
+    let api = api(config, &pki, store.clone(), &http, clock.clone(), rand.clone())?;
+    let is_new = joins && !store.members().borrow().contains(store.id());
+    api.is_closed.store(is_new, Ordering::Release);
     let readiness = Readiness::of(&api);
     api::crd::start(&api, &http);
-    let serving = tls::Serving::new(&pki.serving)?;
-    let tls = tls::server_config(serving, &[pki.client_ca.der(), pki.request_header_ca.der()])?;
-    api::server::serve(api.clone(), listener, tls, &http);
-
-    let backend = Arc::new(InProcess(api.clone()));
+    let leader = Arc::new(Leader { carrier: carrier.clone(), store: store.clone() });
+    let _ = api.elsewhere.set(leader.clone());
+    let backend = Arc::new(InProcess { api: api.clone(), leader });
     let client = Client::new(backend.clone(), User::named("system:apiserver", &["system:masters"]), "kube-apiserver");
+    let seed = config.server.as_ref().map(|url| Endpoint { host: url.host.clone(), port: url.port }.authority());
+    let cluster =
+        ClusterServer { api: api.clone(), carrier: carrier.clone(), pki: pki.clone(), network: config.network.clone() };
+    cluster.start(&http, seed.clone());
     let joining = JoinServer {
         pki: pki.clone(),
         token,
         network: config.network.clone(),
         client: client.clone(),
         clock: clock.clone(),
+        cluster,
     };
     let _ = api.extension.set(Arc::new(joining));
+    let serving = tls::Serving::new(&pki.serving)?;
+    let tls = tls::server_config(serving, &[pki.client_ca.der(), pki.request_header_ca.der()])?;
+    api::server::serve(api.clone(), listener, tls, &http);
+    if is_new {
+        cluster::enter(&carrier, &store, seed).await?;
+        api.is_closed.store(false, Ordering::Release);
+    }
     let facts = bootstrap::Facts {
         advertise_address: config.advertise_address,
         port: config.port,
@@ -120,7 +152,9 @@ async fn start(root: &Scope, config: &ServerConfig, clock: ClockRef) -> Result<S
         client_ca_pem: pki.client_ca.pem().to_owned(),
         request_header_ca_pem: pki.request_header_ca.pem().to_owned(),
     };
-    bootstrap::ensure(&client, &facts).await.context("cannot write what every cluster has")?;
+    if leads_first(&store).await {
+        bootstrap::ensure(&client, &facts).await.context("cannot write what every cluster has")?;
+    }
     readiness.reached();
     write_kubeconfig(config, &pki)?;
     if config.run_controllers || config.run_scheduler || config.run_node {
@@ -134,6 +168,25 @@ async fn start(root: &Scope, config: &ServerConfig, clock: ClockRef) -> Result<S
         }
     }
     Ok(stages)
+}
+
+/// Waits until somebody leads; tells whether it is this server.
+async fn leads_first(store: &Store) -> bool {
+    let mut role = store.role();
+    let settled = role.wait_for(|role| !matches!(role, Role::Follower { leader: None, .. })).await;
+    // A store that cannot write leads nobody; what it has can be read all the same.
+    settled.is_ok_and(|role| matches!(*role, Role::Leader { .. }))
+}
+
+/// This server, as the others shall know it.
+fn member(config: &ServerConfig, store: &Store) -> Member {
+    Member {
+        id: format!("{:016x}", store.id()),
+        name: config.node.name.clone(),
+        address: SocketAddr::new(config.advertise_address, config.port).to_string(),
+        version: crate::VERSION.to_owned(),
+        is_removed: false,
+    }
 }
 
 async fn open_identities(config: &ServerConfig, server_dir: &Path, clock: ClockRef) -> Result<(Arc<Pki>, JoinToken)> {

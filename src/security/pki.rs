@@ -3,6 +3,7 @@
 //! Authorities are made once and stay; leaves are made anew when they are due or when what they
 //! must say has changed. Every file is readable by its owner only.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +11,20 @@ use super::ca::{Authority, Subject};
 use super::tokens::TokenKey;
 use super::{Identity, SecurityError};
 use crate::base::fs;
+
+/// The user that the servers of a cluster are for each other.
+pub const SERVER_USER: &str = "system:skiff:server";
+
+/// What the servers of a cluster share: whoever holds these files speaks for it.
+const SHARED: &[&str] = &[
+    "server-ca.crt",
+    "server-ca.key",
+    "client-ca.crt",
+    "client-ca.key",
+    "request-header-ca.crt",
+    "request-header-ca.key",
+    "service.key",
+];
 
 /// Everything a server proves itself and others with.
 pub struct Pki {
@@ -26,6 +41,8 @@ pub struct Pki {
     pub kubelet_client: Identity,
     /// How the API calls aggregated API servers.
     pub proxy_client: Identity,
+    /// How servers of a cluster call each other.
+    pub server_client: Identity,
     folder: PathBuf,
 }
 
@@ -54,12 +71,32 @@ impl Pki {
                 Subject::client("system:apiserver", "system:masters"),
             )?,
             proxy_client: leaf(&request_header_ca, "client-auth-proxy", Subject::client("system:auth-proxy", ""))?,
+            server_client: leaf(&client_ca, "client-skiff-server", Subject::client(SERVER_USER, ""))?,
             token_key: Arc::new(TokenKey::open(&at("service.key"))?),
             server_ca,
             client_ca,
             request_header_ca,
             folder: folder.to_owned(),
         })
+    }
+
+    /// What another server needs to be one of this cluster, by file name.
+    pub fn shared(&self) -> Result<BTreeMap<String, String>, SecurityError> {
+        let read = |name: &&str| -> Result<(String, String), SecurityError> {
+            let text = fs::read_if_there(&self.folder.join(name))?;
+            Ok(((*name).to_owned(), text.ok_or_else(|| SecurityError::damaged(*name, "the file is gone"))?))
+        };
+        SHARED.iter().map(read).collect()
+    }
+
+    /// Puts what [`Pki::shared`] gave at another server into `folder`.
+    pub fn adopt(folder: &Path, shared: &BTreeMap<String, String>) -> Result<(), SecurityError> {
+        fs::private_dir(folder)?;
+        for name in SHARED {
+            let text = shared.get(*name).ok_or_else(|| SecurityError::damaged(*name, "the server did not send it"))?;
+            fs::write_atomic(&folder.join(name), text.as_bytes(), 0o600)?;
+        }
+        Ok(())
     }
 
     /// What the kubelet of the node in this process listens with.

@@ -301,6 +301,11 @@ impl Store {
         self.members.clone()
     }
 
+    /// Whether this server leads a cluster of one.
+    pub fn is_alone(&self) -> bool {
+        self.alone.load(Ordering::Acquire)
+    }
+
     /// Whether this server leads, and so may write.
     pub fn leads(&self) -> bool {
         matches!(*self.role.borrow(), Role::Leader { .. })

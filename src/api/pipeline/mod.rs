@@ -16,6 +16,7 @@ pub(super) mod select;
 pub mod update;
 pub mod watch;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
@@ -35,6 +36,7 @@ use super::alloc::Allocator;
 use super::authn::Authn;
 use super::authz::{Ask, Authz, StoredPolicies};
 use super::crd::CustomView;
+use super::elsewhere::{Elsewhere, NOT_LEADER};
 use super::extension::Extension;
 use super::flow::Flow;
 use super::health::Health;
@@ -70,6 +72,10 @@ pub struct Api {
     pub(super) quota_turn: tokio::sync::Mutex<()>,
     /// Paths that are not Kubernetes', set once at start.
     pub extension: OnceLock<Arc<dyn Extension>>,
+    /// Where writes go while this server does not lead.
+    pub elsewhere: OnceLock<Arc<dyn Elsewhere>>,
+    /// There is no state yet that could be asked.
+    pub is_closed: AtomicBool,
     pub(super) clock: ClockRef,
     pub(super) rand: RandRef,
 }
@@ -108,6 +114,8 @@ impl Api {
             flow: Flow::new(metrics.clone()),
             quota_turn: tokio::sync::Mutex::default(),
             extension: OnceLock::new(),
+            elsewhere: OnceLock::new(),
+            is_closed: AtomicBool::new(false),
             metrics,
             settings,
             registry,
@@ -152,6 +160,9 @@ impl Api {
         }
         if !act.resource.verbs.is_stored() {
             return subresources::run_unstored(self, act).await;
+        }
+        if matches!(act.call.verb, Verb::Get | Verb::List) && act.call.options.continue_token.is_empty() {
+            self.fresh(&act.call.options.resource_version).await?;
         }
         match act.call.verb {
             Verb::Get => self.get(act),
@@ -207,7 +218,7 @@ fn deposed() -> Status {
 }
 
 /// A proposal without outcome, as clients are told.
-fn refused(error: ProposeError) -> Status {
+pub(super) fn refused(error: ProposeError) -> Status {
     match error {
         ProposeError::Invalid(CommandError::ObjectTooLarge { len, .. }) => Status::new(
             Reason::RequestEntityTooLarge,
@@ -221,7 +232,8 @@ fn refused(error: ProposeError) -> Status {
             Reason::Other(507),
             "the disk of the store is full; reads go on, writes are refused until there is space",
         ),
-        error @ (ProposeError::NotLeader { .. } | ProposeError::LogFailed { .. } | ProposeError::Closed) => {
+        ProposeError::NotLeader { .. } => Status::new(Reason::ServiceUnavailable, NOT_LEADER),
+        error @ (ProposeError::LogFailed { .. } | ProposeError::Closed) => {
             Status::new(Reason::ServiceUnavailable, error.to_string())
         }
         ProposeError::Unknown => {

@@ -6,8 +6,8 @@
 //! follows, it holds itself.
 
 mod connect;
-mod reply;
-mod request;
+pub mod reply;
+pub mod request;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,6 +52,14 @@ impl Endpoint {
     }
 }
 
+/// A request without answer.
+#[derive(Debug)]
+pub struct Undelivered {
+    pub status: Status,
+    /// It may have arrived all the same.
+    pub was_sent: bool,
+}
+
 pub struct Remote {
     endpoint: Endpoint,
     identities: HashMap<String, Http>,
@@ -66,16 +74,32 @@ impl Remote {
     }
 
     /// Sends a request as it is, as one of the identities.
-    pub async fn send(&self, user: &str, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Status> {
-        let http = self.identities.get(user).ok_or_else(|| {
-            Status::new(Reason::Unauthorized, format!("this machine has no certificate of user {user:?}"))
+    pub async fn send(&self, user: &str, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Status> {
+        self.deliver(user, request).await.map_err(|failure| failure.status)
+    }
+
+    /// As [`Remote::send`], telling apart what certainly never arrived.
+    pub async fn deliver(
+        &self,
+        user: &str,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Undelivered> {
+        let http = self.identities.get(user).ok_or_else(|| Undelivered {
+            status: Status::new(Reason::Unauthorized, format!("this machine has no certificate of user {user:?}")),
+            was_sent: false,
         })?;
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let uri = format!("https://{}{path}", self.endpoint.authority()).parse();
-        *request.uri_mut() = uri.map_err(|error| Status::bad_request(format!("{path:?} is no path: {error}")))?;
+        *request.uri_mut() = uri.map_err(|error| Undelivered {
+            status: Status::bad_request(format!("{path:?} is no path: {error}")),
+            was_sent: false,
+        })?;
         http.request(request).await.map_err(|error| {
             let why = crate::base::error::Chain(&error).to_string();
-            unavailable(format!("cannot reach server {}: {why}", self.endpoint.authority()))
+            Undelivered {
+                status: unavailable(format!("cannot reach server {}: {why}", self.endpoint.authority())),
+                was_sent: !error.is_connect(),
+            }
         })
     }
 

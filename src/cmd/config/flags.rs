@@ -30,6 +30,9 @@ pub enum Command {
     Token(TokenFlags),
     /// Return when a node of the cluster is Ready
     Wait(WaitFlags),
+    /// Show and change the servers of the cluster
+    #[command(subcommand)]
+    Member(MemberCommand),
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +80,36 @@ pub struct WaitFlags {
     pub timeout_secs: u64,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum MemberCommand {
+    /// List the servers
+    List(AdminFlags),
+    /// Show how the servers are: what they lack, and when they were last heard of
+    Status(AdminFlags),
+    /// Take a server out of the cluster, for good: with its old data it cannot come back
+    Remove(MemberFlags),
+    /// Give a server a vote before it has caught up
+    Promote(MemberFlags),
+}
+
+#[derive(Debug, Args)]
+pub struct AdminFlags {
+    /// Administrator's kubeconfig of the cluster
+    #[arg(long, value_name = "FILE", env = "SKIFF_WRITE_KUBECONFIG", default_value = "/etc/skiff/skiff.yaml")]
+    pub kubeconfig: PathBuf,
+    /// How to print: table or json
+    #[arg(short, long, value_name = "FORMAT", default_value = "table", value_parser = ["table", "json"])]
+    pub output: String,
+}
+
+#[derive(Debug, Args)]
+pub struct MemberFlags {
+    /// Name or id of the server
+    pub member: String,
+    #[command(flatten)]
+    pub admin: AdminFlags,
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "General")]
 pub struct CommonFlags {
@@ -116,6 +149,9 @@ pub struct ListenerFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Cluster")]
 pub struct ClusterFlags {
+    /// Another server, whose cluster to join instead of founding one
+    #[arg(short, long, value_name = "URL", env = "SKIFF_URL")]
+    pub server: Option<ServerUrl>,
     /// Shared secret with which agents and servers join [default: made at first start]
     #[arg(short, long, value_name = "TOKEN", env = "SKIFF_TOKEN", hide_env_values = true)]
     pub token: Option<SecretText>,

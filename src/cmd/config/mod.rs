@@ -34,6 +34,7 @@ pub enum Task {
     Agent(Box<AgentConfig>),
     PrintToken { data_dir: PathBuf },
     Wait { kubeconfig: PathBuf, limit: std::time::Duration },
+    Member(flags::MemberCommand),
 }
 
 /// Everything `skiff server` can be told.
@@ -45,6 +46,8 @@ pub struct ServerConfig {
     pub advertise_address: IpAddr,
     pub port: u16,
     pub tls_sans: Vec<String>,
+    /// A server whose cluster this one joins.
+    pub server: Option<ServerUrl>,
     pub token: Option<SecretText>,
     pub network: NetworkConfig,
     pub kubeconfig: PathBuf,
@@ -110,6 +113,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task> {
         Command::Server(flags) => Task::Server(Box::new(server(*flags)?)),
         Command::Agent(flags) => Task::Agent(Box::new(agent(*flags)?)),
         Command::Token(flags) => Task::PrintToken { data_dir: absolute(&flags.data_dir)? },
+        Command::Member(command) => Task::Member(command),
         Command::Wait(flags) => Task::Wait {
             kubeconfig: absolute(&flags.kubeconfig)?,
             limit: std::time::Duration::from_secs(flags.timeout_secs),
@@ -184,6 +188,7 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
         advertise_address: flags.listener.advertise_address.unwrap_or(node.ips[0]),
         port: flags.listener.https_listen_port,
         tls_sans: flags.listener.tls_san.into_iter().map(|name| name.0).collect(),
+        server: flags.cluster.server,
         token: token(flags.cluster.token, flags.cluster.token_file.as_deref())?,
         network: NetworkConfig {
             cluster_cidrs: net.cluster_cidr.iter().map(IpNet::trunc).collect(),

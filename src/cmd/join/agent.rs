@@ -52,7 +52,7 @@ pub async fn join(config: &AgentConfig) -> Result<Joined> {
     }
 }
 
-enum Failure {
+pub enum Failure {
     Unreachable(Status),
     Final(anyhow::Error),
 }
@@ -90,8 +90,6 @@ async fn ask(config: &AgentConfig, files: &Files) -> Result<Answer, Failure> {
     let token = config.token.as_ref().map(|token| JoinToken::parse(&token.0));
     let token = token.context("give --token or --token-file: `skiff token` prints it on the server")?;
     let endpoint = Endpoint { host: config.server.host.clone(), port: config.server.port };
-    let authority = authority(&endpoint, &token, &files.at("server-ca.crt")).await?;
-
     let name = &config.node.name;
     let request = Request {
         node_name: name.clone(),
@@ -101,10 +99,22 @@ async fn ask(config: &AgentConfig, files: &Files) -> Result<Answer, Failure> {
         proxy: ca::request(&files.key("client-kube-proxy")?)?,
         serving: ca::request(&files.key("serving-kubelet")?)?,
     };
-    let server = Remote::new(endpoint, [(NOBODY.to_owned(), tls::client_config(&authority, None)?)]);
     let body = Bytes::from(serde_json::to_vec(&request)?);
-    let answer = send(&server, Method::POST, NODE, Some(&token.reveal()), body).await?;
+    let answer = ask_with_token(&endpoint, &token, &files.at("server-ca.crt"), NODE, body).await?;
     Ok(serde_json::from_slice(&answer).context("the server's answer is not what it should be")?)
+}
+
+/// Posts `body` to a server that the token vouches for; `trusted` keeps its authority.
+pub async fn ask_with_token(
+    endpoint: &Endpoint,
+    token: &JoinToken,
+    trusted: &Path,
+    path: &str,
+    body: Bytes,
+) -> Result<Bytes, Failure> {
+    let authority = authority(endpoint, token, trusted).await?;
+    let server = Remote::new(endpoint.clone(), [(NOBODY.to_owned(), tls::client_config(&authority, None)?)]);
+    send(&server, Method::POST, path, Some(&token.reveal()), body).await
 }
 
 /// The server's authority: the one known already, or the one that the token vouches for.

@@ -48,7 +48,7 @@ struct Answer {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Network {
+pub struct Network {
     cluster_cidrs: Vec<IpNet>,
     service_cidrs: Vec<IpNet>,
     node_ports: RangeInclusive<u16>,

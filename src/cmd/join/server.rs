@@ -6,12 +6,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, header};
 
 use super::{AUTHORITIES, Answer, NODE, PREFIX, PROXY_USER, Request, kubelet_sans};
 use crate::api::extension::{Extension, Reply};
+use crate::api::http::{BODY_BYTES_MAX, Exchange};
 use crate::base::clock::ClockRef;
 use crate::client::Client;
+use crate::cmd::cluster::{ClusterServer, SERVER};
 use crate::cmd::config::NetworkConfig;
 use crate::object::kind::SECRET;
 use crate::object::tree::json;
@@ -32,6 +34,8 @@ pub struct JoinServer {
     /// May read and write the Secrets that hold nodes' passwords.
     pub client: Client,
     pub clock: ClockRef,
+    /// Answers everything that is not about nodes.
+    pub cluster: ClusterServer,
 }
 
 impl Extension for JoinServer {
@@ -39,23 +43,25 @@ impl Extension for JoinServer {
         PREFIX
     }
 
-    fn answer<'a>(
-        &'a self,
-        method: &'a Method,
-        path: &'a str,
-        headers: &'a HeaderMap,
-        body: Bytes,
-    ) -> BoxFuture<'a, Result<Reply, Status>> {
+    fn body_bytes_max(&self, path: &str) -> usize {
+        ClusterServer::body_bytes_max(path).unwrap_or(BODY_BYTES_MAX)
+    }
+
+    fn answer<'a>(&'a self, exchange: &'a Exchange, body: Bytes) -> BoxFuture<'a, Result<Reply, Status>> {
         Box::pin(async move {
-            match (method.as_str(), path) {
+            match (exchange.method.as_str(), exchange.line.path.as_str()) {
                 ("GET", AUTHORITIES) => Ok(Reply::text(self.pki.server_ca.pem().to_owned())),
                 ("POST", NODE) => {
-                    self.check_secret(headers)?;
+                    self.check_secret(&exchange.headers)?;
                     let request = serde_json::from_slice(&body)
                         .map_err(|error| Status::bad_request(format!("this is no request to join: {error}")))?;
                     Ok(Reply::json(&self.admit(&request).await?))
                 }
-                _ => Err(Status::new(Reason::NotFound, "the server could not find the requested resource")),
+                ("POST", SERVER) => {
+                    self.check_secret(&exchange.headers)?;
+                    self.cluster.credentials(&body)
+                }
+                _ => self.cluster.answer(exchange, body).await,
             }
         })
     }

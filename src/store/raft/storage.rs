@@ -177,10 +177,12 @@ impl raft::Storage for LogStorage {
         Ok(self.last.index)
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        let Some((at, conf_state)) =
-            self.offer.as_ref().filter(|(at, _)| at.index >= request_index.max(self.base.index))
-        else {
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        let index_min = request_index.max(self.base.index);
+        // Who is no member in it would not take it.
+        let is_for = |members: &ConfState| [&members.voters, &members.learners].iter().any(|ids| ids.contains(&to));
+        let offer = self.offer.as_ref().filter(|(at, members)| at.index >= index_min && is_for(members));
+        let Some((at, conf_state)) = offer else {
             self.wants_offer.store(true, Ordering::Relaxed);
             return Err(StorageError::SnapshotTemporarilyUnavailable.into());
         };

@@ -96,7 +96,7 @@ async fn write(net: super::cluster::Net, writer: u64, told: Told, scope: Scope, 
             Ok(Ok(other)) => panic!("a put cannot fail: {other:?}"),
             Ok(Err(_)) | Err(_) => (),
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

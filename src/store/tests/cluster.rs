@@ -240,6 +240,16 @@ async fn a_server_that_joins_is_given_everything_and_becomes_a_voter() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_joins_while_another_is_still_given_its_state() {
+    let mut cluster = Cluster::founded(1).await;
+    cluster.run("create a/x 1").await;
+    let before = Instant::now();
+    cluster.join(2).await;
+    cluster.join(3).await;
+    assert!(before.elapsed() < Duration::from_secs(5), "the state offered to the second is none for the third");
+}
+
+#[tokio::test(start_paused = true)]
 async fn three_servers_survive_the_loss_of_their_leader() {
     let cluster = Cluster::of(3, 1).await;
     cluster.run("create a/x 1").await;

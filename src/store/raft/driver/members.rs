@@ -15,8 +15,9 @@ use crate::store::state::Position;
 const PROMOTE_LAG_MAX: u64 = 256;
 /// A server that was not heard of for so long does not count as there.
 const ALIVE_MAX: Duration = Duration::from_secs(3);
-/// A state that nobody asks for any more is taken back.
+/// A state that nobody asks for any more is taken back: from those who were given it, and from all.
 const OFFER_IDLE_MAX: Duration = Duration::from_secs(20);
+const OFFER_UNUSED_MAX: Duration = Duration::from_secs(3);
 
 type Reply = oneshot::Sender<Result<(), ChangeError>>;
 
@@ -109,7 +110,8 @@ impl Driver {
         let progress = self.node.progress();
         let restoring = progress.iter().filter(|(_, _, restoring)| *restoring);
         let restoring: Vec<u64> = restoring.map(|(id, _, _)| *id).collect();
-        if self.shared.offers.is_open() && self.shared.offers.idle() > OFFER_IDLE_MAX {
+        let patience = if restoring.is_empty() { OFFER_UNUSED_MAX } else { OFFER_IDLE_MAX };
+        if self.shared.offers.is_open() && self.shared.offers.idle() > patience {
             self.end_offer();
             restoring.iter().for_each(|id| self.node.snapshot_failed(*id));
         }

@@ -1,0 +1,133 @@
+//! Requests at a server that does not lead: writes go to the one that does, reads wait until this
+//! one's state is new enough.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::header::{self, HeaderMap};
+use http::{Method, StatusCode, Uri};
+use http_body_util::Full;
+
+use crate::object::{Reason, Status, User, Verb};
+use crate::resources::Resource;
+
+use super::body;
+use super::http::{Answer, Exchange};
+use super::pipeline::Api;
+
+/// What a server says that was taken for the leader.
+pub const NOT_LEADER: &str = "this server does not lead the cluster";
+/// Marks a request that was handed over: it goes no further.
+pub const HANDED_OVER: &str = "x-skiff-handed-over";
+/// How long a write waits for somebody to lead.
+pub const LEADERLESS_MAX: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long a read waits for a revision that a client has seen elsewhere.
+const BEHIND_MAX: Duration = Duration::from_secs(3);
+
+/// A write as it came over the wire.
+pub struct Request {
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// Why the leader did not answer.
+pub enum NoAnswer {
+    /// It never got the request, or does not lead: nothing has happened.
+    Untouched(Status),
+    /// Nobody knows what has happened.
+    Lost(Status),
+}
+
+/// The way to the server that leads.
+pub trait Elsewhere: Send + Sync + 'static {
+    /// Hands the request of `user` over; gives the leader's answer as it is.
+    fn ask<'a>(
+        &'a self,
+        user: &'a User,
+        request: &'a Request,
+    ) -> BoxFuture<'a, Result<(StatusCode, HeaderMap, Bytes), NoAnswer>>;
+}
+
+/// Whether the write never got into the log, because this server does not lead.
+pub fn is_not_leader(status: &Status) -> bool {
+    status.is(Reason::ServiceUnavailable) && status.message == NOT_LEADER
+}
+
+impl Api {
+    /// Makes a write here if this server leads, and where one does otherwise. When leaders change it
+    /// is tried again, as long as it is certain that nothing has happened.
+    pub(super) async fn write_somewhere(
+        self: &Arc<Self>,
+        exchange: &Exchange,
+        resource: Arc<Resource>,
+        verb: Verb,
+        body: Bytes,
+    ) -> Result<Answer, Status> {
+        let elsewhere = self.elsewhere.get().filter(|_| !exchange.headers.contains_key(HANDED_OVER));
+        let request = Request {
+            method: exchange.method.clone(),
+            uri: exchange.uri.clone(),
+            headers: kept(&exchange.headers),
+            body: body.clone(),
+        };
+        let deadline = tokio::time::Instant::now() + LEADERLESS_MAX;
+        loop {
+            let Some(elsewhere) = elsewhere.filter(|_| !self.store.leads()) else {
+                let answer = self.handle_resource(exchange, resource.clone(), verb, Full::new(body.clone())).await;
+                match answer {
+                    Err(status) if elsewhere.is_some() && is_not_leader(&status) => (),
+                    answer => return answer,
+                }
+                continue;
+            };
+            match elsewhere.ask(&exchange.user, &request).await {
+                Ok((code, headers, bytes)) => return Ok(answer(code, &headers, bytes)),
+                Err(NoAnswer::Lost(status)) => return Err(status),
+                Err(NoAnswer::Untouched(status)) if tokio::time::Instant::now() > deadline => return Err(status),
+                Err(NoAnswer::Untouched(_)) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    /// Waits until this server's state is as new as a read of `version` needs: without one, as new as
+    /// everything acknowledged anywhere.
+    pub async fn fresh(&self, version: &str) -> Result<(), Status> {
+        if self.store.is_alone() {
+            return Ok(());
+        }
+        match version.parse::<u64>() {
+            Ok(wanted) if wanted > self.state().revision().0 => {
+                // What is still ahead after that is judged by whoever reads.
+                let reached = self.store.reached(crate::object::Revision(wanted));
+                let _ = tokio::time::timeout(BEHIND_MAX, reached).await;
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(_) => self.store.read_barrier().await.map_err(super::pipeline::refused),
+        }
+    }
+}
+
+/// The headers that say how the request is to be understood, but not by whom it was made.
+fn kept(headers: &HeaderMap) -> HeaderMap {
+    [header::ACCEPT, header::CONTENT_TYPE, header::USER_AGENT]
+        .into_iter()
+        .filter_map(|name| Some((name.clone(), headers.get(name)?.clone())))
+        .collect()
+}
+
+fn answer(code: StatusCode, headers: &HeaderMap, bytes: Bytes) -> Answer {
+    let mut answer = Answer::new(body::full(bytes));
+    *answer.status_mut() = code;
+    for name in [header::CONTENT_TYPE, header::WARNING, header::RETRY_AFTER] {
+        for value in headers.get_all(&name) {
+            answer.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    answer
+}

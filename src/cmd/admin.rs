@@ -1,0 +1,40 @@
+//! A client for the administrator, from the kubeconfig that a server wrote.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::client::remote::{Endpoint, Remote};
+use crate::object::tree::Tree;
+use crate::security::{Identity, tls};
+
+/// Who the client is.
+pub const USER: &str = "system:admin";
+
+pub struct Admin {
+    pub remote: Remote,
+}
+
+/// A client as the first cluster and the first user of the kubeconfig say.
+pub async fn open(kubeconfig: &Path) -> Result<Admin> {
+    let text = tokio::fs::read_to_string(kubeconfig).await;
+    let text = text.with_context(|| format!("cannot read {}", kubeconfig.display()))?;
+    let config: Tree = serde_yaml::from_str(&text).context("the kubeconfig is not YAML")?;
+    let at = |path: &str| {
+        config.pointer(path).and_then(Tree::as_str).with_context(|| format!("the kubeconfig lacks {path}"))
+    };
+    let pem = |path: &str| -> Result<String> { Ok(String::from_utf8(BASE64.decode(at(path)?)?)?) };
+    let server: http::Uri = at("/clusters/0/cluster/server")?.parse()?;
+    let endpoint = Endpoint {
+        host: server.host().context("the kubeconfig's server has no host")?.trim_matches(['[', ']']).to_owned(),
+        port: server.port_u16().unwrap_or(443),
+    };
+    let identity = Identity {
+        certificate: pem("/users/0/user/client-certificate-data")?,
+        key: pem("/users/0/user/client-key-data")?,
+    };
+    let tls = tls::client_config(&pem("/clusters/0/cluster/certificate-authority-data")?, Some(&identity))?;
+    Ok(Admin { remote: Remote::new(endpoint, [(USER.to_owned(), tls)]) })
+}

@@ -1,0 +1,230 @@
+//! What a server answers to its peers, to those that want to be, and to `skiff member`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::book::writes;
+use super::join::{Credentials, Introduction};
+use super::{
+    ADDRESS, Carrier, FROM, HELLO, MEMBER, MEMBERS, MESSAGES, Member, MemberView, PROMOTE, REMOVE, STATE, Which,
+    presence,
+};
+use crate::api::Api;
+use crate::api::extension::Reply;
+use crate::api::http::Exchange;
+use crate::base::service::Scope;
+use crate::cmd::config::NetworkConfig;
+use crate::object::{Reason, Status};
+use crate::security::pki::{Pki, SERVER_USER};
+use crate::store::network::BODY_BYTES_MAX;
+use crate::store::{Ask, Change, ChangeError, Role};
+
+const ADDRESS_BYTES_MAX: usize = 256;
+/// How often a change is tried while another is under way or leaders change.
+const TRIES_MAX: u32 = 40;
+const RETRY: std::time::Duration = std::time::Duration::from_millis(250);
+
+pub struct ClusterServer {
+    pub api: Arc<Api>,
+    pub carrier: Carrier,
+    pub pki: Arc<Pki>,
+    pub network: NetworkConfig,
+}
+
+impl ClusterServer {
+    /// Keeps this server known to the others.
+    pub fn start(&self, scope: &Scope, seed: Option<String>) {
+        presence::start(scope, self.carrier.clone(), self.api.store.clone(), seed);
+    }
+
+    pub fn body_bytes_max(path: &str) -> Option<usize> {
+        (path == MESSAGES).then_some(BODY_BYTES_MAX)
+    }
+
+    /// What a new server needs, for whoever knows the token.
+    pub fn credentials(&self, body: &[u8]) -> Result<Reply, Status> {
+        let own: Introduction = read(body)?;
+        self.check_version(&own.version)?;
+        self.check_name(&own.name, "")?;
+        let files = self.pki.shared().map_err(Status::internal)?;
+        tracing::info!(name = own.name, "a server asks to join");
+        let network = (&self.network).into();
+        Ok(Reply::json(&Credentials { files, network, members: self.carrier.book().all() }))
+    }
+
+    pub async fn answer(&self, exchange: &Exchange, body: Bytes) -> Result<Reply, Status> {
+        let from = self.asker(exchange)?;
+        match (exchange.method.as_str(), exchange.line.path.as_str(), from) {
+            ("POST", MESSAGES, Asker::Server) => self.ask(Ask::Messages, &body),
+            ("POST", STATE, Asker::Server) => self.ask(Ask::State, &body),
+            ("POST", HELLO, Asker::Server) => Ok(Reply::json(&self.carrier.book().all())),
+            ("POST", MEMBER, Asker::Server) => self.take_in(exchange, body).await,
+            ("GET" | "POST", MEMBERS, _) => self.members(exchange, body).await,
+            ("POST", REMOVE, _) => self.change(exchange, body, Change::Remove).await,
+            ("POST", PROMOTE, _) => self.change(exchange, body, Change::Promote).await,
+            _ => Err(Status::new(Reason::NotFound, "the server could not find the requested resource")),
+        }
+    }
+
+    fn asker(&self, exchange: &Exchange) -> Result<Asker, Status> {
+        let user = self.api.authn.authenticate(&HeaderMap::new(), &exchange.peer.certificates)?;
+        if user.name == SERVER_USER {
+            self.hear(exchange)?;
+            return Ok(Asker::Server);
+        }
+        match user.in_group("system:masters") {
+            true => Ok(Asker::Administrator),
+            false => {
+                Err(Status::new(Reason::Forbidden, "only administrators and servers of this cluster may ask this"))
+            }
+        }
+    }
+
+    /// Remembers where the asking server is; one that was removed is refused.
+    fn hear(&self, exchange: &Exchange) -> Result<(), Status> {
+        let (id, address) = (exchange.header(FROM), exchange.header(ADDRESS));
+        let id = u64::from_str_radix(id, 16).unwrap_or_default();
+        if self.carrier.book().stored(id).is_some_and(|member| member.is_removed) {
+            let why = "this server was removed from the cluster: to join again, stop it and remove its --data-dir";
+            return Err(Status::new(Reason::Forbidden, why));
+        }
+        if id != 0 && !address.is_empty() && address.len() <= ADDRESS_BYTES_MAX {
+            self.carrier.book().hear_address(id, address);
+        }
+        Ok(())
+    }
+
+    fn ask(&self, ask: Ask, body: &[u8]) -> Result<Reply, Status> {
+        let answer = self.api.store.answer(ask, body);
+        answer.map(Reply::Bytes).map_err(|error| Status::bad_request(error.to_string()))
+    }
+
+    /// Writes down where the asking server is, and makes it a member if it is none.
+    async fn take_in(&self, exchange: &Exchange, body: Bytes) -> Result<Reply, Status> {
+        if let Some(answer) = self.ask_leader(exchange, MEMBER, &body).await {
+            return answer;
+        }
+        let member: Member = read(&body)?;
+        self.check_version(&member.version)?;
+        self.check_name(&member.name, &member.id)?;
+        let store = &self.api.store;
+        store.propose(writes(&member)).await.map_err(unavailable)?;
+        let id = member.number();
+        if !store.members().borrow().contains(id) {
+            tracing::info!(name = member.name, address = member.address, id = member.id, "a server joins");
+            self.change_as_leader(Change::Add(id)).await?;
+        }
+        Ok(Reply::json(&self.carrier.book().all()))
+    }
+
+    async fn members(&self, exchange: &Exchange, body: Bytes) -> Result<Reply, Status> {
+        if let Some(answer) = self.ask_leader(exchange, MEMBERS, &body).await
+            && answer.is_ok()
+        {
+            return answer;
+        }
+        let status = self.api.store.status().await.ok_or_else(|| unavailable("the store is closed"))?;
+        let stored = self.carrier.book().all_stored();
+        let view = |it: &crate::store::MemberStatus| MemberView {
+            member: stored
+                .iter()
+                .find(|member| member.number() == it.id)
+                .cloned()
+                .unwrap_or_else(|| Member { id: super::hex(it.id), ..Member::default() }),
+            is_voter: it.is_voter,
+            is_leader: status.leader == Some(it.id),
+            is_restoring: it.is_restoring,
+            behind: it.matched.map(|matched| status.last_index.saturating_sub(matched)),
+            heard_ago_ms: it.heard_ago.map(|ago| ago.as_millis() as u64),
+        };
+        Ok(Reply::json(&status.members.iter().map(view).collect::<Vec<_>>()))
+    }
+
+    async fn change(&self, exchange: &Exchange, body: Bytes, change: fn(u64) -> Change) -> Result<Reply, Status> {
+        if let Some(answer) = self.ask_leader(exchange, &exchange.line.path, &body).await {
+            return answer;
+        }
+        let which: Which = read(&body)?;
+        let stored = self.carrier.book().all_stored();
+        let named = stored.iter().filter(|it| !it.is_removed && (it.id == which.member || it.name == which.member));
+        let members = self.api.store.members().borrow().clone();
+        let Some(member) = named.into_iter().find(|it| members.contains(it.number())) else {
+            return Err(Status::new(
+                Reason::NotFound,
+                format!("no member {:?}: see `skiff member list`", which.member),
+            ));
+        };
+        let change = change(member.number());
+        self.change_as_leader(change).await?;
+        if matches!(change, Change::Remove(_)) {
+            let removed = Member { is_removed: true, ..member.clone() };
+            self.api.store.propose(writes(&removed)).await.map_err(unavailable)?;
+        }
+        Ok(Reply::json(member))
+    }
+
+    async fn change_as_leader(&self, change: Change) -> Result<(), Status> {
+        for _ in 0..TRIES_MAX {
+            match self.api.store.change_members(change).await {
+                Ok(()) => return Ok(()),
+                Err(ChangeError::Busy | ChangeError::Unknown) => tokio::time::sleep(RETRY).await,
+                Err(error @ (ChangeError::NoMajority { .. } | ChangeError::NotLearner { .. })) => {
+                    return Err(Status::new(Reason::Conflict, error.to_string()));
+                }
+                Err(error @ (ChangeError::NotLeader { .. } | ChangeError::Closed)) => return Err(unavailable(error)),
+            }
+        }
+        Err(unavailable(ChangeError::Busy))
+    }
+
+    /// The leader's answer, if another server leads.
+    async fn ask_leader(&self, exchange: &Exchange, path: &str, body: &Bytes) -> Option<Result<Reply, Status>> {
+        let role = *self.api.store.role().borrow();
+        let Role::Follower { leader, .. } = role else { return None };
+        let came_from_leader = leader.is_some_and(|leader| exchange.header(FROM) == super::hex(leader));
+        let leader = leader.filter(|leader| *leader != self.api.store.id() && !came_from_leader);
+        let Some(leader) = leader else { return Some(Err(unavailable("no server leads the cluster"))) };
+        let answer = self.carrier.post(leader, path, body.clone()).await;
+        Some(answer.map(Reply::Bytes).map_err(|failure| failure.status))
+    }
+
+    fn check_name(&self, name: &str, id: &str) -> Result<(), Status> {
+        let members = self.api.store.members().borrow().clone();
+        let stored = self.carrier.book().all_stored();
+        let taken = stored.iter().find(|it| it.name == name && it.id != id && members.contains(it.number()));
+        let Some(taken) = taken else { return Ok(()) };
+        let why = format!(
+            "server {} at {} has the name {name:?} already: choose another --node-name, or `skiff member remove {name}` first",
+            taken.id, taken.address
+        );
+        Err(Status::new(Reason::Forbidden, why))
+    }
+
+    /// Servers may be one minor version apart.
+    fn check_version(&self, version: &str) -> Result<(), Status> {
+        let minor = |text: &str| text.trim_start_matches('v').split('.').nth(1)?.parse::<i64>().ok();
+        match (minor(version), minor(crate::VERSION)) {
+            (Some(theirs), Some(ours)) if (theirs - ours).abs() <= 1 => Ok(()),
+            _ => Err(Status::new(
+                Reason::Forbidden,
+                format!("this cluster runs {}, which a server of version {version:?} cannot join", crate::VERSION),
+            )),
+        }
+    }
+}
+
+/// Who asks.
+enum Asker {
+    Server,
+    Administrator,
+}
+
+fn read<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Status> {
+    serde_json::from_slice(body).map_err(|error| Status::bad_request(format!("this makes no sense: {error}")))
+}
+
+fn unavailable(error: impl std::fmt::Display) -> Status {
+    Status::new(Reason::ServiceUnavailable, error.to_string())
+}

@@ -1,0 +1,113 @@
+//! `skiff member`: the servers of the cluster, as the leader knows them.
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http::Method;
+use http_body_util::Full;
+
+use super::admin::{self, Admin};
+use super::cluster::{MEMBERS, MemberView, PROMOTE, REMOVE, Which};
+use super::config::flags::{AdminFlags, MemberCommand, MemberFlags};
+use crate::object::Status;
+
+pub async fn run(command: MemberCommand) -> Result<()> {
+    match command {
+        MemberCommand::List(flags) => show(&flags, &[NAME, ID, ADDRESS, ROLE, VERSION]).await,
+        MemberCommand::Status(flags) => show(&flags, &[NAME, ROLE, BEHIND, HEARD, ADDRESS]).await,
+        MemberCommand::Remove(flags) => change(flags, REMOVE, "removed").await,
+        MemberCommand::Promote(flags) => change(flags, PROMOTE, "promoted").await,
+    }
+}
+
+/// A column: its head, and what stands in it.
+type Column = (&'static str, fn(&MemberView) -> String);
+
+const NAME: Column = ("NAME", |it| or_dash(&it.member.name));
+const ID: Column = ("ID", |it| it.member.id.clone());
+const ADDRESS: Column = ("ADDRESS", |it| or_dash(&it.member.address));
+const VERSION: Column = ("VERSION", |it| or_dash(&it.member.version));
+const ROLE: Column = ("ROLE", |it| {
+    let role = match (it.is_leader, it.is_voter) {
+        (true, _) => "leader",
+        (false, true) => "voter",
+        (false, false) => "learner",
+    };
+    role.to_owned()
+});
+const BEHIND: Column = ("BEHIND", |it| match (it.is_restoring, it.behind) {
+    (true, _) => "restoring".into(),
+    (false, Some(entries)) => entries.to_string(),
+    (false, None) => "-".into(),
+});
+const HEARD: Column = ("HEARD", |it| match it.heard_ago_ms {
+    Some(ms) => format!("{:.1}s ago", ms as f64 / 1000.0),
+    None => "never".into(),
+});
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-".into() } else { text.to_owned() }
+}
+
+async fn show(flags: &AdminFlags, columns: &[Column]) -> Result<()> {
+    let answer = send(&flags.kubeconfig, Method::GET, MEMBERS, Bytes::new()).await?;
+    let members: Vec<MemberView> =
+        serde_json::from_slice(&answer).context("the server's answer is no list of members")?;
+    if flags.output == "json" {
+        println!("{}", serde_json::to_string_pretty(&members)?);
+        return Ok(());
+    }
+    print!("{}", table(&members, columns));
+    Ok(())
+}
+
+fn table(members: &[MemberView], columns: &[Column]) -> String {
+    let head = columns.iter().map(|(head, _)| (*head).to_owned()).collect();
+    let row = |member: &MemberView| columns.iter().map(|(_, show)| show(member)).collect::<Vec<String>>();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(members.iter().map(row)).collect();
+    let width = |at: usize| rows.iter().map(|row| row[at].len()).max().unwrap_or_default() + 3;
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row.iter().enumerate().map(|(at, cell)| format!("{cell:<0$}", width(at))).collect();
+        format!("{}\n", cells.concat().trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+async fn change(flags: MemberFlags, path: &str, done: &str) -> Result<()> {
+    let body = serde_json::to_vec(&Which { member: flags.member.clone() })?;
+    send(&flags.admin.kubeconfig, Method::POST, path, body.into()).await?;
+    println!("member {} {done}", flags.member);
+    Ok(())
+}
+
+async fn send(kubeconfig: &std::path::Path, method: Method, path: &str, body: Bytes) -> Result<Bytes> {
+    let Admin { remote, .. } = admin::open(kubeconfig).await?;
+    let request = http::Request::builder().method(method).uri(path).body(Full::new(body))?;
+    let response = remote.send(admin::USER, request).await.map_err(|status| anyhow::anyhow!("{}", status.message))?;
+    let code = response.status();
+    let bytes = crate::client::remote::read(response.into_body())
+        .await
+        .map_err(|status| anyhow::anyhow!("{}", status.message))?;
+    if !code.is_success() {
+        bail!("{}", Status::from_wire(code.as_u16(), &bytes).message);
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cmd::cluster::Member;
+
+    #[test]
+    fn members_are_shown_in_columns() {
+        let member = |name: &str| Member { id: "1f".into(), name: name.into(), ..Member::default() };
+        let leader = MemberView { member: member("first"), is_voter: true, is_leader: true, ..MemberView::default() };
+        let other =
+            MemberView { member: member("b"), behind: Some(3), heard_ago_ms: Some(120), ..MemberView::default() };
+        let shown = table(&[leader, other], &[NAME, ROLE, BEHIND, HEARD]);
+        assert_eq!(
+            shown,
+            "NAME    ROLE      BEHIND   HEARD\nfirst   leader    -        never\nb       learner   3        0.1s ago\n"
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! Three real servers on loopback: their leader is killed under a writer, again and again. Nothing
+//! acknowledged is lost, revisions never go back, and watches go on at another server.
+//!
+//! `SKIFF_SERVER_KILLS` says how often to kill, 3 times if it says nothing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use skiff::client::remote::{Endpoint, Remote, read};
+use skiff::client::{Backend, Client};
+use skiff::object::kind::CONFIG_MAP;
+use skiff::object::{Call, Event, Options, Target, Tree, User, Verb};
+use skiff::security::{Identity, tls};
+
+const ADMIN: &str = "system:admin";
+const READY_MAX: Duration = Duration::from_secs(120);
+const PORTS: u16 = 20443;
+
+struct Server {
+    dir: PathBuf,
+    port: u16,
+    child: Child,
+}
+
+impl Server {
+    /// The first founds the cluster, the others join it.
+    fn start(root: &std::path::Path, number: u16) -> Self {
+        let (dir, port) = (root.join(number.to_string()), PORTS + number);
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skiff"));
+        command.args(["server", "--disable-agent"]);
+        command.args(["--cluster-cidr=10.67.0.0/16", "--service-cidr=10.68.0.0/16"]);
+        command.args([format!("--https-listen-port={port}"), format!("--node-name=server-{number}")]);
+        command.arg(format!("--data-dir={}", dir.join("data").display()));
+        command.arg(format!("--write-kubeconfig={}", dir.join("kubeconfig").display()));
+        std::fs::write(dir.join("config.yaml"), "").expect("a configuration of its own");
+        command.arg(format!("--config={}", dir.join("config.yaml").display())).env_clear();
+        if number > 1 {
+            let token = root.join("1/data/server/token");
+            command.arg(format!("--server=https://127.0.0.1:{}", PORTS + 1));
+            command.arg(format!("--token={}", std::fs::read_to_string(token).expect("a token").trim()));
+        }
+        let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).expect("a log");
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log).spawn();
+        Self { dir, port, child: child.expect("a server") }
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().expect("a running server");
+        self.child.wait().expect("an ended server");
+    }
+
+    fn remote(&self) -> Option<Remote> {
+        let text = std::fs::read_to_string(self.dir.join("kubeconfig")).ok()?;
+        let config: Tree = serde_yaml::from_str(&text).ok()?;
+        let pem = |path: &str| {
+            use base64::Engine as _;
+            let text = config.pointer(path).and_then(Tree::as_str).unwrap_or_default();
+            String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default()).ok()
+        };
+        let certificate = pem("/users/0/user/client-certificate-data")?;
+        let identity = Identity { certificate, key: pem("/users/0/user/client-key-data")? };
+        let tls = tls::client_config(&pem("/clusters/0/cluster/certificate-authority-data")?, Some(&identity)).ok()?;
+        Some(Remote::new(Endpoint { host: "127.0.0.1".into(), port: self.port }, [(ADMIN.to_owned(), tls)]))
+    }
+
+    fn client(&self) -> Option<Client> {
+        Some(Client::new(Arc::new(self.remote()?), User::named(ADMIN, &[]), "test"))
+    }
+
+    async fn get(&self, path: &str) -> Option<(u16, Tree)> {
+        let request = http::Request::builder().uri(path).body(Default::default()).ok()?;
+        let asking = async {
+            let response = self.remote()?.send(ADMIN, request).await.ok()?;
+            let code = response.status().as_u16();
+            let bytes = read(response.into_body()).await.ok()?;
+            Some((code, serde_json::from_slice(&bytes).unwrap_or_default()))
+        };
+        tokio::time::timeout(Duration::from_secs(2), asking).await.ok()?
+    }
+
+    /// The leader's name and how many vote, as this server knows it.
+    async fn members(&self) -> Option<(String, usize)> {
+        let (_, members) = self.get("/v1-skiff/members").await?;
+        let members = members.as_array()?;
+        let leader = members.iter().find(|it| it["isLeader"] == true)?["name"].as_str()?.to_owned();
+        Some((leader, members.iter().filter(|it| it["isVoter"] == true).count()))
+    }
+
+    async fn ready(&self) {
+        until("a server is ready", async || self.get("/readyz").await.is_some_and(|(code, _)| code == 200)).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + READY_MAX;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "not so in time: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn config_map(name: &str) -> Tree {
+    serde_json::json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"},
+        "data": {"v": "1"},
+    })
+}
+
+/// Name and revision of what was acknowledged, and when.
+type Acknowledged = Arc<Mutex<Vec<(String, u64, Instant)>>>;
+
+/// Creates one object after the other, at whichever server answers.
+async fn write(clients: Vec<Client>, writer: usize, acknowledged: Acknowledged) {
+    for n in 0.. {
+        let client = &clients[(writer + n) % clients.len()];
+        let name = format!("w{writer}-{n}");
+        match tokio::time::timeout(Duration::from_secs(12), client.create(&CONFIG_MAP, config_map(&name))).await {
+            Ok(Ok(object)) => acknowledged.lock().unwrap().push((name, object.revision().0, Instant::now())),
+            Ok(Err(_)) | Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_of_three_servers_is_killed_under_writers() {
+    let kills: u32 = std::env::var("SKIFF_SERVER_KILLS").ok().map_or(3, |text| text.parse().expect("a number"));
+    let root = tempfile::tempdir().expect("a directory");
+    let mut servers = BTreeMap::new();
+    for number in 1..=3u16 {
+        let server = Server::start(root.path(), number);
+        server.ready().await;
+        servers.insert(number, server);
+        let first = &servers[&1];
+        until("it votes", async || first.members().await.is_some_and(|(_, voters)| voters == usize::from(number)))
+            .await;
+    }
+    let clients: Vec<Client> = servers.values().map(|server| server.client().expect("a kubeconfig")).collect();
+    let first = clients[0].create(&CONFIG_MAP, config_map("first")).await.expect("a write").revision();
+    let acknowledged = Acknowledged::default();
+    let writers: Vec<_> =
+        (0..4).map(|writer| tokio::spawn(write(clients.clone(), writer, acknowledged.clone()))).collect();
+
+    let mut outages = Vec::new();
+    for _ in 0..kills {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (leader, _) = servers[&1].members().await.expect("members");
+        let number: u16 = leader.trim_start_matches("server-").parse().expect("a server of ours");
+        servers.get_mut(&number).expect("the leader").kill();
+        let killed = Instant::now();
+        let later = || {
+            acknowledged
+                .lock()
+                .unwrap()
+                .last()
+                .map(|(_, _, at)| *at)
+                .filter(|at| *at > killed + Duration::from_millis(20))
+        };
+        until("somebody else accepts writes", async || later().is_some()).await;
+        outages.push(later().expect("a write") - killed);
+        servers.insert(number, Server::start(root.path(), number));
+        servers[&number].ready().await;
+        let all = async || servers[&1].members().await.is_some_and(|(_, voters)| voters == 3);
+        until("all are there again", all).await;
+    }
+    writers.iter().for_each(tokio::task::JoinHandle::abort);
+    let acknowledged = acknowledged.lock().unwrap().clone();
+    println!("{} writes acknowledged; first write after each kill: {outages:?}", acknowledged.len());
+    assert!(acknowledged.len() > 20, "hardly anything was written");
+
+    for (number, client) in (1..).zip(&clients) {
+        let list = client.list(&CONFIG_MAP, "default", Options::default()).await.expect("a list");
+        let there: BTreeMap<String, u64> =
+            list.items.iter().map(|it| (it.key().name().to_owned(), it.revision().0)).collect();
+        for (name, revision, _) in &acknowledged {
+            assert_eq!(there.get(name), Some(revision), "server {number} lost {name}");
+        }
+        // From the first write on, over every change of leaders.
+        let call = Call {
+            user: User::named(ADMIN, &[]),
+            verb: Verb::Watch,
+            target: Target {
+                version: "v1".into(),
+                resource: "configmaps".into(),
+                namespace: "default".into(),
+                ..Target::default()
+            },
+            options: Options { resource_version: first.0.to_string(), ..Options::default() },
+            body: Default::default(),
+            user_agent: "test".into(),
+        };
+        let remote = servers[&number].remote().expect("a kubeconfig");
+        let mut events = remote.watch(call).await.expect("history reaches back");
+        let mut last = first.0;
+        for _ in 0..acknowledged.len() {
+            let event = tokio::time::timeout(Duration::from_secs(5), events.next()).await.expect("an event");
+            let Some(Ok(Event::Added(object))) = event else { panic!("an object was created: {event:?}") };
+            assert!(object.revision().0 > last, "events are in order");
+            last = object.revision().0;
+        }
+    }
+}
