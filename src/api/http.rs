@@ -21,6 +21,7 @@ use crate::object::status::{Cause, Details};
 use crate::object::{Body, Call, Encoding, Reason, Status, User, Verb};
 use crate::resources::{Resource, Verbs};
 
+use super::aggregate;
 use super::authn::impersonate;
 use super::authz::{Ask, ResourceRef};
 use super::body::{self, AnswerBody, BoxError};
@@ -158,6 +159,9 @@ impl Api {
         let load = load_of(&exchange.line);
         let Ok(seat) = self.flow.enter(load, &exchange.user) else { return Ok(too_many()) };
         self.authz.check(&ask(&exchange.user, &exchange.line))?;
+        if let Some(remote) = self.aggregator.route(&exchange.line.path) {
+            return aggregate::proxy::serve(self, &remote, exchange, body, upgrade, seat).await;
+        }
         let Some(target) = exchange.line.target.clone() else {
             return plain::answer(self, exchange);
         };

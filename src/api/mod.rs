@@ -4,6 +4,7 @@
 //! replies; [`server`] has the sockets.
 
 pub mod admission;
+pub mod aggregate;
 pub mod alloc;
 pub mod authn;
 pub mod authz;

@@ -12,7 +12,7 @@ use super::negotiate::{self, Format};
 use super::pipeline::Api;
 use super::pipeline::act::no_such_resource;
 use super::respond::Written;
-use super::{discovery, encode, openapi, version};
+use super::{aggregate, discovery, encode, openapi, version};
 
 /// The index at `/`.
 const PATHS: &[&str] = &[
@@ -88,11 +88,11 @@ fn metrics(api: &Api) -> Answer {
 }
 
 fn discover(api: &Api, exchange: &Exchange, path: &str) -> Result<Answer, Status> {
-    let served = api.registry.load();
+    let (served, remote) = (api.registry.load(), api.aggregator.load());
     let accept = exchange.header(header::ACCEPT);
     let steps: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     if let Some(version) = matches!(steps.as_slice(), ["api"] | ["apis"]).then(|| aggregated(accept)).flatten() {
-        let tree = if steps[0] == "api" { discovery::aggregated_core(&served) } else { discovery::aggregated(&served) };
+        let tree = if steps[0] == "api" { discovery::aggregated_core(&served) } else { aggregate::discovery::with_aggregated(discovery::aggregated(&served), &remote) };
         let content_type = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
         let mut answer = document(&tree, Format::JSON, &content_type);
         let etag = format!("\"{}\"", hash(&tree));
@@ -109,9 +109,9 @@ fn discover(api: &Api, exchange: &Exchange, path: &str) -> Result<Answer, Status
     }
     let tree = match steps.as_slice() {
         ["api"] => Some(discovery::core_versions(&served, &api.settings.server_address())),
-        ["apis"] => Some(discovery::groups(&served)),
+        ["apis"] => Some(aggregate::discovery::with_groups(discovery::groups(&served), &remote)),
         ["api", version] => Some(discovery::resources(&served, "", version).ok_or_else(no_such_resource)?),
-        ["apis", group] => discovery::group(&served, group),
+        ["apis", group] => aggregate::discovery::group(group, &remote).or_else(|| discovery::group(&served, group)),
         ["apis", group, version] if served.group(group).is_some() => {
             Some(discovery::resources(&served, group, version).ok_or_else(no_such_resource)?)
         }

@@ -60,6 +60,7 @@ pub async fn world() -> World {
         issuer: issuer.clone(),
     };
     let api = Api::new(Setup {
+        proxy_identity: None,
         settings: Settings {
             service_cidrs: vec!["10.43.0.0/16".parse().unwrap()],
             node_ports: 30_000..=32_767,

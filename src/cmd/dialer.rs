@@ -25,7 +25,7 @@ pub struct Direct {
 impl Direct {
     pub fn new(pki: &Pki) -> Result<Self, SecurityError> {
         let kubelets = tls::client_config(pki.server_ca.pem(), Some(&pki.kubelet_client))?;
-        Ok(Self { kubelets: Arc::new(kubelets), anybody: Arc::new(tls::unverified_client_config()?) })
+        Ok(Self { kubelets: Arc::new(kubelets), anybody: Arc::new(tls::unverified_client_config(None)?) })
     }
 }
 

@@ -120,6 +120,7 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     api.is_closed.store(is_new, Ordering::Release);
     let readiness = Readiness::of(&api);
     api::crd::start(&api, &http);
+    api::aggregate::start(&api, &http);
     let leader = Arc::new(Leader { carrier: carrier.clone(), store: store.clone() });
     let _ = api.elsewhere.set(leader.clone());
     let backend = Arc::new(InProcess { api: api.clone(), leader });
@@ -241,6 +242,7 @@ fn api(
         authn,
         token_key: pki.token_key.clone(),
         dialer: Arc::new(Direct::new(pki)?),
+        proxy_identity: Some(pki.proxy_client.clone()),
         scope: scope.clone(),
         clock,
         rand,

@@ -78,13 +78,16 @@ pub fn client_config(authority_pem: &str, identity: Option<&Identity>) -> Result
 
 /// How to call a server that nobody vouches for: the connection is private, but with whom is unknown.
 /// Only for proxying to pods and services, whose certificates are their own business.
-pub fn unverified_client_config() -> Result<ClientConfig, SecurityError> {
+pub fn unverified_client_config(identity: Option<&Identity>) -> Result<ClientConfig, SecurityError> {
     let verifier = AnyServer { algorithms: provider().signature_verification_algorithms };
-    Ok(ClientConfig::builder_with_provider(provider())
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth())
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    Ok(match identity {
+        Some(identity) => builder.with_client_auth_cert(certificates(&identity.certificate)?, key(&identity.key)?)?,
+        None => builder.with_no_client_auth(),
+    })
 }
 
 /// Judges clients' certificates by one authority.

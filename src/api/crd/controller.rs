@@ -163,7 +163,7 @@ async fn empty_out(api: &Api, definition: &mut Tree) -> Result<bool, Status> {
                     namespace,
                     ..Target::default()
                 };
-                api.run_boxed(call(Verb::DeleteCollection, target, Body::None)).await?;
+                api.run_boxed(own_call(Verb::DeleteCollection, target, Body::None)).await?;
             }
             if !namespaces_of(api, &group, &plural).is_empty() {
                 let message = "CustomResource deletion is in progress";
@@ -200,11 +200,11 @@ async fn write_status(api: &Api, key: &Key, definition: Tree) -> Result<(), Stat
         ..Target::default()
     };
     debug_assert_eq!(key.resource(), DEFINITIONS);
-    api.run_boxed(call(Verb::Update, target, Body::Tree(definition))).await.map(drop)
+    api.run_boxed(own_call(Verb::Update, target, Body::Tree(definition))).await.map(drop)
 }
 
 /// A call of the API server itself.
-fn call(verb: Verb, target: Target, body: Body) -> Call {
+pub(in crate::api) fn own_call(verb: Verb, target: Target, body: Body) -> Call {
     Call {
         user: User::named("system:apiserver", &["system:masters"]),
         verb,

@@ -72,6 +72,7 @@ impl Api {
         let attributes = Attributes::of(self, act, &state, Operation::Create, None);
         let mut warnings = Vec::new();
         self.admission.admit(&attributes, tree, &mut warnings)?;
+        self.mutate_by_policies(&attributes, tree).await?;
         self.mutate_by_hooks(&attributes, tree, &mut warnings).await?;
         metadata::dedup_owners(tree, true, &mut warnings);
 

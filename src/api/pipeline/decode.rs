@@ -13,7 +13,7 @@ use crate::object::tree::{Tree, TreePath, json};
 use crate::object::{Body, Encoding, Gvk, Status};
 
 /// What happens to unknown and duplicate fields.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strictness {
     Ignore,
     Warn,

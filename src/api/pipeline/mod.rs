@@ -26,12 +26,14 @@ use crate::base::rand::RandRef;
 use crate::base::service::Scope;
 use crate::object::{Answer, Call, ObjectRef, Reason, Status, Timestamp, Tree, TreePath, Verb};
 use crate::resources::{Registry, Resource};
+use crate::security::Identity;
 use crate::security::tokens::TokenKey;
 use crate::store::{Command, CommandError, Outcome, Payload, ProposeError, State, Store};
 
 use super::admission::Admission;
 use super::admission::policy::Programs;
 use super::admission::webhook::Caller;
+use super::aggregate::Aggregator;
 use super::alloc::Allocator;
 use super::authn::Authn;
 use super::authz::{Ask, Authz, StoredPolicies};
@@ -52,6 +54,8 @@ pub use watch::Events;
 pub struct Api {
     pub settings: Settings,
     pub registry: Arc<Registry>,
+    /// Who serves the groups that we do not.
+    pub aggregator: Aggregator,
     pub store: Store,
     pub authn: Authn,
     pub authz: Arc<Authz>,
@@ -88,6 +92,8 @@ pub struct Setup {
     pub authn: Authn,
     pub token_key: Arc<TokenKey>,
     pub dialer: Arc<dyn Dialer>,
+    /// What other API servers know us by.
+    pub proxy_identity: Option<Identity>,
     pub scope: Scope,
     pub clock: ClockRef,
     pub rand: RandRef,
@@ -95,7 +101,7 @@ pub struct Setup {
 
 impl Api {
     pub fn new(setup: Setup) -> Arc<Self> {
-        let Setup { settings, registry, store, authn, token_key, dialer, scope, clock, rand } = setup;
+        let Setup { settings, registry, store, authn, token_key, dialer, proxy_identity, scope, clock, rand } = setup;
         let health = Health::default();
         let stores = store.health();
         health.add("etcd", false, Box::new(move || store_is_well(&stores.borrow())));
@@ -112,6 +118,7 @@ impl Api {
             allocator: Allocator::new(&settings, store.clone()),
             health,
             flow: Flow::new(metrics.clone()),
+            aggregator: Aggregator::new(proxy_identity),
             quota_turn: tokio::sync::Mutex::default(),
             extension: OnceLock::new(),
             elsewhere: OnceLock::new(),

@@ -77,6 +77,7 @@ impl Api {
 
     async fn apply(&self, mut act: Act, part: Part, bytes: Bytes) -> Result<Answer, Status> {
         let config = read_config(&bytes)?;
+        check_repeated(&mut act, &bytes)?;
         act.tracks_fields = false;
         let exists = self.state().get(&act.key()).is_some();
         if exists {
@@ -181,6 +182,21 @@ fn overlay(mut scale: Tree, config: &Tree) -> Tree {
 fn settle(act: &Act, tree: &mut Tree) -> Result<(), Status> {
     metadata::match_namespace(tree, act.namespace())?;
     metadata::match_name(tree, act.name(), false)
+}
+
+/// Tells of keys that an applied configuration has twice, as strictly as the call wants it.
+fn check_repeated(act: &mut Act, bytes: &[u8]) -> Result<(), Status> {
+    let strictness = Strictness::of(act);
+    let repeated = if strictness == Strictness::Ignore { Vec::new() } else { yaml::repeated_keys(bytes) };
+    if repeated.is_empty() {
+        return Ok(());
+    }
+    let told = format!("error converting YAML to JSON: yaml: unmarshal errors:\n  {}", repeated.join("\n  "));
+    if strictness == Strictness::Strict {
+        return Err(Status::bad_request(format!("error strict decoding YAML: {told}")));
+    }
+    act.warnings.push(told);
+    Ok(())
 }
 
 /// Reads an applied configuration.

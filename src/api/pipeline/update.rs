@@ -117,6 +117,7 @@ impl Api {
         let attributes = Attributes::of(self, act, state, Operation::Update, Some(&old));
         let mut warnings = Vec::new();
         self.admission.admit(&attributes, &mut new, &mut warnings)?;
+        self.mutate_by_policies(&attributes, &mut new).await?;
         self.mutate_by_hooks(&attributes, &mut new, &mut warnings).await?;
         metadata::dedup_owners(&mut new, true, &mut warnings);
 

@@ -7,7 +7,7 @@
 mod admit;
 mod location;
 mod messages;
-mod relay;
+pub(in crate::api) mod relay;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -123,6 +123,15 @@ where
     Ok(relay::pass(response, connect.is_proxy().then_some(exchange), seat))
 }
 
+/// A body as it comes.
+pub(in crate::api) fn relayed<B>(body: B) -> AnswerBody
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    body.map_err(Into::into).boxed_unsync()
+}
+
 /// The client's request as the other side is to see it.
 fn outgoing<B>(location: &Location, exchange: &Exchange, body: B, upgrade: bool) -> Result<Request<AnswerBody>, Status>
 where
@@ -130,7 +139,7 @@ where
     B::Error: Into<BoxError>,
 {
     let uri: Uri = location.path.parse().map_err(|error| Status::bad_request(format!("bad path: {error}")))?;
-    let mut request = Request::new(body.map_err(Into::into).boxed_unsync());
+    let mut request = Request::new(relayed(body));
     *request.method_mut() = exchange.method.clone();
     *request.uri_mut() = uri;
     let mut headers = exchange.headers.clone();
@@ -149,7 +158,7 @@ where
 }
 
 /// Takes out what concerns one connection; what belongs to an upgrade stays if there is one.
-fn strip(headers: &mut HeaderMap, upgrade: bool) {
+pub(in crate::api) fn strip(headers: &mut HeaderMap, upgrade: bool) {
     for name in HOP_BY_HOP {
         headers.remove(*name);
     }

@@ -124,7 +124,7 @@ async fn authority(endpoint: &Endpoint, token: &JoinToken, file: &Path) -> Resul
     {
         return Ok(known);
     }
-    let stranger = Remote::new(endpoint.clone(), [(NOBODY.to_owned(), tls::unverified_client_config()?)]);
+    let stranger = Remote::new(endpoint.clone(), [(NOBODY.to_owned(), tls::unverified_client_config(None)?)]);
     let pem = send(&stranger, Method::GET, AUTHORITIES, None, Bytes::new()).await?;
     let pem = String::from_utf8(pem.into()).context("the server's authority is no PEM")?;
     if token.authority_hash.is_empty() {

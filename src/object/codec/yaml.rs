@@ -7,7 +7,7 @@ mod read;
 mod resolve;
 mod write;
 
-pub use read::{documents, to_json};
+pub use read::{documents, repeated_keys, to_json};
 pub use write::to_yaml;
 
 #[cfg(test)]
@@ -19,6 +19,11 @@ mod tests {
         let text = b"# nothing\n---\na: {b: [1, 2.5, x, null, \"true\"], 1: yes, n: 0644}\n---\n---\n- c\n";
         let read = documents(text).unwrap();
         assert_eq!(read, [&br#"{"a":{"b":[1,2.5,"x",null,"true"],"1":true,"false":420}}"#[..], br#"["c"]"#]);
+    }
+
+    #[test]
+    fn keys_that_come_twice_are_told_with_their_lines() {
+        assert_eq!(repeated_keys(b"a: 1\nb:\n  c: 1\n  c: 2\n"), ["line 4: key \"c\" already set in map"]);
     }
 
     #[test]

@@ -44,8 +44,15 @@ fn perform(document: &mut Tree, operation: &Tree) -> Result<(), Failed> {
         "add" => add(document, &path("path")?, value()?),
         "remove" => remove(document, &path("path")?).map(drop),
         "replace" => {
-            let place = find_mut(document, &path("path")?)?;
-            *place = value()?;
+            let path = path("path")?;
+            // What is not in a map yet is put there, as upstream's library does.
+            if let Some((last, parents)) = path.split_last()
+                && let Ok(Tree::Object(map)) = find_mut(document, parents)
+            {
+                map.insert(last.clone(), value()?);
+                return Ok(());
+            }
+            *find_mut(document, &path)? = value()?;
             Ok(())
         }
         "move" => {

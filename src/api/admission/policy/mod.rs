@@ -1,5 +1,6 @@
-//! ValidatingAdmissionPolicies: rules in CEL about any write, bound to where they hold.
+//! Admission policies: rules and changes in CEL for any write, bound to where they hold.
 
+mod mutating;
 mod rights;
 mod validating;
 

@@ -1,5 +1,7 @@
 //! Asks every policy that is bound to a write, and refuses what one of them denies.
 
+use std::collections::BTreeMap;
+
 use super::{Rights, trimmed, vars};
 use crate::api::admission::Attributes;
 use crate::api::admission::webhook::rules;
@@ -121,13 +123,10 @@ impl Api {
         all.insert("params".into(), params);
         let rights = Rights(on);
         let budget = Budget::new(Budget::PER_OBJECT);
-        for condition in policy.items("spec.matchConditions") {
-            let env = Env { vars: all.clone(), lazy: None, authorizer: Some(&rights) };
-            match self.evaluate(trimmed(condition, "expression"), &env, &budget) {
-                Ok(Value::Bool(true)) => (),
-                Ok(_) => return Vec::new(),
-                Err(why) => return failed(why),
-            }
+        match self.conditions_of_policy_hold(policy, &all, &rights, &budget) {
+            Ok(true) => (),
+            Ok(false) => return Vec::new(),
+            Err(why) => return failed(why),
         }
         let variables = Variables { api: self, policy, vars: &all, rights: &rights, budget: &budget };
         let lazy = |name: &str| variables.value(name);
@@ -147,7 +146,24 @@ impl Api {
         denials
     }
 
-    fn evaluate(&self, expression: &str, env: &Env<'_>, budget: &Budget) -> Result<Value, String> {
+    /// Whether all match conditions of a policy hold.
+    pub(super) fn conditions_of_policy_hold(
+        &self,
+        policy: &Tree,
+        vars: &BTreeMap<String, Value>,
+        rights: &Rights<'_, '_>,
+        budget: &Budget,
+    ) -> Result<bool, String> {
+        for condition in policy.items("spec.matchConditions") {
+            let env = Env { vars: vars.clone(), lazy: None, authorizer: Some(rights) };
+            if !matches!(self.evaluate(trimmed(condition, "expression"), &env, budget)?, Value::Bool(true)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn evaluate(&self, expression: &str, env: &Env<'_>, budget: &Budget) -> Result<Value, String> {
         match self.programs.get(expression).as_ref() {
             Ok(program) => program.run(env, budget),
             Err(why) => Err(format!("compilation error: {why}")),
@@ -170,7 +186,7 @@ impl Api {
     }
 
     /// The objects that a binding names as parameters; `null` once for a policy without any.
-    fn params(&self, policy: &Tree, binding: &Tree, on: &Attributes<'_>) -> Result<Vec<Value>, String> {
+    pub(super) fn params(&self, policy: &Tree, binding: &Tree, on: &Attributes<'_>) -> Result<Vec<Value>, String> {
         let Some(kind) = policy.at("spec.paramKind").filter(|kind| kind.is_object()) else {
             return Ok(vec![Value::Null]);
         };
@@ -215,16 +231,16 @@ impl Api {
 }
 
 /// `variables.x`, worked out when it is first asked for.
-struct Variables<'a, 'b> {
-    api: &'a Api,
-    policy: &'a Tree,
-    vars: &'a std::collections::BTreeMap<String, Value>,
-    rights: &'a Rights<'b, 'a>,
-    budget: &'a Budget,
+pub(super) struct Variables<'a, 'b> {
+    pub api: &'a Api,
+    pub policy: &'a Tree,
+    pub vars: &'a BTreeMap<String, Value>,
+    pub rights: &'a Rights<'b, 'a>,
+    pub budget: &'a Budget,
 }
 
 impl Variables<'_, '_> {
-    fn value(&self, name: &str) -> Option<Result<Value, String>> {
+    pub fn value(&self, name: &str) -> Option<Result<Value, String>> {
         let variables = self.policy.items("spec.variables");
         let at = variables.iter().position(|variable| variable.text("name") == name)?;
         let expression = trimmed(&variables[at], "expression");
@@ -237,7 +253,7 @@ impl Variables<'_, '_> {
 }
 
 /// How match constraints see a write, if it is one of those they are about.
-fn concerned(
+pub(super) fn concerned(
     api: &Api,
     constraints: Option<&Tree>,
     on: &Attributes<'_>,
@@ -268,7 +284,7 @@ fn shown(on: &Attributes<'_>, object: Option<&Tree>, seen: &rules::Seen) -> Opti
     }
 }
 
-fn denied(on: &Attributes<'_>, object: Option<&Tree>, reason: &str, message: String) -> Status {
+pub(super) fn denied(on: &Attributes<'_>, object: Option<&Tree>, reason: &str, message: String) -> Status {
     let empty = Tree::Null;
     let mut status = on.forbidden(object.unwrap_or(&empty), &message);
     status.reason = match reason {

@@ -122,7 +122,7 @@ impl Caller {
     }
 
     /// The address of one of the pods behind a service.
-    fn backend(&self, namespace: &str, name: &str, port: u16) -> Result<(String, u16), String> {
+    pub(in crate::api) fn backend(&self, namespace: &str, name: &str, port: u16) -> Result<(String, u16), String> {
         let state = self.store.state();
         let found = backends(&state, namespace, name, port)?;
         let pick = (self.rand.next_u64() % found.len().max(1) as u64) as usize;
@@ -154,7 +154,7 @@ fn backends(state: &State, namespace: &str, name: &str, port: u16) -> Result<Vec
 }
 
 /// The certificates to trust, in PEM.
-fn authorities(ca_bundle: &str) -> Result<String, String> {
+pub(in crate::api) fn authorities(ca_bundle: &str) -> Result<String, String> {
     if ca_bundle.is_empty() {
         return std::fs::read_to_string(SYSTEM_ROOTS)
             .map_err(|error| format!("no caBundle, and no {SYSTEM_ROOTS}: {error}"));

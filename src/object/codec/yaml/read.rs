@@ -3,7 +3,7 @@
 //! What an anchor stands for is a stretch of the text that was written for it; an alias copies that
 //! stretch. The text may not outgrow [`BYTES_MAX`], which is how alias bombs end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use libyaml_safer::{Error, ErrorKind, Event, EventData, Parser, ScalarStyle};
@@ -25,6 +25,15 @@ pub fn to_json(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
     Ok(first.unwrap_or_else(|| b"null".to_vec()))
 }
 
+/// The keys that a mapping of the first document has twice, each with its line, in upstream's words.
+pub fn repeated_keys(text: &[u8]) -> Vec<String> {
+    let mut input = text;
+    let mut reader = Reader::over(&mut input);
+    // What cannot be read at all is somebody else's complaint.
+    let _ = reader.document();
+    reader.repeated
+}
+
 /// Every document that is not empty, as JSON text.
 pub fn documents(text: &[u8]) -> Result<Vec<Vec<u8>>, DecodeError> {
     let mut input = text;
@@ -44,6 +53,7 @@ struct Reader<'r> {
     parser: Parser<&'r mut &'r [u8]>,
     out: Vec<u8>,
     anchors: HashMap<String, Range<usize>>,
+    repeated: Vec<String>,
 }
 
 fn bad(why: impl std::fmt::Display) -> DecodeError {
@@ -65,7 +75,7 @@ impl<'r> Reader<'r> {
     fn over(input: &'r mut &'r [u8]) -> Self {
         let mut parser = Parser::new();
         parser.set_input(input);
-        Self { parser, out: Vec::new(), anchors: HashMap::new() }
+        Self { parser, out: Vec::new(), anchors: HashMap::new(), repeated: Vec::new() }
     }
 
     fn next(&mut self) -> Read<Event> {
@@ -152,9 +162,10 @@ impl<'r> Reader<'r> {
     fn mapping(&mut self, depth: u32) -> Read<()> {
         self.out.push(b'{');
         let start = self.out.len();
-        let (mut keys, mut merged) = (Vec::new(), Vec::new());
+        let (mut keys, mut merged) = (HashSet::new(), Vec::new());
         loop {
             let event = self.next()?;
+            let line = event.start_mark.line + 1;
             let (key, is_merge) = match event.data {
                 EventData::MappingEnd => break,
                 EventData::Scalar { value, style, tag, .. } => {
@@ -179,7 +190,10 @@ impl<'r> Reader<'r> {
                 merged.push(serde_json::from_slice::<Tree>(&self.out[value_start..]).unwrap_or_default());
                 self.out.truncate(before);
             } else {
-                keys.push(key);
+                if keys.contains(&key) {
+                    self.repeated.push(format!("line {line}: key {key:?} already set in map"));
+                }
+                keys.insert(key);
             }
         }
         for source in merged {
@@ -190,7 +204,7 @@ impl<'r> Reader<'r> {
     }
 
     /// Adds the entries of `<<` that the mapping does not have itself.
-    fn merge(&mut self, source: Tree, start: usize, keys: &mut Vec<String>) -> Read<()> {
+    fn merge(&mut self, source: Tree, start: usize, keys: &mut HashSet<String>) -> Read<()> {
         let maps = match source {
             Tree::Object(map) => vec![Tree::Object(map)],
             Tree::Array(list) => list,
@@ -200,10 +214,9 @@ impl<'r> Reader<'r> {
             return Err(bad("map merge requires map or sequence of maps as the value"));
         }
         for (key, value) in maps.iter().filter_map(Tree::as_object).flatten() {
-            if keys.contains(key) {
+            if !keys.insert(key.clone()) {
                 continue;
             }
-            keys.push(key.clone());
             if self.out.len() > start {
                 self.out.push(b',');
             }

@@ -322,6 +322,18 @@ impl FieldManager<'_> {
     }
 }
 
+/// `object` with what `config` says laid over it, without asking who owns what.
+pub fn overlaid(object: &Tree, config: &Tree, schema: Schema<'_>) -> Tree {
+    merge(object, config, Place(Some(schema)))
+}
+
+/// Lists and maps in `config` that can only be replaced as a whole, by their paths.
+pub fn atomics(config: &Tree, schema: Schema<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    walk::find_atomics(config, Place(Some(schema)), &mut Vec::new(), &mut found);
+    found
+}
+
 /// Fields that an apply would change although others own them.
 #[derive(Debug, Default)]
 struct Conflicts(Vec<(Manager, Set)>);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::object::tree::{Map, Tree};
 
-use super::set::{Element, Set};
+use super::set::{Element, Set, show_path};
 use super::typed::{Kind, Place, filled_list, filled_map};
 
 /// How the second of two objects differs from the first.
@@ -61,6 +61,29 @@ fn collect(value: &Tree, place: Place<'_>, path: &mut Vec<Element>, set: &mut Se
                 path.pop();
             }
         }
+    }
+}
+
+/// Adds the paths of the maps and lists in `value` that are owned as a whole.
+pub fn find_atomics(value: &Tree, place: Place<'_>, path: &mut Vec<Element>, found: &mut Vec<String>) {
+    let kind = place.kind(Some(value));
+    match value {
+        Tree::Object(_) | Tree::Array(_) if kind == Kind::Atomic => found.push(show_path(path)),
+        Tree::Object(map) => {
+            for (name, value) in map {
+                path.push(Element::Field(name.clone()));
+                find_atomics(value, place.child(name), path, found);
+                path.pop();
+            }
+        }
+        Tree::Array(items) => {
+            for (item, element) in items.iter().filter_map(|item| Some((item, place.element(item).ok()?))) {
+                path.push(element);
+                find_atomics(item, place.items(), path, found);
+                path.pop();
+            }
+        }
+        _ => (),
     }
 }
 

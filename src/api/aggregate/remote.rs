@@ -1,0 +1,126 @@
+//! Connections to other API servers, on which we prove who we are and say for whom we speak.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request};
+use http_body_util::{BodyExt, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+
+use super::Remote;
+use crate::api::admission::webhook::authorities;
+use crate::api::body::{self, AnswerBody};
+use crate::api::pipeline::Api;
+use crate::object::User;
+use crate::object::tree::Tree;
+use crate::security::tls;
+
+/// A longer list of resources is not read.
+const DOCUMENT_BYTES_MAX: usize = 3 * 1024 * 1024;
+const SPOKEN_FOR: &str = "x-remote-";
+
+/// Connects to one of the pods that serve `remote`.
+pub async fn open(api: &Api, remote: &Remote) -> Result<SendRequest<AnswerBody>, String> {
+    let identity = api.aggregator.identity.as_ref();
+    let config = match remote.insecure {
+        true => tls::unverified_client_config(identity),
+        false => tls::client_config(&authorities(&remote.ca_bundle)?, identity),
+    };
+    let config = config.map_err(|error| error.to_string())?;
+    let (host, port) = api.caller.backend(&remote.namespace, &remote.service, remote.port)?;
+    let failed = |why: String| format!("dial tcp {host}:{port}: {why}");
+    let wire = api.dialer.address(&host, port, false).await.map_err(|error| failed(error.to_string()))?;
+    let name = ServerName::try_from(format!("{}.{}.svc", remote.service, remote.namespace));
+    let name = name.map_err(|error| error.to_string())?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, wire).await;
+    let stream = stream.map_err(|error| failed(format!("tls: {error}")))?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    api.scope.spawn("aggregated", async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "connection to an aggregated API server ended");
+        }
+    });
+    Ok(sender)
+}
+
+/// Says in whose name a request is made; what the client said about that is taken out.
+pub fn speak_for(headers: &mut HeaderMap, user: &User) {
+    let claimed: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(SPOKEN_FOR)).cloned().collect();
+    claimed.iter().for_each(|name| drop(headers.remove(name)));
+    let mut add = |name: &str, value: &str| {
+        let name = HeaderName::try_from(format!("{SPOKEN_FOR}{name}"));
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    };
+    add("user", &user.name);
+    if !user.uid.is_empty() {
+        add("uid", &user.uid);
+    }
+    user.groups.iter().for_each(|group| add("group", group));
+    for (key, values) in &user.extra {
+        values.iter().for_each(|value| add(&format!("extra-{}", escape(key)), value));
+    }
+}
+
+/// A key as part of a header's name: what may not stand there as `%XX`.
+fn escape(key: &str) -> String {
+    let mut out = String::new();
+    for byte in key.bytes() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'!' | b'#' | b'$' | b'&' | b'\'' | b'*' | b'+'
+            | b'^' | b'`' | b'|' => out.push(byte.into()),
+            other => out.push_str(&format!("%{other:02x}")),
+        }
+    }
+    out
+}
+
+/// What the server says it serves. The error is what went wrong, as the object's condition tells it.
+pub async fn document(api: &Api, remote: &Remote) -> Result<Tree, String> {
+    let place = format!("https://{}.{}.svc:{}{}", remote.service, remote.namespace, remote.port, remote.root());
+    let failed = |why: String| format!("failing or missing response from {place}: {why}");
+    let mut sender = open(api, remote).await.map_err(|why| failed(format!("Get {place:?}: {why}")))?;
+    let mut request = Request::new(body::full(Bytes::new()));
+    *request.method_mut() = Method::GET;
+    *request.uri_mut() = remote.root().parse().map_err(|error| failed(format!("{error}")))?;
+    let headers = request.headers_mut();
+    headers.insert("accept", HeaderValue::from_static("application/json"));
+    headers.insert("user-agent", HeaderValue::from_static("kube-aggregator"));
+    if let Ok(host) = HeaderValue::from_str(&format!("{}.{}.svc", remote.service, remote.namespace)) {
+        headers.insert("host", host);
+    }
+    speak_for(headers, &User::named("system:kube-aggregator", &["system:masters"]));
+    let response = sender.send_request(request).await.map_err(|error| failed(format!("Get {place:?}: {error}")))?;
+    let code = response.status();
+    if !code.is_success() && !code.is_redirection() {
+        return Err(failed(format!("bad status from {place}: {}", code.as_u16())));
+    }
+    let read = Limited::new(response.into_body(), DOCUMENT_BYTES_MAX).collect().await;
+    let bytes = read.map_err(|error| failed(error.to_string()))?.to_bytes();
+    Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_claims_about_itself_is_replaced() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-remote-user", HeaderValue::from_static("root"));
+        headers.insert("x-remote-extra-x", HeaderValue::from_static("y"));
+        let mut user = User { name: "jane".into(), groups: vec!["a".into(), "b".into()], ..User::default() };
+        user.extra.insert("example.com/Key".into(), vec!["v".into()]);
+        speak_for(&mut headers, &user);
+        assert_eq!(headers["x-remote-user"], "jane");
+        assert_eq!(headers.get_all("x-remote-group").iter().count(), 2);
+        assert!(!headers.contains_key("x-remote-extra-x"));
+        assert_eq!(headers["x-remote-extra-example.com%2f%4bey"], "v");
+    }
+}
