@@ -287,20 +287,10 @@ impl Api {
 }
 
 /// The question that authorisation answers for a request.
-/// The name that a field selector asks for, if it asks for one alone.
-fn selected_name(selector: &str) -> Option<&str> {
-    let mut names = selector.split(',').filter_map(|part| part.trim().strip_prefix("metadata.name="));
-    names.next().map(|name| name.trim_start_matches('='))
-}
-
 fn ask<'a>(user: &'a User, line: &'a RequestLine) -> Ask<'a> {
     match &line.target {
         Some(target) => {
-            let mut at = ResourceRef::from(target);
-            // Who may read one object by name may also list and watch just that one.
-            if matches!(line.verb, "list" | "watch" | "deletecollection") && at.name.is_empty() {
-                at.name = line.param("fieldSelector").and_then(selected_name).unwrap_or_default();
-            }
+            let at = ResourceRef::from(target).selecting(line.verb, line.param("fieldSelector").unwrap_or_default());
             Ask::resource(user, line.verb, at)
         }
         None => Ask::path(user, line.verb, &line.path),

@@ -92,7 +92,11 @@ fn discover(api: &Api, exchange: &Exchange, path: &str) -> Result<Answer, Status
     let accept = exchange.header(header::ACCEPT);
     let steps: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     if let Some(version) = matches!(steps.as_slice(), ["api"] | ["apis"]).then(|| aggregated(accept)).flatten() {
-        let tree = if steps[0] == "api" { discovery::aggregated_core(&served) } else { aggregate::discovery::with_aggregated(discovery::aggregated(&served), &remote) };
+        let tree = if steps[0] == "api" {
+            discovery::aggregated_core(&served)
+        } else {
+            aggregate::discovery::with_aggregated(discovery::aggregated(&served), &remote)
+        };
         let content_type = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
         let mut answer = document(&tree, Format::JSON, &content_type);
         let etag = format!("\"{}\"", hash(&tree));

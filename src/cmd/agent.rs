@@ -15,7 +15,7 @@ use crate::base::clock::SystemClock;
 use crate::base::service::Scope;
 use crate::base::{fs, telemetry};
 use crate::client::{Backend, Cache, Client, Follow};
-use crate::object::kind::{CONFIG_MAP, ENDPOINT_SLICE, NODE, POD, SECRET, SERVICE};
+use crate::object::kind::{ENDPOINT_SLICE, NODE, POD, SERVICE};
 use crate::object::{Kind, User};
 use crate::security::pki::node_client;
 
@@ -61,9 +61,10 @@ async fn start(root: &Scope, config: &AgentConfig) -> Result<()> {
     setup.start(root)
 }
 
-/// What a node must know: its own pods, and everything that pods refer to or talk to.
+/// What a node must know: its own pods, and everything that pods talk to. What they refer to is read
+/// one by one: nobody may list secrets just for having a node.
 fn follows(node: &str) -> Vec<Follow> {
     let own_pods = Follow { field_selector: format!("spec.nodeName={node}"), ..Follow::all(&POD) };
-    let kinds: [&Kind; 5] = [&SERVICE, &ENDPOINT_SLICE, &NODE, &CONFIG_MAP, &SECRET];
+    let kinds: [&Kind; 3] = [&SERVICE, &ENDPOINT_SLICE, &NODE];
     kinds.into_iter().map(Follow::all).chain([own_pods]).collect()
 }

@@ -8,6 +8,7 @@ mod default_class;
 mod default_tolerations;
 mod limit_ranger;
 mod namespace;
+mod node_restriction;
 pub mod policy;
 mod priority;
 mod rbac;
@@ -193,6 +194,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &namespace::NamespaceLifecycle,
     &limit_ranger::LimitRanger,
     &service_account::ServiceAccount,
+    &node_restriction::NodeRestriction,
     &taint_nodes::TaintNodesByCondition,
     &priority::Priority,
     &default_tolerations::DefaultTolerationSeconds,

@@ -150,8 +150,9 @@ fn missing(state: &State, remote: &Remote) -> Option<(&'static str, String)> {
         slice.endpoints.iter().any(|endpoint| endpoint.conditions.ready != Some(false))
             && slice.ports.iter().any(|own| own.name.as_deref().unwrap_or_default() == port.name && own.port.is_some())
     });
-    let message =
-        || format!("endpointslices for service/{name} in {namespace:?} have no addresses with port name {:?}", port.name);
+    let message = || {
+        format!("endpointslices for service/{name} in {namespace:?} have no addresses with port name {:?}", port.name)
+    };
     (!serves).then(|| ("MissingEndpoints", message()))
 }
 
@@ -166,8 +167,7 @@ async fn write(api: &Api, key: &Key, mut object: Tree, verdict: Verdict) {
     let now: Timestamp = api.now();
     let since = before.filter(|one| one.text("status") == status).map(|one| one.text("lastTransitionTime").to_owned());
     let since = since.map_or_else(|| json!(now.to_string()), Tree::from);
-    let condition =
-        json!({"type": "Available", "status": status, "lastTransitionTime": since, "reason": reason, "message": message});
+    let condition = json!({"type": "Available", "status": status, "lastTransitionTime": since, "reason": reason, "message": message});
     let mut conditions = object.items("status.conditions").to_vec();
     conditions.retain(|one| one.text("type") != "Available");
     conditions.push(condition);

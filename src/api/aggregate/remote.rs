@@ -73,8 +73,22 @@ fn escape(key: &str) -> String {
     let mut out = String::new();
     for byte in key.bytes() {
         match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'!' | b'#' | b'$' | b'&' | b'\'' | b'*' | b'+'
-            | b'^' | b'`' | b'|' => out.push(byte.into()),
+            b'a'..=b'z'
+            | b'0'..=b'9'
+            | b'-'
+            | b'_'
+            | b'.'
+            | b'~'
+            | b'!'
+            | b'#'
+            | b'$'
+            | b'&'
+            | b'\''
+            | b'*'
+            | b'+'
+            | b'^'
+            | b'`'
+            | b'|' => out.push(byte.into()),
             other => out.push_str(&format!("%{other:02x}")),
         }
     }

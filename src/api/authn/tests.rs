@@ -218,6 +218,10 @@ fn a_bootstrap_token_is_good_while_its_secret_says_so() {
 struct Policy(Vec<ObjectRef>);
 
 impl Policies for Policy {
+    fn is_related(&self, _: &str, _: &str, _: &str, _: &str) -> bool {
+        false
+    }
+
     fn version(&self) -> u64 {
         1
     }

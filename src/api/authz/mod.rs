@@ -8,6 +8,8 @@
 pub mod bootstrap;
 mod escalation;
 mod index;
+mod node;
+mod related;
 mod rule;
 mod stored;
 
@@ -30,7 +32,7 @@ pub const ROLE_BINDINGS: &str = "rolebindings.rbac.authorization.k8s.io";
 pub const CLUSTER_ROLE_BINDINGS: &str = "clusterrolebindings.rbac.authorization.k8s.io";
 
 /// The cluster role that every node has without a binding, as upstream's node authorizer gives it.
-/// It is not narrowed to the node's own objects yet.
+/// What it says of some kinds is narrowed to the node's own objects.
 const NODE_ROLE: &str = "system:node";
 
 /// Who may do everything.
@@ -42,6 +44,8 @@ pub trait Policies: Send + Sync + 'static {
     fn version(&self) -> u64;
     /// All objects of one of the four resources above.
     fn list(&self, resource: &str) -> Vec<ObjectRef>;
+    /// Whether an object has to do with a node, through the pods on it.
+    fn is_related(&self, node: &str, resource: &str, namespace: &str, name: &str) -> bool;
 }
 
 /// One question.
@@ -69,6 +73,29 @@ pub struct ResourceRef<'a> {
     pub subresource: &'a str,
     pub namespace: &'a str,
     pub name: &'a str,
+    /// The field selector of a list or watch.
+    pub fields: &'a str,
+}
+
+impl<'a> ResourceRef<'a> {
+    /// As a list or watch with this field selector is: who may read one object by name may also list
+    /// and watch just that one.
+    pub fn selecting(mut self, verb: &str, fields: &'a str) -> Self {
+        if matches!(verb, "list" | "watch" | "deletecollection") {
+            let mut names = fields.split(',').filter_map(|part| part.trim().strip_prefix("metadata.name="));
+            if self.name.is_empty() {
+                self.name = names.next().map(|name| name.trim_start_matches('=')).unwrap_or_default();
+            }
+            self.fields = fields;
+        }
+        self
+    }
+
+    /// Whether the field selector asks for just this value of a field.
+    pub fn selects(&self, field: &str, value: &str) -> bool {
+        let mut terms = self.fields.split(',').filter_map(|term| term.trim().strip_prefix(field)?.strip_prefix('='));
+        terms.any(|wanted| wanted.trim_start_matches('=') == value)
+    }
 }
 
 impl<'a> From<&'a Target> for ResourceRef<'a> {
@@ -79,6 +106,7 @@ impl<'a> From<&'a Target> for ResourceRef<'a> {
             subresource: &target.subresource,
             namespace: &target.namespace,
             name: &target.name,
+            fields: "",
         }
     }
 }
@@ -162,13 +190,34 @@ impl Authz {
         let index = self.index();
         match index.bindings_of(ask.user, ask.namespace()).find(|granted| granted.allows(ask)) {
             Some(granted) => Decision::Allowed(Reason::Rule(granted.clone())),
-            None if is_node(ask.user) && index.role_allows(NODE_ROLE, ask) => Decision::Allowed(Reason::Node),
             None => {
+                match self.decide_for_node(&index, ask) {
+                    Some(node::Verdict::Allowed) => return Decision::Allowed(Reason::Node),
+                    Some(node::Verdict::Refused(why)) if !why.is_empty() => return Decision::Forbidden(why),
+                    _ => (),
+                }
                 let errors = index.bindings_of(ask.user, ask.namespace()).filter_map(Granted::broken);
                 let told = aggregate(errors.collect());
                 Decision::Forbidden(if told.is_empty() { told } else { format!("RBAC: {told}") })
             }
         }
+    }
+
+    /// What is to be said of a node's request beyond the roles that it is bound to; `None` for others'.
+    fn decide_for_node(&self, index: &Index, ask: &Ask<'_>) -> Option<node::Verdict> {
+        let name = ask.user.name.strip_prefix("system:node:").filter(|_| is_node(ask.user))?;
+        let verdict = match ask.what {
+            What::Resource(at) => {
+                let resource = GroupResource::new(at.group, at.resource);
+                let related = || self.policies.is_related(name, resource.as_str(), at.namespace, at.name);
+                node::decide(name, ask.verb, &at, &related)
+            }
+            What::Path(_) => node::Verdict::AsRole,
+        };
+        Some(match verdict {
+            node::Verdict::AsRole if index.role_allows(NODE_ROLE, ask) => node::Verdict::Allowed,
+            verdict => verdict,
+        })
     }
 
     /// Lets pass what is allowed; the error is the 403 that clients see.

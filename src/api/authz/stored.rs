@@ -6,6 +6,7 @@
 
 use std::sync::Mutex;
 
+use super::related::is_related;
 use super::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Policies, ROLE_BINDINGS, ROLES};
 use crate::object::{GroupResource, Key, ObjectRef, Revision};
 use crate::store::{KeyRange, Store, Watch};
@@ -52,6 +53,10 @@ impl Policies for StoredPolicies {
 
     fn list(&self, resource: &str) -> Vec<ObjectRef> {
         self.store.state().range(&range(resource)).cloned().collect()
+    }
+
+    fn is_related(&self, node: &str, resource: &str, namespace: &str, name: &str) -> bool {
+        is_related(&self.store.state(), node, resource, namespace, name)
     }
 }
 

@@ -30,6 +30,10 @@ impl Shelf {
 }
 
 impl Policies for Shelf {
+    fn is_related(&self, _: &str, _: &str, _: &str, _: &str) -> bool {
+        false
+    }
+
     fn version(&self) -> u64 {
         self.version.load(Ordering::SeqCst)
     }
@@ -48,7 +52,8 @@ fn ask<'a>(user: &'a User, verb: &'a str, path: &'a str) -> Ask<'a> {
     let parts: Vec<&'a str> = path.split(':').collect();
     let (resource, subresource) = parts[2].split_once('/').unwrap_or((parts[2], ""));
     let name = parts.get(3).copied().unwrap_or_default();
-    let at = ResourceRef { namespace: parts[0], group: parts[1], resource, subresource, name };
+    let at =
+        ResourceRef { namespace: parts[0], group: parts[1], resource, subresource, name, ..ResourceRef::default() };
     Ask::resource(user, verb, at)
 }
 

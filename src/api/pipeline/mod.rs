@@ -36,7 +36,7 @@ use super::admission::webhook::Caller;
 use super::aggregate::Aggregator;
 use super::alloc::Allocator;
 use super::authn::Authn;
-use super::authz::{Ask, Authz, StoredPolicies};
+use super::authz::{Ask, Authz, ResourceRef, StoredPolicies};
 use super::crd::CustomView;
 use super::elsewhere::{Elsewhere, NOT_LEADER};
 use super::extension::Extension;
@@ -144,7 +144,9 @@ impl Api {
     }
 
     pub fn authorize(&self, call: &Call) -> Result<(), Status> {
-        self.authz.check(&Ask::resource(&call.user, call.verb.as_str(), (&call.target).into()))
+        let verb = call.verb.as_str();
+        let at = ResourceRef::from(&call.target).selecting(verb, &call.options.field_selector);
+        self.authz.check(&Ask::resource(&call.user, verb, at))
     }
 
     /// Answers a call that is authorised already.

@@ -81,6 +81,7 @@ fn access(api: &Api, review: &mut Tree, user: Arc<User>) -> Result<(), Status> {
                 subresource: at.text("subresource"),
                 namespace: at.text("namespace"),
                 name: at.text("name"),
+                fields: "",
             },
         ),
         (None, Some(at)) => Ask::path(&user, at.text("verb"), at.text("path")),

@@ -23,6 +23,8 @@ use crate::object::{Key, ObjectRef, StringMap, Timestamp};
 
 /// How often everything the runtime keeps is compared with what there should be.
 const SWEEP_PERIOD: Duration = Duration::from_secs(120);
+/// How often config maps and secrets are read again on nodes that are not told when they change.
+const REREAD_PERIOD: Duration = Duration::from_secs(60);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 pub struct Pods {
@@ -106,8 +108,15 @@ impl Pods {
     async fn follow(self: &Arc<Self>) {
         self.ctx.cache.synced().await;
         let mut subscription = self.ctx.cache.subscribe(&[&POD, &CONFIG_MAP, &SECRET]);
+        let mut reread = tokio::time::interval(REREAD_PERIOD);
         loop {
-            let mut changes = subscription.next().await;
+            let mut changes = tokio::select! {
+                changes = subscription.next() => changes,
+                _ = reread.tick() => {
+                    self.reread_sources();
+                    continue;
+                }
+            };
             // The older pod is admitted first.
             changes.sort_by_key(|(_, change)| created(change.latest()));
             for (key, change) in &changes {
@@ -215,6 +224,18 @@ impl Pods {
         for worked in self.lock().values() {
             if worked.key == *key && kept_uid != Some(uid_of(worked).as_str()) {
                 worked.handle.orders.send_modify(|order| order.is_gone = true);
+            }
+        }
+    }
+
+    /// Has every pod look at its config maps and secrets again, where nobody tells of their changes.
+    fn reread_sources(&self) {
+        if self.ctx.cache.snapshot().kinds().any(|kind| *kind == SECRET) {
+            return;
+        }
+        for worked in self.lock().values() {
+            if !worked.wanted.secrets.is_empty() || !worked.wanted.config_maps.is_empty() {
+                worked.handle.signals.source_changed();
             }
         }
     }

@@ -222,7 +222,12 @@ impl Api {
     }
 
     /// The object in the version that a hook wants to see.
-    pub(in crate::api::admission) async fn shown(&self, on: &Attributes<'_>, seen: &Seen, object: &Tree) -> Result<Tree, Status> {
+    pub(in crate::api::admission) async fn shown(
+        &self,
+        on: &Attributes<'_>,
+        seen: &Seen,
+        object: &Tree,
+    ) -> Result<Tree, Status> {
         if on.is_own_kind(object) {
             if on.resource.is_custom {
                 return self.one_in_version(on.resource, object, &seen.version).await;
@@ -234,7 +239,12 @@ impl Api {
 
     /// A patched object as the request would have brought it: only known fields, with defaults, in
     /// the version that the request works in.
-    pub(in crate::api::admission) async fn revived(&self, on: &Attributes<'_>, seen: &Seen, patched: Tree) -> Result<Tree, Status> {
+    pub(in crate::api::admission) async fn revived(
+        &self,
+        on: &Attributes<'_>,
+        seen: &Seen,
+        patched: Tree,
+    ) -> Result<Tree, Status> {
         if !on.is_own_kind(&patched) {
             return Ok(patched);
         }
