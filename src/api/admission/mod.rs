@@ -9,6 +9,7 @@ mod default_tolerations;
 mod limit_ranger;
 mod namespace;
 mod node_restriction;
+mod pod_security;
 pub mod policy;
 mod priority;
 mod rbac;
@@ -196,6 +197,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &service_account::ServiceAccount,
     &node_restriction::NodeRestriction,
     &taint_nodes::TaintNodesByCondition,
+    &pod_security::PodSecurity,
     &priority::Priority,
     &default_tolerations::DefaultTolerationSeconds,
     &storage_protection::StorageObjectInUseProtection,
