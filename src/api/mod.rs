@@ -13,6 +13,7 @@ pub mod crd;
 pub mod discovery;
 pub mod elsewhere;
 mod encode;
+pub mod expiry;
 pub mod extension;
 pub mod flow;
 pub mod health;

@@ -12,6 +12,7 @@ pub mod kind;
 pub mod meta;
 pub mod object;
 pub mod patch;
+pub mod pick;
 pub mod quantity;
 pub mod quota;
 pub mod quote;

@@ -85,6 +85,8 @@ pub struct Status {
     pub details: Option<Box<Details>>,
     /// Of an expired page of a list: where to go on in the newest state.
     pub continue_token: String,
+    /// The few answers whose code is not that of their reason.
+    pub other_code: Option<u16>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -121,7 +123,7 @@ fn is_zero(n: &u32) -> bool {
 
 impl Status {
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), details: None, continue_token: String::new() }
+        Self { reason, message: message.into(), details: None, continue_token: String::new(), other_code: None }
     }
 
     pub fn with_details(mut self, details: Details) -> Self {
@@ -130,7 +132,7 @@ impl Status {
     }
 
     pub fn code(&self) -> u16 {
-        self.reason.code()
+        self.other_code.unwrap_or_else(|| self.reason.code())
     }
 
     pub fn is(&self, reason: Reason) -> bool {
@@ -222,6 +224,7 @@ impl Status {
                 message: wire.message,
                 details: wire.details,
                 continue_token: wire.metadata.r#continue,
+                other_code: None,
             },
             _ => Self::new(Reason::Other(code), String::from_utf8_lossy(&body[..body.len().min(1024)])),
         }

@@ -29,6 +29,8 @@ pub struct ResourceDef {
     /// Fields that field selectors may name, besides `metadata.name` and `metadata.namespace`.
     pub selectable: &'static [&'static str],
     pub rules: &'static dyn Rules,
+    /// What everybody who uses it is warned of; empty if nothing.
+    pub deprecation: &'static str,
 }
 
 impl ResourceDef {
@@ -56,6 +58,7 @@ impl ResourceDef {
             columns: Column::UNKNOWN,
             selectable: &[],
             rules: &NoRules,
+            deprecation: "",
         }
     }
 
@@ -293,8 +296,8 @@ pub trait Rules: Send + Sync + 'static {
         0
     }
 
-    /// A selectable field's value where it is not simply what is at its path.
-    fn selectable_value(&self, object: &Tree, field: &str) -> Option<String> {
+    /// A selectable field's value where it is not simply what is `at` its path.
+    fn selectable_value(&self, at: &dyn Fn(&str) -> Option<Tree>, field: &str) -> Option<String> {
         None
     }
 

@@ -19,7 +19,8 @@ pub fn validate(resource: &Resource, new: &Tree, old: Option<&Tree>, errors: &mu
     let meta = At::root(new).child("metadata");
     match old {
         None => check_create(&meta, resource.is_namespaced(), &name_format, errors),
-        Some(old) => check_update(new, old, errors),
+        // Once for every object and once more by its kind: clients see each cause twice.
+        Some(old) => (0..2).for_each(|_| check_update(new, old, errors)),
     }
     // Only upstream's core validation looks at finalizers without a domain; apps and batch use it too.
     if matches!(&*resource.group, "" | "apps" | "batch") {

@@ -78,7 +78,7 @@ impl Resource {
             subresources: def.subresources.to_vec(),
             columns: Columns::Fixed(def.columns),
             selectable: def.selectable.iter().map(|field| Text::from(*field)).collect(),
-            deprecation: String::new(),
+            deprecation: def.deprecation.into(),
         };
         let versions: Vec<_> = def.versions.iter().filter(|v| serve(def.group, v)).map(version).collect();
         let name = GroupResource::new(def.group, def.plural);

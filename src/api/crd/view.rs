@@ -10,6 +10,7 @@ use crate::api::pipeline::Api;
 use crate::api::pipeline::act::Act;
 use crate::api::pipeline::select::{Selection, field_value};
 use crate::api::selector::FieldTerm;
+use crate::object::pick::pick;
 use crate::object::schema::custom::{Props, settle};
 use crate::object::tree::{Tree, TreePath};
 use crate::object::{Answer, Event, List, Object, ObjectRef, Reply, Status};
@@ -89,8 +90,8 @@ impl CustomView {
         if self.fields.is_empty() {
             return true;
         }
-        let tree = object.tree();
-        self.fields.iter().all(|term| (field_value(&self.resource, &tree, &term.field) == term.value) != term.negated)
+        let at = |path: &str| pick(object.bytes(), path);
+        self.fields.iter().all(|term| (field_value(&self.resource, &at, &term.field) == term.value) != term.negated)
     }
 
     pub async fn object(&self, api: &Api, object: ObjectRef) -> Result<ObjectRef, Status> {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::api::selector::{FieldTerm, LabelQuery, field_terms};
-use crate::object::tree::{Tree, TreePath};
+use crate::object::pick::pick;
+use crate::object::tree::Tree;
 use crate::object::{ObjectRef, Status};
 use crate::resources::Resource;
 use crate::store::KeyRange;
@@ -76,15 +77,12 @@ impl Selection {
     }
 
     fn fields_match(&self, object: &ObjectRef) -> bool {
-        let mut tree = None;
+        let at = |path: &str| pick(object.bytes(), path);
         self.fields.iter().all(|term| {
             let equal = match term.field.as_str() {
                 "metadata.name" => object.key().name() == term.value,
                 "metadata.namespace" => object.key().namespace() == term.value,
-                field => {
-                    let tree = tree.get_or_insert_with(|| object.tree());
-                    field_value(&self.resource, tree, field) == term.value
-                }
+                field => field_value(&self.resource, &at, field) == term.value,
             };
             equal != term.negated
         })
@@ -97,13 +95,13 @@ fn is_of_key(field: &str) -> bool {
 }
 
 /// A selectable field as text; empty where nothing is.
-pub fn field_value(resource: &Resource, tree: &Tree, field: &str) -> String {
-    if let Some(value) = resource.rules.selectable_value(tree, field) {
+pub fn field_value(resource: &Resource, at: &dyn Fn(&str) -> Option<Tree>, field: &str) -> String {
+    if let Some(value) = resource.rules.selectable_value(at, field) {
         return value;
     }
-    match tree.at(field) {
+    match at(field) {
         None | Some(Tree::Null) => String::new(),
-        Some(Tree::String(text)) => text.clone(),
+        Some(Tree::String(text)) => text,
         Some(other) => other.to_string(),
     }
 }

@@ -21,6 +21,7 @@ const YEAR_SECS: i64 = 365 * 24 * 3_600;
 pub async fn request(api: &Api, mut act: Act) -> Result<Answer, Status> {
     let mut request = api.decode_as(&mut act, "authentication.k8s.io/v1", "TokenRequest")?;
     metadata::wipe_system_fields(&mut request);
+    request.set_default("spec.expirationSeconds", DEFAULT_SECS);
     api.track_fields(&act, &mut request);
     let (namespace, name) = (act.namespace().to_owned(), act.name().to_owned());
     for (field, expected, what) in [("name", &name, "name"), ("namespace", &namespace, "namespace")] {
@@ -41,7 +42,6 @@ pub async fn request(api: &Api, mut act: Act) -> Result<Answer, Status> {
     if request.items("spec.audiences").is_empty() {
         request.set("spec.audiences", json!([api.authn.audience()]));
     }
-    request.set_default("spec.expirationSeconds", DEFAULT_SECS);
     check(&request)?;
 
     let mut bound = Bound {

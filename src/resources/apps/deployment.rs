@@ -88,6 +88,13 @@ impl Rules for Deployment {
         numbers::check_collisions(&status, old, errors);
     }
 
+    fn prepare_status(&self, new: &mut Tree, old: &Tree) {
+        match old.at("metadata.labels") {
+            Some(labels) => drop(new.set("metadata.labels", labels.clone())),
+            None => drop(new.unset("metadata.labels")),
+        }
+    }
+
     fn warnings(&self, new: &Tree, _old: Option<&Tree>) -> Vec<String> {
         let template = At::root(new).child("spec.template");
         podspec::warnings::of_spec(&template.child("spec"), at(new, "spec.template.metadata"))

@@ -96,8 +96,9 @@ impl Rules for Job {
         podspec::warnings::of_spec(&template.child("spec"), at(new, "spec.template.metadata"))
     }
 
-    fn selectable_value(&self, job: &Tree, field: &str) -> Option<String> {
-        (field == "status.successful").then(|| job.int("status.succeeded").unwrap_or(0).to_string())
+    fn selectable_value(&self, at: &dyn Fn(&str) -> Option<Tree>, field: &str) -> Option<String> {
+        let succeeded = || at("status.succeeded").and_then(|count| count.as_i64()).unwrap_or(0);
+        (field == "status.successful").then(|| succeeded().to_string())
     }
 
     fn has_generation(&self) -> bool {

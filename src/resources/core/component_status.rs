@@ -6,6 +6,7 @@ use crate::resources::{Column, ResourceDef, Verbs, Version};
 pub static DEF: ResourceDef = ResourceDef {
     short_names: &["cs"],
     verbs: Verbs::ReadOnly,
+    deprecation: "v1 ComponentStatus is deprecated in v1.19+",
     columns: &[
         Column::NAME,
         Column::with("Status", status),

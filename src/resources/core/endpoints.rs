@@ -12,6 +12,7 @@ pub static DEF: ResourceDef = ResourceDef {
     short_names: &["ep"],
     columns: &[Column::NAME, Column::with("Endpoints", |o| addresses(o).into()), Column::AGE],
     rules: &Endpoints,
+    deprecation: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     ..ResourceDef::namespaced(
         "",
         "Endpoints",

@@ -2,7 +2,7 @@
 
 use super::event_checks;
 use crate::object::field::FieldErrors;
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::Tree;
 use crate::resources::{ResourceDef, Rules, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
@@ -32,21 +32,16 @@ impl Rules for Event {
         event_checks::check(new, true, errors);
     }
 
-    fn selectable_value(&self, event: &Tree, field: &str) -> Option<String> {
-        selectable(event, field)
+    fn selectable_value(&self, at: &dyn Fn(&str) -> Option<Tree>, field: &str) -> Option<String> {
+        // Who reports an event may stand in an old or a new field.
+        let text = |path: &str| at(path).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
+        (field == "source").then(|| match text("source.component") {
+            old if old.is_empty() => text("reportingComponent"),
+            old => old,
+        })
     }
 
     fn create_on_update(&self) -> bool {
         true
-    }
-}
-
-/// Who reports an event may stand in an old or a new field.
-pub fn selectable(event: &Tree, field: &str) -> Option<String> {
-    let text = |path: &str| Some(event.text(path).to_owned());
-    match field {
-        "source" if !event.text("source.component").is_empty() => text("source.component"),
-        "source" => text("reportingComponent"),
-        _ => None,
     }
 }

@@ -59,8 +59,9 @@ impl Rules for Node {
         check_taints(new, errors);
     }
 
-    fn selectable_value(&self, node: &Tree, field: &str) -> Option<String> {
-        (field == "spec.unschedulable").then(|| node.flag(field).unwrap_or(false).to_string())
+    fn selectable_value(&self, at: &dyn Fn(&str) -> Option<Tree>, field: &str) -> Option<String> {
+        let is_set = || at(field).and_then(|flag| flag.as_bool()).unwrap_or(false);
+        (field == "spec.unschedulable").then(|| is_set().to_string())
     }
 
     fn prepare_create(&self, new: &mut Tree) {

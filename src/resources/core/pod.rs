@@ -142,11 +142,9 @@ impl Rules for Pod {
         if period < 0 { 1 } else { period }
     }
 
-    fn selectable_value(&self, pod: &Tree, field: &str) -> Option<String> {
-        match field {
-            "spec.hostNetwork" => Some(pod.flag(field).unwrap_or(false).to_string()),
-            _ => None,
-        }
+    fn selectable_value(&self, at: &dyn Fn(&str) -> Option<Tree>, field: &str) -> Option<String> {
+        let is_set = || at(field).and_then(|flag| flag.as_bool()).unwrap_or(false);
+        (field == "spec.hostNetwork").then(|| is_set().to_string())
     }
 
     fn row_conditions(&self, pod: &Tree) -> Vec<Tree> {

@@ -49,10 +49,6 @@ impl Rules for Secret {
         }
         check_type(new, &data, errors);
     }
-
-    fn selectable_value(&self, secret: &Tree, field: &str) -> Option<String> {
-        (field == "type").then(|| secret.text("type").to_owned())
-    }
 }
 
 /// What each known type of secret has to hold.

@@ -383,6 +383,7 @@ pub fn drop_fields_of_old_type(new: &mut Tree, old: &Tree) {
         drop_same(&["clusterIP", "clusterIPs"]);
         drop_same(&["ipFamilies"]);
         drop_same(&["ipFamilyPolicy"]);
+        drop_same(&["internalTrafficPolicy"]);
     }
     if before == "LoadBalancer" && now != "LoadBalancer" {
         drop_same(&["allocateLoadBalancerNodePorts"]);

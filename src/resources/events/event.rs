@@ -43,12 +43,12 @@ impl Rules for Event {
         }
     }
 
-    fn selectable_value(&self, event: &Tree, field: &str) -> Option<String> {
+    fn selectable_value(&self, at: &dyn Fn(&str) -> Option<Tree>, field: &str) -> Option<String> {
         let stored = RENAMED.iter().find_map(|(core, own)| {
             let rest = field.strip_prefix(own)?;
             (rest.is_empty() || rest.starts_with('.')).then(|| format!("{core}{rest}"))
         });
-        stored.map(|path| event.text(&path).to_owned())
+        stored.map(|path| at(&path).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default())
     }
 
     fn convert(&self, mut tree: Tree, _from: &str, to: &str) -> Tree {
@@ -56,6 +56,14 @@ impl Rules for Event {
             let (from, to) = if to == "v1" { (own, core) } else { (core, own) };
             if let Some(value) = tree.unset(from) {
                 tree.set(to, value);
+            }
+        }
+        // What the core group always writes, this one leaves out where it is empty.
+        if to != "v1" {
+            for field in ["reportingController", "reportingInstance"] {
+                if tree.text(field).is_empty() {
+                    tree.unset(field);
+                }
             }
         }
         tree

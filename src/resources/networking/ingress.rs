@@ -53,17 +53,26 @@ fn ports(ingress: &Tree) -> Tree {
     if ingress.items("spec.tls").is_empty() { "80" } else { "80, 443" }.into()
 }
 
+/// How the class was named before there was a field for it.
+const ANNOTATION: &str = "kubernetes.io/ingress.class";
+
 pub struct Ingress;
 
 impl Rules for Ingress {
     fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
         check_spec(&At::root(new).child("spec"), errors);
-        const ANNOTATION: &str = "kubernetes.io/ingress.class";
         let (annotation, class) = (at(new, "metadata.annotations").get(ANNOTATION), at(new, "spec.ingressClassName"));
         if let Some(annotation) = annotation.filter(|text| old.is_none() && !class.is_null() && *text != class) {
             let detail = "must match `ingressClassName` when both are specified";
             errors.invalid(format!("annotations.{ANNOTATION}"), annotation.clone(), detail);
         }
+    }
+
+    fn warnings(&self, new: &Tree, old: Option<&Tree>) -> Vec<String> {
+        let has = at(new, "metadata.annotations").get(ANNOTATION).is_some();
+        let told =
+            "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead";
+        if has && old.is_none() { vec![told.into()] } else { Vec::new() }
     }
 
     fn validate_status(&self, new: &Tree, _old: &Tree, errors: &mut FieldErrors) {

@@ -210,7 +210,9 @@ fn check_names(value: &Value, path: &str) -> Result<(), String> {
 fn refused(on: &Attributes<'_>, object: &Tree, policy: &Tree, binding: &Tree, why: String) -> Status {
     let (policy, binding) = (policy.text("metadata.name"), binding.text("metadata.name"));
     let message = format!("policy '{policy}' with binding '{binding}' denied request: {why}");
-    let status = denied(on, Some(object), "", message);
+    let mut status = denied(on, Some(object), "", message.clone());
     debug_assert_eq!(status.reason, Reason::Invalid);
+    // Upstream's answer is a 403 in all but its reason.
+    (status.message, status.other_code) = (message, Some(403));
     status
 }

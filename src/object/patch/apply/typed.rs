@@ -36,7 +36,8 @@ impl<'t> Place<'t> {
             }
             Some(Shape::List { kind: ListKind::Atomic, .. }) => Kind::Atomic,
             Some(Shape::List { .. }) => Kind::List,
-            Some(Shape::Any(AnyKind::RawExtension | AnyKind::FieldsV1)) => Kind::Map,
+            Some(Shape::Any(AnyKind::RawExtension)) => Kind::Atomic,
+            Some(Shape::Any(AnyKind::FieldsV1)) => Kind::Map,
             None | Some(Shape::Any(_) | Shape::SchemaOr { .. }) => match value {
                 Some(Tree::Array(_)) => Kind::Atomic,
                 Some(Tree::Object(_) | Tree::Null) | None => Kind::Map,
