@@ -179,8 +179,9 @@ mod tests {
                 {"op": "copy", "from": "/data/a", "path": "/copy"},
                 {"op": "move", "from": "/list/0", "path": "/list/-"},
                 {"op": "add", "path": "/list/1", "value": 7},
+                {"op": "replace", "path": "/data/new", "value": 0},
             ]),
-            Some(json!({"data": {"a": "9", "x/y": {"z": null}}, "list": [2, 7, 3, 1], "copy": "9"})),
+            Some(json!({"data": {"a": "9", "x/y": {"z": null}, "new": 0}, "list": [2, 7, 3, 1], "copy": "9"})),
         );
     }
 
@@ -189,7 +190,8 @@ mod tests {
         for operation in [
             json!({"op": "test", "path": "/a", "value": 2}),
             json!({"op": "remove", "path": "/none"}),
-            json!({"op": "replace", "path": "/none", "value": 1}),
+            json!({"op": "replace", "path": "/list/0", "value": 1}),
+            json!({"op": "replace", "path": "/none/deeper", "value": 1}),
             json!({"op": "add", "path": "/none/deeper", "value": 1}),
             json!({"op": "add", "path": "/list/9", "value": 1}),
             json!({"op": "remove", "path": "/list/9"}),
