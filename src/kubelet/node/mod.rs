@@ -227,6 +227,10 @@ impl Node {
             tree.set("spec.holderIdentity", name.as_str());
             tree.set("spec.leaseDurationSeconds", LEASE_SECONDS);
             tree.set("spec.renewTime", self.now().micros());
+            if tree.items("metadata.ownerReferences").is_empty() {
+                // The lease may be older than the node's object.
+                self.own(&mut tree).await?;
+            }
             return match self.client.update(&LEASE, tree).await {
                 Err(status) if status.is(Reason::Conflict) => Ok(()),
                 other => other.map(drop),
@@ -240,11 +244,18 @@ impl Node {
                 "renewTime": self.now().micros(),
             },
         });
+        self.own(&mut tree).await?;
+        self.client.create(&LEASE, tree).await.map(drop)
+    }
+
+    /// Makes the node's object, if there is one, the owner of its lease.
+    async fn own(&self, lease: &mut Tree) -> Result<(), Status> {
+        let name = &self.config.node_name;
         if let Some(node) = self.client.find(&NODE, "", name).await? {
             let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": name, "uid": node.meta().uid });
-            tree.set("metadata.ownerReferences", vec![owner]);
+            lease.set("metadata.ownerReferences", vec![owner]);
         }
-        self.client.create(&LEASE, tree).await.map(drop)
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use k8s_cri::v1::PodSandboxConfig;
+use tokio::sync::Mutex;
 
 use super::env;
 use super::hooks;
@@ -41,7 +42,7 @@ pub fn sandbox_config(ctx: &Context, pod: &Pod, attempt: u32) -> PodSandboxConfi
 }
 
 /// Makes the pod's directories and control group, then its sandbox.
-pub async fn sandbox(ctx: &Context, pod: &Pod, attempt: u32) -> Result<String, CriError> {
+pub async fn sandbox(ctx: &Context, calls: &Mutex<()>, pod: &Pod, attempt: u32) -> Result<String, CriError> {
     if let Some(cgroups) = &ctx.cgroups {
         let path = cgroups.pod_path(pod.uid(), QosClass::of(&pod.spec));
         if let Err(error) = cgroups.make_pod(&path, &amounts::of_pod(&pod.spec)) {
@@ -57,6 +58,7 @@ pub async fn sandbox(ctx: &Context, pod: &Pod, attempt: u32) -> Result<String, C
         Some(class) => runtime_handler(ctx, class).await,
         None => String::new(),
     };
+    let _whole = calls.lock().await;
     ctx.cri.run_sandbox(config, &handler).await
 }
 
@@ -71,6 +73,7 @@ async fn runtime_handler(ctx: &Context, class: &str) -> String {
 pub async fn container(
     ctx: &Context,
     images: &Images,
+    calls: &Mutex<()>,
     pod: &Pod,
     container: &Container,
     role: Role,
@@ -130,6 +133,7 @@ pub async fn container(
         paths: &ctx.paths,
     };
     let config = make::container::config(pod, container, parts);
+    let whole = calls.lock().await;
     let id = match ctx.cri.create_container(&sandbox.id, config, sandbox_config).await {
         Ok(id) => id,
         Err(error) => return Err(failed("CreateContainerError", error.message())),
@@ -138,6 +142,7 @@ pub async fn container(
     if let Err(error) = ctx.cri.start_container(&id).await {
         return Err(failed("RunContainerError", error.message()));
     }
+    drop(whole);
     ctx.tell(pod, name, false, "Started", "Container started".into());
     link_log(ctx, pod, container, attempt, &id);
     match &container.lifecycle.post_start {

@@ -33,6 +33,10 @@ impl Worker {
                     let ends = new.is_gone || new.pod.metadata.is_deleting() || new.evicted.is_some();
                     let is_sooner = new.pod.grace_seconds() < order.pod.grace_seconds();
                     if changed.is_err() || (ends && (!is_killing || is_sooner)) {
+                        tokio::select! {
+                            () = &mut work => (),
+                            _ = self.calls.lock() => (),
+                        }
                         return;
                     }
                 }
@@ -80,7 +84,8 @@ impl Worker {
                 }
                 let (images, kind) = (&self.images, role.counted_as());
                 ctx.counts.add(&STARTED_CONTAINERS, &[kind]);
-                match start::container(ctx, images, pod, container, *role, *attempt, seen, &mounted).await {
+                match start::container(ctx, images, &self.calls, pod, container, *role, *attempt, seen, &mounted).await
+                {
                     Ok(()) => drop(lock(&self.memory).failures.remove(name)),
                     Err(failure) => {
                         ctx.counts.add(&FAILED_CONTAINERS, &[kind, &failure.waiting.reason]);
@@ -102,7 +107,7 @@ impl Worker {
             self.ctx.tell(pod, None, false, "SandboxChanged", message);
         }
         self.ctx.counts.add(&STARTED_PODS, &[]);
-        match start::sandbox(&self.ctx, pod, attempt).await {
+        match start::sandbox(&self.ctx, &self.calls, pod, attempt).await {
             Ok(_) => {
                 lock(&self.memory).sandbox_failure = None;
                 true

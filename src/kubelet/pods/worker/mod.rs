@@ -100,6 +100,8 @@ pub struct Worker {
     memory: Mutex<Memory>,
     report: tokio::sync::Mutex<Report>,
     volumes: tokio::sync::Mutex<Volumes>,
+    /// Held during calls to the runtime that must not be cut short: it would be left half done.
+    calls: tokio::sync::Mutex<()>,
     /// When the kubelet first saw the pod.
     start_time: Timestamp,
 }
@@ -118,6 +120,7 @@ impl Worker {
             memory: Mutex::default(),
             report: tokio::sync::Mutex::default(),
             volumes: tokio::sync::Mutex::default(),
+            calls: tokio::sync::Mutex::default(),
             start_time,
         };
         (worker, Handle { orders: sender, signals })
