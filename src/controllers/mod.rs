@@ -1,6 +1,7 @@
 //! Controllers: each keeps one promise about one kind, as a pure function of a snapshot.
 
 pub mod addons;
+pub mod attributes;
 pub mod certificates;
 pub mod clusterrole;
 pub mod cronjob;
@@ -53,6 +54,7 @@ pub static CONTROLLERS: &[&Controller] = &[
     &quota::CONTROLLER,
     &volumes::CLAIMS,
     &volumes::VOLUMES,
+    &attributes::CONTROLLER,
     &endpoints::slices::CONTROLLER,
     &endpoints::legacy::CONTROLLER,
     &endpoints::mirror::CONTROLLER,

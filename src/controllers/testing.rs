@@ -47,6 +47,7 @@ const KINDS: &[(&str, &Kind)] = &[
     ("svc", &kind::SERVICE),
     ("pvc", &kind::PERSISTENT_VOLUME_CLAIM),
     ("pv", &kind::PERSISTENT_VOLUME),
+    ("vac", &kind::VOLUME_ATTRIBUTES_CLASS),
     ("pdb", &kind::POD_DISRUPTION_BUDGET),
 ];
 

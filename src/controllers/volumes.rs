@@ -100,7 +100,7 @@ fn release_claim(snap: &Snapshot, claim: &Seen<PersistentVolumeClaim>, plan: &mu
     }
 }
 
-fn unprotect<V: View>(seen: &Seen<V>, finalizer: &str, plan: &mut Plan) {
+pub fn unprotect<V: View>(seen: &Seen<V>, finalizer: &str, plan: &mut Plan) {
     let finalizers = &seen.meta().finalizers;
     if finalizers.iter().any(|name| name == finalizer) {
         let kept: Vec<_> = finalizers.iter().filter(|name| *name != finalizer).collect();

@@ -8,6 +8,7 @@ views! {
     PersistentVolume = "persistentvolumes",
     PersistentVolumeClaim = "persistentvolumeclaims",
     StorageClass = "storageclasses.storage.k8s.io",
+    VolumeAttributesClass = "volumeattributesclasses.storage.k8s.io",
     CsiNode = "csinodes.storage.k8s.io",
     VolumeAttachment = "volumeattachments.storage.k8s.io",
 }
@@ -24,6 +25,7 @@ fields! {
         claim_ref: Option<Reference>,
         persistent_volume_reclaim_policy: String,
         storage_class_name: String,
+        volume_attributes_class_name: Option<String>,
         volume_mode: Option<String>,
         node_affinity: Option<VolumeNodeAffinity>,
         csi: Option<Raw>,
@@ -51,6 +53,7 @@ fields! {
         resources: Resources,
         selector: Option<LabelSelector>,
         storage_class_name: Option<String>,
+        volume_attributes_class_name: Option<String>,
         volume_name: String,
         volume_mode: Option<String>,
     }
@@ -60,6 +63,17 @@ fields! {
         capacity: Amounts,
         access_modes: Vec<String>,
         conditions: Vec<Condition>,
+        current_volume_attributes_class_name: Option<String>,
+        modify_volume_status: Option<ModifyVolumeStatus>,
+    }
+
+    ModifyVolumeStatus {
+        #[serde(rename = "targetVolumeAttributesClassName")]
+        target: Option<String>,
+    }
+
+    VolumeAttributesClass {
+        driver_name: String,
     }
 
     StorageClass {
