@@ -26,7 +26,8 @@ pub async fn run(api: &Api, act: Act) -> Result<Answer, Status> {
     if !sub.verbs().contains(&act.call.verb.as_str()) {
         return Err(no_such_method());
     }
-    if act.call.verb == Verb::Create {
+    // A token request is shown to admission by its own handler, which reads it.
+    if act.call.verb == Verb::Create && name != "token" {
         let state = api.state();
         let attributes = Attributes::of(api, &act, &state, Operation::Create, None);
         api.admission.admit(&attributes, &mut Tree::Null, &mut Vec::new())?;

@@ -1,5 +1,6 @@
 //! `serviceaccounts/token`: a signed token for a service account, bound to what asks for it.
 
+use crate::api::admission::{Attributes, Operation};
 use crate::api::pipeline::Api;
 use crate::api::pipeline::act::Act;
 use crate::api::pipeline::metadata;
@@ -43,6 +44,10 @@ pub async fn request(api: &Api, mut act: Act) -> Result<Answer, Status> {
         request.set("spec.audiences", json!([api.authn.audience()]));
     }
     check(&request)?;
+    let state = api.state();
+    let attributes = Attributes::of(api, &act, &state, Operation::Create, None);
+    api.admission.admit(&attributes, &mut request, &mut Vec::new())?;
+    drop(attributes);
 
     let mut bound = Bound {
         namespace,
