@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http::Method;
+use http_body_util::Full;
 
-use crate::client::remote::{Endpoint, Remote};
+use crate::client::remote::{Endpoint, Remote, read};
+use crate::object::Status;
 use crate::object::tree::Tree;
 use crate::security::{Identity, tls};
 
@@ -37,4 +41,17 @@ pub async fn open(kubeconfig: &Path) -> Result<Admin> {
     };
     let tls = tls::client_config(&pem("/clusters/0/cluster/certificate-authority-data")?, Some(&identity))?;
     Ok(Admin { remote: Remote::new(endpoint, [(USER.to_owned(), tls)]) })
+}
+
+/// What the server answers; anything but success is an error.
+pub async fn send(kubeconfig: &Path, method: Method, path: &str, body: Bytes) -> Result<Bytes> {
+    let Admin { remote } = open(kubeconfig).await?;
+    let request = http::Request::builder().method(method).uri(path).body(Full::new(body))?;
+    let response = remote.send(USER, request).await.map_err(|status| anyhow::anyhow!("{}", status.message))?;
+    let code = response.status();
+    let bytes = read(response.into_body()).await.map_err(|status| anyhow::anyhow!("{}", status.message))?;
+    if !code.is_success() {
+        bail!("{}", Status::from_wire(code.as_u16(), &bytes).message);
+    }
+    Ok(bytes)
 }

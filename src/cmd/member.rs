@@ -1,14 +1,12 @@
 //! `skiff member`: the servers of the cluster, as the leader knows them.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use http::Method;
-use http_body_util::Full;
 
-use super::admin::{self, Admin};
+use super::admin;
 use super::cluster::{MEMBERS, MemberView, PROMOTE, REMOVE, Which};
 use super::config::flags::{AdminFlags, MemberCommand, MemberFlags};
-use crate::object::Status;
 
 pub async fn run(command: MemberCommand) -> Result<()> {
     match command {
@@ -49,7 +47,7 @@ fn or_dash(text: &str) -> String {
 }
 
 async fn show(flags: &AdminFlags, columns: &[Column]) -> Result<()> {
-    let answer = send(&flags.kubeconfig, Method::GET, MEMBERS, Bytes::new()).await?;
+    let answer = admin::send(&flags.kubeconfig, Method::GET, MEMBERS, Bytes::new()).await?;
     let members: Vec<MemberView> =
         serde_json::from_slice(&answer).context("the server's answer is no list of members")?;
     if flags.output == "json" {
@@ -74,23 +72,9 @@ fn table(members: &[MemberView], columns: &[Column]) -> String {
 
 async fn change(flags: MemberFlags, path: &str, done: &str) -> Result<()> {
     let body = serde_json::to_vec(&Which { member: flags.member.clone() })?;
-    send(&flags.admin.kubeconfig, Method::POST, path, body.into()).await?;
+    admin::send(&flags.admin.kubeconfig, Method::POST, path, body.into()).await?;
     println!("member {} {done}", flags.member);
     Ok(())
-}
-
-async fn send(kubeconfig: &std::path::Path, method: Method, path: &str, body: Bytes) -> Result<Bytes> {
-    let Admin { remote, .. } = admin::open(kubeconfig).await?;
-    let request = http::Request::builder().method(method).uri(path).body(Full::new(body))?;
-    let response = remote.send(admin::USER, request).await.map_err(|status| anyhow::anyhow!("{}", status.message))?;
-    let code = response.status();
-    let bytes = crate::client::remote::read(response.into_body())
-        .await
-        .map_err(|status| anyhow::anyhow!("{}", status.message))?;
-    if !code.is_success() {
-        bail!("{}", Status::from_wire(code.as_u16(), &bytes).message);
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

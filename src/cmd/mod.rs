@@ -15,6 +15,7 @@ mod notify;
 mod server;
 mod signals;
 mod signing;
+mod snapshot;
 mod token;
 mod wait;
 
@@ -27,9 +28,14 @@ use config::Task;
 /// Does what the command line asks for, and returns when that is done.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
     match config::parse(args)? {
+        Task::Server(config) if config.reset.is_some() => {
+            let from = config.reset.as_ref().and_then(|reset| reset.from.as_deref());
+            snapshot::reset(&config.data_dir, from)
+        }
         Task::Server(config) => runtime()?.block_on(server::run(*config)),
         Task::Agent(config) => runtime()?.block_on(agent::run(*config)),
         Task::PrintToken { data_dir } => token::print(&data_dir),
+        Task::Snapshot(command) => runtime()?.block_on(snapshot::run(command)),
         Task::Member(command) => runtime()?.block_on(member::run(command)),
         Task::Wait { kubeconfig, limit } => runtime()?.block_on(wait::run(&kubeconfig, limit)),
     }

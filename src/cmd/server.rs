@@ -127,8 +127,13 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     let backend = Arc::new(InProcess { api: api.clone(), leader });
     let client = Client::new(backend.clone(), User::named("system:apiserver", &["system:masters"]), "kube-apiserver");
     let seed = config.server.as_ref().map(|url| Endpoint { host: url.host.clone(), port: url.port }.authority());
-    let cluster =
-        ClusterServer { api: api.clone(), carrier: carrier.clone(), pki: pki.clone(), network: config.network.clone() };
+    let cluster = ClusterServer {
+        api: api.clone(),
+        carrier: carrier.clone(),
+        pki: pki.clone(),
+        network: config.network.clone(),
+        data_dir: config.data_dir.clone(),
+    };
     cluster.start(&http, seed.clone());
     let joining = JoinServer {
         pki: pki.clone(),

@@ -84,6 +84,14 @@ impl DataDir {
         Ok(Self { path: path.to_owned(), member, is_joining, _lock: lock })
     }
 
+    /// Gives this server another id.
+    pub fn rename_member(&mut self, rand: &dyn Rand) -> Result<(), DataDirError> {
+        let member = rand.next_u64().max(1);
+        write_number(&self.path, "member", member)?;
+        self.member = member;
+        Ok(())
+    }
+
     pub fn log(&self) -> PathBuf {
         self.path.join("log")
     }

@@ -20,6 +20,7 @@ pub mod mvcc;
 pub mod network;
 mod raft;
 mod range;
+mod reset;
 mod ring;
 mod snapshot;
 mod state;
@@ -45,7 +46,9 @@ pub use metrics::{Count, Metrics};
 pub use network::{Ask, Network, NetworkError, NetworkRef};
 pub use raft::{Change, ChangeError, LogError, MemberStatus, Members, OpenError, Status};
 pub use range::KeyRange;
+pub use reset::{Reset, ResetError, reset};
 pub use ring::RingLimits;
+pub use snapshot::SnapshotError;
 pub use state::{Position, State};
 pub use watch::{Watch, WatchEnd, WatchError};
 
@@ -144,6 +147,11 @@ impl Role {
             Self::Leader { term } | Self::Follower { term, .. } => term,
         }
     }
+}
+
+/// Reads a snapshot file as a whole, and checks it.
+pub fn read_snapshot(path: &std::path::Path) -> Result<State, SnapshotError> {
+    snapshot::load(&*SystemDisk::shared(), path).map(|base| base.state)
 }
 
 /// A handle of the store. Clones share it; the store itself runs in the scope it was opened in.
@@ -316,6 +324,14 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.inputs.send(Input::Change(change, reply)).await.map_err(|_| ChangeError::Closed)?;
         answer.await.unwrap_or(Err(ChangeError::Unknown))
+    }
+
+    /// Writes everything into a file of its own, durably; older files there stay. Returns the revision.
+    pub async fn save(&self, path: PathBuf) -> Result<Revision, SnapshotError> {
+        let base = base::Base { state: State::clone(&self.state()), members: self.members.borrow().clone() };
+        let revision = base.state.revision();
+        Scope::blocking(move || snapshot::export(&*SystemDisk::shared(), &path, &base)).await?;
+        Ok(revision)
     }
 
     pub async fn status(&self) -> Option<Status> {

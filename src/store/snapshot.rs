@@ -31,18 +31,23 @@ pub enum SnapshotError {
 /// Writes `base` into a file of `dir`, durably, and removes older snapshots.
 pub(super) fn save(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<PathBuf, SnapshotError> {
     let path = dir.join(format!("{:020}{SUFFIX}", base.state.position.index));
-    let partial = path.with_extension("partial");
-    let written = write(disk, &partial, base)
-        .and_then(|()| disk.rename(&partial, &path))
-        .and_then(|()| disk.sync_dir(dir))
-        .inspect_err(|_| drop(disk.remove(&partial)));
-    written.map_err(|source| SnapshotError::Write { path: path.clone(), source })?;
+    export(disk, &path, base)?;
     for old in list(dir).into_iter().filter(|other| *other < path) {
         if let Err(error) = disk.remove(&old) {
             tracing::warn!(path = %old.display(), %error, "cannot remove an old snapshot");
         }
     }
     Ok(path)
+}
+
+/// Writes `base` into the file at `path`, durably: all of it is there, or no file.
+pub(super) fn export(disk: &dyn Disk, path: &Path, base: &Base) -> Result<(), SnapshotError> {
+    let partial = path.with_extension("partial");
+    let written = write(disk, &partial, base)
+        .and_then(|()| disk.rename(&partial, path))
+        .and_then(|()| disk.sync_dir(path.parent().unwrap_or(Path::new("/"))))
+        .inspect_err(|_| drop(disk.remove(&partial)));
+    written.map_err(|source| SnapshotError::Write { path: path.to_owned(), source })
 }
 
 /// The snapshots in `dir`, newest first.

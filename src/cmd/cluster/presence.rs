@@ -6,12 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::book::writes;
-use super::{Carrier, MEMBER};
+use super::{Carrier, MEMBER, Member};
 use crate::base::service::Scope;
+use crate::object::Reason;
 use crate::store::{Role, Store};
 
 /// How often the others are called while nobody leads.
-const CALL_EVERY: Duration = Duration::from_secs(1);
+const CALL_EVERY: Duration = Duration::from_secs(2);
 const WRITE_RETRY: Duration = Duration::from_secs(5);
 
 /// Runs until the scope stops. `seed` is where the command line says that a server is.
@@ -36,7 +37,11 @@ async fn run(carrier: &Carrier, store: &Store, seed: Option<String>) {
             }
             _ if is_true(carrier, store) => None,
             now => {
+                let is_new = carrier.book().stored(store.id()).is_none();
                 write(carrier, store, now).await;
+                if is_new && store.is_alone() {
+                    forget_strangers(carrier, store).await;
+                }
                 (!is_true(carrier, store)).then_some(WRITE_RETRY)
             }
         };
@@ -69,13 +74,28 @@ async fn write(carrier: &Carrier, store: &Store, role: Role) {
     }
 }
 
+/// A server that is alone marks all others as removed: they were members of the cluster before it was
+/// reset, and must not come back with what they have.
+async fn forget_strangers(carrier: &Carrier, store: &Store) {
+    for other in carrier.book().all_stored().into_iter().filter(|it| it.number() != store.id() && !it.is_removed) {
+        let removed = Member { is_removed: true, ..other };
+        if let Err(error) = store.propose(writes(&removed)).await {
+            tracing::debug!(%error, "cannot mark a former member");
+        }
+    }
+}
+
 async fn call_all(carrier: &Carrier, seed: Option<&str>) {
     let own = carrier.own().map(|own| own.id.clone());
     let known = carrier.book().all().into_iter().filter(|it| Some(&it.id) != own.as_ref()).map(|it| it.address);
     let addresses = seed.map(str::to_owned).into_iter().chain(known);
     let calls = addresses.map(|address| async move {
-        if let Err(failure) = carrier.hello(&address).await {
-            tracing::debug!(address, status = %failure.status, "no server there");
+        match carrier.hello(&address).await {
+            Ok(()) => (),
+            Err(failure) if failure.status.is(Reason::Forbidden) => {
+                tracing::error!(address, why = failure.status.message, "the others refuse this server");
+            }
+            Err(failure) => tracing::debug!(address, status = %failure.status, "no server there"),
         }
     });
     futures_util::future::join_all(calls).await;

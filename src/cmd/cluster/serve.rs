@@ -1,5 +1,6 @@
 //! What a server answers to its peers, to those that want to be, and to `skiff member`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,8 +15,11 @@ use super::{
 use crate::api::Api;
 use crate::api::extension::Reply;
 use crate::api::http::Exchange;
+use crate::base::error::Chain;
+use crate::base::fs;
 use crate::base::service::Scope;
 use crate::cmd::config::NetworkConfig;
+use crate::cmd::snapshot;
 use crate::object::{Reason, Status};
 use crate::security::pki::{Pki, SERVER_USER};
 use crate::store::network::BODY_BYTES_MAX;
@@ -31,6 +35,7 @@ pub struct ClusterServer {
     pub carrier: Carrier,
     pub pki: Arc<Pki>,
     pub network: NetworkConfig,
+    pub data_dir: PathBuf,
 }
 
 impl ClusterServer {
@@ -62,6 +67,7 @@ impl ClusterServer {
             ("POST", HELLO, Asker::Server) => Ok(Reply::json(&self.carrier.book().all())),
             ("POST", MEMBER, Asker::Server) => self.take_in(exchange, body).await,
             ("GET" | "POST", MEMBERS, _) => self.members(exchange, body).await,
+            ("POST", snapshot::PATH, Asker::Administrator) => self.save(&body).await,
             ("POST", REMOVE, _) => self.change(exchange, body, Change::Remove).await,
             ("POST", PROMOTE, _) => self.change(exchange, body, Change::Promote).await,
             _ => Err(Status::new(Reason::NotFound, "the server could not find the requested resource")),
@@ -99,6 +105,23 @@ impl ClusterServer {
     fn ask(&self, ask: Ask, body: &[u8]) -> Result<Reply, Status> {
         let answer = self.api.store.answer(ask, body);
         answer.map(Reply::Bytes).map_err(|error| Status::bad_request(error.to_string()))
+    }
+
+    async fn save(&self, body: &[u8]) -> Result<Reply, Status> {
+        let wanted: snapshot::Wanted = read(body)?;
+        if wanted.name.is_empty()
+            || !wanted.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+        {
+            return Err(Status::bad_request(format!("{:?} cannot be a part of a file's name", wanted.name)));
+        }
+        let folder = snapshot::folder(&self.data_dir);
+        fs::private_dir(&folder).map_err(Status::internal)?;
+        let path = folder.join(snapshot::file_name(&wanted.name, self.api.now().as_secs()));
+        let failed = |error: crate::store::SnapshotError| Status::internal(Chain(&error));
+        let revision = self.api.store.save(path.clone()).await.map_err(failed)?.0;
+        let bytes = std::fs::metadata(&path).map_or(0, |data| data.len());
+        tracing::info!(path = %path.display(), bytes, "saved a snapshot");
+        Ok(Reply::json(&snapshot::Saved { path, bytes, revision }))
     }
 
     /// Writes down where the asking server is, and makes it a member if it is none.

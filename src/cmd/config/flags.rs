@@ -33,6 +33,9 @@ pub enum Command {
     /// Show and change the servers of the cluster
     #[command(subcommand)]
     Member(MemberCommand),
+    /// Save, look at and restore snapshots of the whole state
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +93,73 @@ pub enum MemberCommand {
     Remove(MemberFlags),
     /// Give a server a vote before it has caught up
     Promote(MemberFlags),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SnapshotCommand {
+    /// Let the server write a snapshot
+    Save(SaveFlags),
+    /// List the snapshots of this server
+    List(TokenFlags),
+    /// Remove all snapshots of this server but the newest
+    Prune(PruneFlags),
+    /// Check that a snapshot is whole
+    Verify(SnapshotFile),
+    /// List the objects in a snapshot
+    Ls(SnapshotKeys),
+    /// Print an object in a snapshot
+    Get(SnapshotKey),
+    /// Begin a cluster of one with a snapshot, in place of what the stopped server has
+    Restore(RestoreFlags),
+}
+
+#[derive(Debug, Args)]
+pub struct SaveFlags {
+    /// What its name begins with
+    #[arg(long, value_name = "NAME", default_value = "on-demand")]
+    pub name: DnsName,
+    #[command(flatten)]
+    pub admin: AdminFlags,
+}
+
+#[derive(Debug, Args)]
+pub struct PruneFlags {
+    /// How many to keep
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    pub keep: usize,
+    #[command(flatten)]
+    pub dir: TokenFlags,
+}
+
+#[derive(Debug, Args)]
+pub struct SnapshotFile {
+    /// The snapshot
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct SnapshotKeys {
+    /// The snapshot
+    pub file: PathBuf,
+    /// Only objects whose key begins so, such as `secrets/default/`
+    #[arg(default_value = "")]
+    pub prefix: String,
+}
+
+#[derive(Debug, Args)]
+pub struct SnapshotKey {
+    /// The snapshot
+    pub file: PathBuf,
+    /// RESOURCE/NAMESPACE/NAME, as `skiff snapshot ls` prints it
+    pub key: String,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreFlags {
+    /// The snapshot
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub dir: TokenFlags,
 }
 
 #[derive(Debug, Args)]
@@ -152,6 +222,13 @@ pub struct ClusterFlags {
     /// Another server, whose cluster to join instead of founding one
     #[arg(short, long, value_name = "URL", env = "SKIFF_URL")]
     pub server: Option<ServerUrl>,
+    /// Make this server the only one of its cluster, with all that it has, and end: when the others are
+    /// gone for good
+    #[arg(long, env = "SKIFF_CLUSTER_RESET")]
+    pub cluster_reset: bool,
+    /// Snapshot to begin the new cluster with, instead of what this server has
+    #[arg(long, value_name = "FILE", requires = "cluster_reset")]
+    pub from: Option<PathBuf>,
     /// Shared secret with which agents and servers join [default: made at first start]
     #[arg(short, long, value_name = "TOKEN", env = "SKIFF_TOKEN", hide_env_values = true)]
     pub token: Option<SecretText>,

@@ -35,6 +35,7 @@ pub enum Task {
     PrintToken { data_dir: PathBuf },
     Wait { kubeconfig: PathBuf, limit: std::time::Duration },
     Member(flags::MemberCommand),
+    Snapshot(flags::SnapshotCommand),
 }
 
 /// Everything `skiff server` can be told.
@@ -46,6 +47,8 @@ pub struct ServerConfig {
     pub advertise_address: IpAddr,
     pub port: u16,
     pub tls_sans: Vec<String>,
+    /// Begin a cluster of one with what is here, or with a snapshot, and end.
+    pub reset: Option<Reset>,
     /// A server whose cluster this one joins.
     pub server: Option<ServerUrl>,
     pub token: Option<SecretText>,
@@ -58,6 +61,12 @@ pub struct ServerConfig {
     /// The node that runs in this process, unless `--disable-agent`.
     pub run_node: bool,
     pub node: NodeConfig,
+}
+
+/// What a new cluster of one begins with: a snapshot, or what this server has.
+#[derive(Debug)]
+pub struct Reset {
+    pub from: Option<PathBuf>,
 }
 
 /// Addresses and names that the whole cluster shares.
@@ -114,6 +123,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task> {
         Command::Agent(flags) => Task::Agent(Box::new(agent(*flags)?)),
         Command::Token(flags) => Task::PrintToken { data_dir: absolute(&flags.data_dir)? },
         Command::Member(command) => Task::Member(command),
+        Command::Snapshot(command) => Task::Snapshot(command),
         Command::Wait(flags) => Task::Wait {
             kubeconfig: absolute(&flags.kubeconfig)?,
             limit: std::time::Duration::from_secs(flags.timeout_secs),
@@ -188,6 +198,7 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
         advertise_address: flags.listener.advertise_address.unwrap_or(node.ips[0]),
         port: flags.listener.https_listen_port,
         tls_sans: flags.listener.tls_san.into_iter().map(|name| name.0).collect(),
+        reset: flags.cluster.cluster_reset.then_some(Reset { from: flags.cluster.from }),
         server: flags.cluster.server,
         token: token(flags.cluster.token, flags.cluster.token_file.as_deref())?,
         network: NetworkConfig {

@@ -21,6 +21,6 @@ pub(super) use offers::Offers;
 pub(super) use peers::{Peers, decode};
 pub(super) use queue::{Input, Proposal};
 pub use recover::OpenError;
-pub(super) use recover::recover;
+pub(super) use recover::{recover, replay, restart_log};
 pub use status::{MemberStatus, Status};
 pub(super) use transport::{Inbox, Incoming, Link};

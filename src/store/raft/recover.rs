@@ -4,22 +4,30 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use raft::eraftpb::HardState;
+use raft::eraftpb::{EntryType, HardState};
 
 use super::log::{Log, LogError, Saved};
 use super::membership::Members;
 use super::node::Node;
+use crate::base::clock::ClockRef;
 use crate::base::error::Chain;
+use crate::store::applier::Applier;
 use crate::store::base::Base;
 use crate::store::datadir::{DataDir, DataDirError};
 use crate::store::disk;
+use crate::store::entry::Entry as Ops;
 use crate::store::files::{DiskRef, quarantine};
+use crate::store::hub::Hub;
+use crate::store::ring::RingLimits;
 use crate::store::snapshot::{self, SnapshotError};
 use crate::store::state::{Position, State};
 
 /// A new log begins behind this entry, which nobody ever sees: a server that joins later then cannot
 /// do with the log alone and receives a snapshot, in which the members are.
 const GENESIS: Position = Position { index: 1, term: 1 };
+
+/// How much of the log is read at once.
+const REPLAY_BYTES: u64 = 8 << 20;
 
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +76,35 @@ pub(in crate::store) fn recover(dir: &DataDir, disk: &DiskRef) -> Result<Recover
     }
     let node = Node::new(dir.member, log, &base.members, position.index)?;
     Ok(Recovered { base, node })
+}
+
+/// The state after everything that is in the log, whether it was committed or not.
+pub(in crate::store) fn replay(dir: &DataDir, disk: &DiskRef, clock: ClockRef) -> Result<Base, OpenError> {
+    let log = Log::open(&dir.log(), disk.clone())?;
+    let saved = log.saved()?;
+    let base = load(dir, disk, saved.base.index)?.unwrap_or_default();
+    let mut applier = Applier::new(Hub::new(base.state, RingLimits::default()), Arc::default(), clock);
+    let mut next = applier.state().position().index.max(saved.base.index) + 1;
+    while next <= saved.last.index {
+        for entry in log.entries(next, saved.last.index + 1, REPLAY_BYTES)? {
+            let position = Position { index: entry.index, term: entry.term };
+            next = entry.index + 1;
+            let ops = match entry.get_entry_type() {
+                EntryType::EntryNormal => Ops::decode(&entry.data.into()),
+                EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => Ok(Ops::default()),
+            };
+            let damaged = |source| LogError::Decode { what: "entry", source };
+            applier.entry(position, ops.map_err(damaged)?);
+        }
+    }
+    Ok(Base { state: applier.state().clone(), members: base.members })
+}
+
+/// Lets the log begin anew behind `position`.
+pub(in crate::store) fn restart_log(dir: &DataDir, disk: &DiskRef, position: Position) -> Result<(), OpenError> {
+    let log = Log::open(&dir.log(), disk.clone())?;
+    let hard_state = HardState { term: position.term, commit: position.index, ..HardState::default() };
+    Ok(log.reset(position, &hard_state)?)
 }
 
 /// Whether the log holds what comes after `position`. It does not when it ends before, and when it was

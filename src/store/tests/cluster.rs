@@ -359,3 +359,24 @@ async fn members_are_removed_unless_the_rest_is_no_majority() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(store.leads() && cluster.store(others[0]).state().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_last_of_three_goes_on_alone_when_it_is_told_to() {
+    let mut cluster = Cluster::of(3, 1).await;
+    for n in 0..20 {
+        cluster.run(&format!("create a/x{n} {n}")).await;
+    }
+    cluster.agreed().await;
+    let last = (1..=3).find(|id| !cluster.store(*id).leads()).unwrap();
+    for id in 1..=3 {
+        cluster.stop(id).await;
+    }
+    let disk = SystemDisk::shared();
+    let done = reset(&cluster.path(last), None, &disk, Arc::new(TestClock(Instant::now())), &Fixed(9)).unwrap();
+    assert_eq!(done.objects, 20);
+    cluster.start(last).await;
+    let store = cluster.store(last);
+    assert_eq!((store.id(), store.members().borrow().voters.clone()), (9, vec![9]));
+    store.propose(command("create a/y 1")).await.unwrap();
+    assert_eq!(store.state().len(), 21);
+}

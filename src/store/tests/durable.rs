@@ -167,6 +167,29 @@ async fn renewals_between_writes_replay_at_the_same_revisions() {
 }
 
 #[tokio::test]
+async fn a_snapshot_brings_everything_back_and_revisions_go_on_ahead() {
+    let rig = Rig::with(small_log).await;
+    many(&rig, 10).await;
+    let (saved, file) = (rig.shown(), rig.dir.path().join("saved"));
+    rig.store.save(file.clone()).await.unwrap();
+    rig.run("put a/x later").await;
+    rig.run("create a/new 1").await;
+    let last = rig.store.state().revision();
+    assert!(rig.scope.stop(Duration::from_secs(30)).await);
+    assert_eq!(show_state(&read_snapshot(&file).unwrap()), saved);
+
+    let Options { dir, disk, clock, rand, .. } = rig.options.clone();
+    let done = reset(&dir, Some(&file), &disk, clock, &*rand).unwrap();
+    let rig = rig.reopen().await;
+    let objects = |shown: &str| shown.split_once(": ").unwrap().1.to_owned();
+    assert_eq!(objects(&rig.shown()), objects(&saved));
+    assert!(rig.store.state().revision() >= done.revision && done.revision > last);
+    rig.run("create a/more 1").await;
+    let before = rig.shown();
+    assert_eq!(rig.crash().await.shown(), before);
+}
+
+#[tokio::test]
 async fn a_second_store_in_the_same_directory_is_refused() {
     let rig = Rig::new().await;
     let refused = Store::open(rig.options.clone(), &Scope::root("test")).await.err().expect("refused");

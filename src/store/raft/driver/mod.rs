@@ -223,6 +223,8 @@ impl Driver {
 
     fn receive(&mut self, incoming: Incoming) {
         match incoming {
+            // One for the server that this was before its cluster was reset.
+            Incoming::Message(message) if message.to != self.id => (),
             Incoming::Message(message) => {
                 self.heard.insert(message.from, self.clock.elapsed());
                 match message.get_msg_type() {
