@@ -9,6 +9,7 @@ pub mod daemonset;
 pub mod deployment;
 pub mod disruption;
 pub mod endpoints;
+pub mod ephemeral;
 pub mod gc;
 pub mod job;
 pub mod namespace;
@@ -52,6 +53,7 @@ pub static CONTROLLERS: &[&Controller] = &[
     &ttl::CONTROLLER,
     &disruption::CONTROLLER,
     &quota::CONTROLLER,
+    &ephemeral::CONTROLLER,
     &volumes::CLAIMS,
     &volumes::VOLUMES,
     &attributes::CONTROLLER,

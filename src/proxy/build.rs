@@ -1,9 +1,9 @@
 //! From a snapshot to the model of services: whose endpoints count, for whom.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
-use super::model::{Backends, Endpoint, HostPort, Model, Protocol, ServicePort};
+use super::model::{Backends, Endpoint, Health, HostPort, Model, Protocol, ServicePort};
 use crate::client::snapshot::{Seen, Snapshot};
 use crate::object::view::Pod;
 use crate::object::view::{EndpointSlice, Service};
@@ -24,6 +24,7 @@ pub fn model(snap: &Snapshot, node: &str, own: &[Ipv4Addr]) -> Model {
         }
     }
     let mut services = Vec::new();
+    let mut health = BTreeMap::new();
     for service in snap.list::<Service>("") {
         let skipped =
             service.is_headless() || service.is_external_name() || service.meta().label(OTHER_PROXY_LABEL).is_some();
@@ -32,11 +33,23 @@ pub fn model(snap: &Snapshot, node: &str, own: &[Ipv4Addr]) -> Model {
         }
         let key = (service.namespace().to_owned(), service.name().to_owned());
         let slices = slices.get(&key).map_or(&[][..], Vec::as_slice);
+        if service.spec.health_check_node_port != 0 && service.spec.external_traffic_policy == "Local" {
+            health.insert(service.spec.health_check_node_port, health_of(&service, slices, node));
+        }
         services.extend((0..service.spec.ports.len()).filter_map(|port| service_port(&service, port, slices, node)));
     }
     let mut host_ports: Vec<HostPort> = snap.pods_on_node(node).iter().flat_map(pod_host_ports).collect();
     host_ports.sort_by(|a, b| (&a.pod, a.port).cmp(&(&b.pod, b.port)));
-    Model { services, host_ports }
+    Model { services, host_ports, health }
+}
+
+/// Endpoints of any port count once for each address.
+fn health_of(service: &Seen<Service>, slices: &[Seen<EndpointSlice>], node: &str) -> Health {
+    let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+    let ready_here = endpoints
+        .filter(|endpoint| endpoint.node_name.as_deref() == Some(node) && endpoint.conditions.ready.unwrap_or(true));
+    let addresses: BTreeSet<&String> = ready_here.filter_map(|endpoint| endpoint.addresses.first()).collect();
+    Health { service: format!("{}/{}", service.namespace(), service.name()), local_endpoints: addresses.len() }
 }
 
 fn service_port(

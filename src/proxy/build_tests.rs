@@ -73,3 +73,14 @@ fn services_at_our_own_addresses_are_left_to_us() {
     let snap = Snapshot::of([service(json!({}))], Timestamp::UNIX_EPOCH);
     assert!(model(&snap, "n1", &["10.43.0.7".parse().unwrap()]).services.is_empty());
 }
+
+#[test]
+fn load_balancers_are_told_how_many_endpoints_are_ready_here() {
+    let endpoints = ["10.42.0.2@n1 ready", "10.42.0.4@n1 down", "10.42.1.3@n2 ready"];
+    let count = |policy: &str| {
+        let spec = json!({"externalTrafficPolicy": policy, "healthCheckNodePort": 32000});
+        let snap = Snapshot::of([service(spec), slice(&endpoints)], Timestamp::UNIX_EPOCH);
+        model(&snap, "n1", &[]).health.get(&32000).map(|health| health.local_endpoints)
+    };
+    assert_eq!((count("Local"), count("Cluster")), (Some(1), None));
+}

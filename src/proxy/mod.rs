@@ -3,11 +3,12 @@
 //! [`model`] says which services there are and who serves them ([`build`] finds out), [`ruleset`]
 //! turns that into chains and map elements, [`apply`] brings the kernel from the last ruleset to the
 //! next in one transaction. Established connections live in conntrack and survive all of it; UDP flows to
-//! former endpoints are dropped from there ([`conntrack`]).
+//! former endpoints are dropped from there ([`conntrack`]). [`health`] answers load balancers outside.
 
 pub mod apply;
 mod build;
 mod conntrack;
+mod health;
 pub mod model;
 pub mod ruleset;
 
@@ -40,22 +41,24 @@ pub fn start(scope: &Scope, cache: Arc<Cache>, node: Node, node_name: String, ow
         let stopping = scope.clone();
         async move {
             tokio::select! {
-                () = run(&cache, node, &node_name, &own) => (),
+                () = run(&stopping, &cache, node, &node_name, &own) => (),
                 () = stopping.stopping() => (),
             }
         }
     });
 }
 
-async fn run(cache: &Arc<Cache>, node: Node, node_name: &str, own: &[Ipv4Addr]) {
+async fn run(scope: &Scope, cache: &Arc<Cache>, node: Node, node_name: &str, own: &[Ipv4Addr]) {
     let mut changes = cache.subscribe(&[&kind::SERVICE, &kind::ENDPOINT_SLICE, &kind::POD]);
     cache.synced().await;
     let mut table = Table::new(node);
     let mut next_check = Instant::now() + CHECK_EVERY;
     let mut last_served = None;
+    let mut health = health::Servers::new(scope);
     loop {
         let model = build::model(&cache.snapshot(), node_name, own);
         let served = conntrack::served(&model);
+        health.follow(&model);
         let applied = table.apply(ruleset::ruleset(&model)).await;
         if let Err(error) = &applied {
             tracing::error!(error = %Chain(error), retry_secs = RETRY.as_secs(), "services may not be reachable on this node");

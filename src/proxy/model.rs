@@ -1,5 +1,6 @@
 //! What services promise and who keeps it, as far as one node needs to know.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -8,6 +9,16 @@ use std::net::Ipv4Addr;
 pub struct Model {
     pub services: Vec<ServicePort>,
     pub host_ports: Vec<HostPort>,
+    /// By health check port: whose it is, and how many can serve here.
+    pub health: BTreeMap<u16, Health>,
+}
+
+/// What load balancers outside are told of a service on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// `namespace/name`.
+    pub service: String,
+    pub local_endpoints: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

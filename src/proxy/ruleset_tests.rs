@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 use super::*;
 
 fn check(before: &[ServicePort], after: &[ServicePort], expected: Expect) {
-    let rules = |services: &[ServicePort]| ruleset(&Model { services: services.to_vec(), host_ports: Vec::new() });
+    let rules = |services: &[ServicePort]| ruleset(&Model { services: services.to_vec(), ..Model::default() });
     expected.assert_eq(&difference("t", &rules(before), &rules(after)));
 }
 

@@ -106,7 +106,7 @@ mod tests {
             external: backends,
             affinity_secs: None,
         };
-        served(&Model { services: vec![port], host_ports: Vec::new() })
+        served(&Model { services: vec![port], ..Model::default() })
     }
 
     fn is_stale(served: &Served, to: &str, from: &str) -> bool {
