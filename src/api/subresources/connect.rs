@@ -1,10 +1,11 @@
 //! Requests that end somewhere else: logs, exec, attach and port-forward at the pod's kubelet, and
 //! the proxies of nodes, pods and services.
 //!
-//! What comes back is passed on as it is. After `101 Switching Protocols` both sides are joined byte
+//! What comes back is passed on as it is, but for links of proxied pages ([`html`]). After `101 Switching Protocols` both sides are joined byte
 //! for byte: WebSocket and SPDY are the business of the two ends.
 
 mod admit;
+mod html;
 mod location;
 mod messages;
 pub(in crate::api) mod relay;
@@ -98,8 +99,14 @@ where
     let Some(location) = location::find(api, connect, exchange)? else {
         return Ok(crate::api::http::text(200, ""));
     };
-    let wire = location.dial(api.dialer.as_ref()).await.map_err(|error| unreachable(connect, &location, &error))?;
     let wants_upgrade = upgrade.is_some() && exchange.headers.contains_key(header::UPGRADE);
+    if connect.is_proxy()
+        && !wants_upgrade
+        && let Some(redirect) = location::to_folder(exchange)
+    {
+        return Ok(relay::moved(redirect));
+    }
+    let wire = location.dial(api.dialer.as_ref()).await.map_err(|error| unreachable(connect, &location, &error))?;
     // Logs are the only stream whose messages are made here.
     let is_upgrade = wants_upgrade && connect != Connect::Log;
     let request = outgoing(&location, exchange, body, is_upgrade)?;
@@ -120,7 +127,8 @@ where
     {
         return messages::send(api, &exchange.headers, response, client, seat);
     }
-    Ok(relay::pass(response, connect.is_proxy().then_some(exchange), seat))
+    let place = connect.is_proxy().then(|| relay::place(exchange, &location));
+    Ok(relay::pass(response, place, seat))
 }
 
 /// A body as it comes.

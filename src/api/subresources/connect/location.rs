@@ -305,6 +305,15 @@ fn port_number(text: &str) -> Result<u16, Status> {
     text.parse().map_err(|_| Status::bad_request(format!("invalid port {text:?}")))
 }
 
+/// Where a page is asked for again that has no path, not even a slash: its relative links need one.
+pub fn to_folder(exchange: &Exchange) -> Option<String> {
+    let is_read = matches!(exchange.method, http::Method::GET | http::Method::HEAD);
+    let mut query = Query::default();
+    exchange.line.query.iter().for_each(|(key, value)| query.add(key, value));
+    let is_bare = is_read && exchange.line.rest.is_empty();
+    is_bare.then(|| query.behind(&format!("{}/", escape(&exchange.line.path, b"/:@!$&'()*+,;=-._~"))))
+}
+
 /// The path behind `/proxy`, with the client's query.
 fn proxied_path(exchange: &Exchange) -> String {
     let mut query = Query::default();
