@@ -382,6 +382,10 @@ pub fn write(written: Written) -> Answer {
     if let Ok(value) = HeaderValue::from_str(&written.content_type) {
         answer.headers_mut().insert(header::CONTENT_TYPE, value);
     }
+    if answer.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        // The rest of the body is not read, so nothing can follow it (HTTP/2 leaves this header out).
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if written.gzip {
         answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));

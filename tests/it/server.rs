@@ -1,0 +1,89 @@
+//! A server of its own for a test: the real program, without a node, on a free port.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Ends with the test.
+pub struct Server {
+    dir: tempfile::TempDir,
+    port: u16,
+    process: Option<Child>,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number").port();
+        let mut server = Self { dir, port, process: None };
+        server.launch().await;
+        server
+    }
+
+    /// Starts the program on the same data, and returns when it is ready.
+    pub async fn launch(&mut self) {
+        let process = Command::new(env!("CARGO_BIN_EXE_skiff"))
+            .args(["server", "--disable-agent", "--bind-address", "127.0.0.1", "--node-name", "it"])
+            .arg("--data-dir")
+            .arg(self.dir.path().join("data"))
+            .arg("--write-kubeconfig")
+            .arg(self.kubeconfig_path())
+            .args(["--https-listen-port", &self.port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        self.process = Some(process);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if self.kubeconfig_path().exists() && self.is_ready().await {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the server is not ready");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Gives the process no chance to end in order.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("a running server");
+        process.kill().expect("a running server");
+        process.wait().expect("an ended server");
+    }
+
+    /// A client with the administrator's certificate.
+    pub async fn admin(&self) -> kube::Client {
+        self.client(|_| ()).await
+    }
+
+    /// A client of somebody else.
+    pub async fn client(&self, change: impl FnOnce(&mut kube::Config)) -> kube::Client {
+        let file = Kubeconfig::read_from(self.kubeconfig_path()).expect("a kubeconfig");
+        let options = KubeConfigOptions::default();
+        let mut config = kube::Config::from_custom_kubeconfig(file, &options).await.expect("a usable kubeconfig");
+        change(&mut config);
+        kube::Client::try_from(config).expect("a client")
+    }
+
+    async fn is_ready(&self) -> bool {
+        let request = http::Request::get("/readyz").body(Vec::new()).expect("a request");
+        self.admin().await.request_text(request).await.is_ok_and(|text| text == "ok")
+    }
+
+    fn kubeconfig_path(&self) -> PathBuf {
+        self.dir.path().join("kubeconfig")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            self.kill();
+        }
+    }
+}
