@@ -29,7 +29,7 @@ impl<'t> At<'t> {
 
     /// The value of a map's key, which may hold dots: `labels[a.b/c]`.
     pub fn key(&self, key: &str) -> Self {
-        Self { value: self.value.get(key).unwrap_or(&MISSING), path: format!("{}[{key}]", self.path) }
+        Self { value: self.value.get(key).unwrap_or(&MISSING), path: [&*self.path, "[", key, "]"].concat() }
     }
 
     pub fn index(&self, at: usize) -> Self {
@@ -38,7 +38,7 @@ impl<'t> At<'t> {
 
     /// The path of a field that need not be there.
     pub fn path_to(&self, steps: &str) -> String {
-        if self.path.is_empty() { steps.to_owned() } else { format!("{}.{steps}", self.path) }
+        if self.path.is_empty() { steps.to_owned() } else { [&*self.path, ".", steps].concat() }
     }
 
     /// The elements of a list; none if this is no list.
@@ -52,7 +52,9 @@ impl<'t> At<'t> {
     pub fn entries(&self) -> impl Iterator<Item = (&'t str, At<'t>)> + use<'t> {
         let path = self.path.clone();
         let map = self.value.as_object();
-        map.into_iter().flatten().map(move |(key, value)| (key.as_str(), At { value, path: format!("{path}[{key}]") }))
+        map.into_iter()
+            .flatten()
+            .map(move |(key, value)| (key.as_str(), At { value, path: [&*path, "[", key, "]"].concat() }))
     }
 
     pub fn len(&self) -> usize {
