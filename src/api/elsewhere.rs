@@ -77,12 +77,14 @@ impl Api {
         };
         let deadline = tokio::time::Instant::now() + LEADERLESS_MAX;
         loop {
-            let Some(elsewhere) = elsewhere.filter(|_| !self.store.leads()) else {
+            let Some(elsewhere) = elsewhere.filter(|_| !self.store.decides()) else {
                 let answer = self.handle_resource(exchange, resource.clone(), verb, Full::new(body.clone())).await;
+                let late = tokio::time::Instant::now() > deadline;
                 match answer {
-                    Err(status) if elsewhere.is_some() && is_not_leader(&status) => (),
+                    Err(status) if elsewhere.is_some() && !late && is_not_leader(&status) => (),
                     answer => return answer,
                 }
+                tokio::time::sleep(LOOK_EVERY).await;
                 continue;
             };
             match elsewhere.ask(&exchange.user, &request).await {

@@ -23,7 +23,7 @@ impl InProcess {
     async fn write(&self, call: Call) -> Result<Answer, Status> {
         let deadline = tokio::time::Instant::now() + LEADERLESS_MAX;
         loop {
-            let untouched = if self.api.store.leads() {
+            let untouched = if self.api.store.decides() {
                 match self.api.handle(call.clone()).await {
                     Err(status) if is_not_leader(&status) => status,
                     answer => return answer,
@@ -58,5 +58,18 @@ impl Backend for InProcess {
             self.api.fresh(&call.options.resource_version).await?;
             self.api.watch(call)
         })
+    }
+}
+
+/// The same, of this server only: what loops write after their server stopped leading goes nowhere.
+pub struct OnLeader(pub Arc<Api>);
+
+impl Backend for OnLeader {
+    fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, Status>> {
+        Box::pin(self.0.handle(call))
+    }
+
+    fn watch(&self, call: Call) -> BoxFuture<'_, Result<Events, Status>> {
+        Box::pin(async move { self.0.watch(call) })
     }
 }

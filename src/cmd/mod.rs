@@ -12,6 +12,7 @@ mod loops;
 mod member;
 mod node;
 mod notify;
+mod published;
 mod server;
 mod signals;
 mod signing;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 
-use super::backend::InProcess;
+use super::backend::{InProcess, OnLeader};
 use super::bootstrap;
 use super::cluster::{self, Book, Carrier, ClusterServer, Leader, Member};
 use super::config::ServerConfig;
@@ -21,6 +21,7 @@ use super::join::{self, server::JoinServer};
 use super::loops::{self, Loops};
 use super::node;
 use super::notify;
+use super::published::Published;
 use super::signals::Signals;
 use crate::api::authn::{Authn, Trust};
 use crate::api::{self, Api, Settings, Setup};
@@ -36,8 +37,10 @@ use crate::resources::Registry;
 use crate::security::join::JoinToken;
 use crate::security::pki::Pki;
 use crate::security::{kubeconfig, tls, tokens};
-use crate::store::{NetworkRef, Options, Role, Store};
+use crate::store::{Health, NetworkRef, Options, Role, Store};
 
+/// How long a start waits for somebody to lead. The node must run also when nobody does.
+const LEADERLESS_MAX: Duration = Duration::from_secs(15);
 /// How long requests and loops get to end when the server stops.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
@@ -110,6 +113,12 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     let (store, opened) = tokio::join!(opening, open_identities(config, &server_dir, clock.clone()));
     let store = store.with_context(|| format!("cannot open the store in {}", server_dir.join("db").display()))?;
     let (pki, token) = opened?;
+    if !joins && config.server.is_some() && store.members().borrow().voters == [store.id()] {
+        bail!(
+            "{} holds a cluster of its own: leave --server out, or choose an empty --data-dir to join another",
+            server_dir.display()
+        );
+    }
     stages.store = Some(store.clone());
     book.open(store.clone());
     carrier.open(member(config, &store), &pki)?;
@@ -152,7 +161,7 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
         api.is_closed.store(false, Ordering::Release);
     }
     let facts = bootstrap::Facts {
-        advertise_address: config.advertise_address,
+        servers: vec![config.advertise_address],
         port: config.port,
         service_ip: config.network.api_service_ip(),
         service_cidrs: config.network.service_cidrs.clone(),
@@ -162,13 +171,14 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     if leads_first(&store).await {
         bootstrap::ensure(&client, &facts).await.context("cannot write what every cluster has")?;
     }
+    Published { store: store.clone(), carrier, client: client.clone(), facts }.start(&http);
     readiness.reached();
     write_kubeconfig(config, &pki)?;
     if config.run_controllers || config.run_scheduler || config.run_node {
         let cache = Cache::start(&stages.next(root, "cache"), client, clock.clone(), Follow::built_in());
         loops::lay_out_manifests(config).context("cannot write the packaged manifests")?;
         let kinds = kinds_of(&api);
-        let loops = Loops::of(config, backend.clone(), cache.clone(), clock.clone(), rand, &pki, kinds);
+        let loops = Loops::of(config, Arc::new(OnLeader(api.clone())), cache.clone(), clock.clone(), rand, &pki, kinds);
         loops.follow_leadership(&stages.next(root, "control plane"), api.store.role());
         if config.run_node {
             start_node(&stages.next(root, "node"), config, &pki, backend, cache, clock)?;
@@ -180,9 +190,15 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
 /// Waits until somebody leads; tells whether it is this server.
 async fn leads_first(store: &Store) -> bool {
     let mut role = store.role();
-    let settled = role.wait_for(|role| !matches!(role, Role::Follower { leader: None, .. })).await;
-    // A store that cannot write leads nobody; what it has can be read all the same.
-    settled.is_ok_and(|role| matches!(*role, Role::Leader { .. }))
+    let mut health = store.health();
+    let settled = role.wait_for(|role| !matches!(role, Role::Follower { leader: None, .. }));
+    tokio::select! {
+        settled = settled => return settled.is_ok_and(|role| matches!(*role, Role::Leader { .. })),
+        // A store that cannot write leads nobody; what it has can be read all the same.
+        _ = health.wait_for(|health| *health != Health::Good) => (),
+        () = tokio::time::sleep(LEADERLESS_MAX) => tracing::warn!("no server leads the cluster: are more than half of its servers there?"),
+    }
+    false
 }
 
 /// This server, as the others shall know it.

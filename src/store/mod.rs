@@ -309,9 +309,14 @@ impl Store {
         self.members.clone()
     }
 
-    /// Whether this server leads a cluster of one.
+    /// Whether this server is all of its cluster.
     pub fn is_alone(&self) -> bool {
         self.alone.load(Ordering::Acquire)
+    }
+
+    /// Whether a write is this server's to make or to refuse: it leads, or nobody else ever could.
+    pub fn decides(&self) -> bool {
+        self.leads() || self.is_alone()
     }
 
     /// Whether this server leads, and so may write.

@@ -50,6 +50,11 @@ pub async fn ensure(client: &Client, facts: &Facts) -> Result<()> {
     ensure_all(client, roles.chain(system::objects(facts)).chain(flow::objects()).collect()).await
 }
 
+/// Lets the `kubernetes` service lead to the servers that there are.
+pub async fn ensure_servers(client: &Client, facts: &Facts) -> Result<()> {
+    ensure_all(client, system::servers(facts)).await
+}
+
 async fn ensure_all(client: &Client, items: Vec<Item>) -> Result<()> {
     stream::iter(items)
         .map(|item| async move {

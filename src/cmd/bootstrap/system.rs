@@ -8,9 +8,11 @@ use super::{Item, as_it_is, with_fields};
 use crate::object::Tree;
 use crate::object::tree::json;
 
-/// What the objects say of this server.
+/// What the objects say of the servers.
+#[derive(Clone)]
 pub struct Facts {
-    pub advertise_address: IpAddr,
+    /// Where the servers of the cluster are, at least one.
+    pub servers: Vec<IpAddr>,
     pub port: u16,
     /// Of the `kubernetes` service.
     pub service_ip: IpAddr,
@@ -39,10 +41,16 @@ pub fn objects(facts: &Facts) -> Vec<Item> {
         ),
         service_cidr(facts),
         service(facts),
-        endpoints(facts),
-        endpoint_slice(facts),
         authentication(facts),
     ]
+    .into_iter()
+    .chain(servers(facts))
+    .collect()
+}
+
+/// Where the `kubernetes` service leads to.
+pub fn servers(facts: &Facts) -> Vec<Item> {
+    vec![endpoints(facts), endpoint_slice(facts)]
 }
 
 fn priority_class(name: &str, value: i64, description: &str) -> Item {
@@ -85,7 +93,7 @@ fn endpoints(facts: &Facts) -> Item {
             "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
         },
         "subsets": [{
-            "addresses": [{"ip": facts.advertise_address}],
+            "addresses": facts.servers.iter().map(|ip| json!({"ip": ip})).collect::<Vec<_>>(),
             "ports": [{"name": "https", "port": facts.port, "protocol": "TCP"}],
         }],
     });
@@ -93,14 +101,18 @@ fn endpoints(facts: &Facts) -> Item {
 }
 
 fn endpoint_slice(facts: &Facts) -> Item {
-    let family = if facts.advertise_address.is_ipv4() { "IPv4" } else { "IPv6" };
+    let is_ipv4 = facts.servers.first().is_none_or(IpAddr::is_ipv4);
+    let family = if is_ipv4 { "IPv4" } else { "IPv6" };
+    let of_family = facts.servers.iter().filter(|ip| ip.is_ipv4() == is_ipv4);
+    let endpoint = |ip: &IpAddr| json!({"addresses": [ip], "conditions": {"ready": true}});
+    let endpoints: Vec<Tree> = of_family.map(endpoint).collect();
     let tree = json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": {
             "name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"},
         },
         "addressType": family,
-        "endpoints": [{"addresses": [facts.advertise_address], "conditions": {"ready": true}}],
+        "endpoints": endpoints,
         "ports": [{"name": "https", "port": facts.port, "protocol": "TCP"}],
     });
     Item::new(tree, |wanted, stored| with_fields(wanted, stored, &["endpoints", "ports"]))

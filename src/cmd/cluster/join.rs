@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{Member, SERVER};
@@ -59,10 +59,8 @@ pub async fn prepare(mut config: ServerConfig) -> Result<Prepared> {
         None if config.server.is_none() => return Ok(Prepared { config, joins: false, members: Vec::new() }),
         None => {
             if folder.join("db").exists() {
-                bail!(
-                    "{} holds a cluster of its own: leave --server out, or choose an empty --data-dir to join another",
-                    folder.display()
-                );
+                // A founder, which may look for the others there after all have moved.
+                return Ok(Prepared { config, joins: false, members: Vec::new() });
             }
             let joined = fetch(&config, &folder).await?;
             fs::write_atomic(&file, &serde_json::to_vec(&joined)?, 0o600)?;

@@ -109,6 +109,8 @@ async fn a_full_disk_refuses_writes_until_there_is_space() {
     assert_eq!(rig.try_run("create a/y 1").await, Err(ProposeError::DiskFull));
     assert_eq!(*rig.store.health().borrow(), Health::DiskFull);
     assert_eq!(rig.shown(), "10002: leases/n/a@3=2 pods/a/x@1=1", "reads go on");
+    rig.store.read_barrier().await.unwrap();
+    assert!(rig.store.decides() && !rig.store.leads(), "who asks is told why by this server");
     clock.advance(Duration::from_secs(2));
     assert_eq!(rig.try_run("create a/y 1").await, Err(ProposeError::DiskFull), "still full");
 

@@ -60,7 +60,8 @@ pub(in crate::store) struct Shared {
     /// The states given to other servers.
     pub offers: Offers,
     pub members: watch::Sender<Members>,
-    /// This server leads, and nobody else could without it: its state needs no confirmation.
+    /// Nobody else could lead or acknowledge anything: this server's state needs no confirmation, also
+    /// while its disk keeps it from leading.
     pub alone: Arc<AtomicBool>,
 }
 
@@ -465,7 +466,7 @@ impl Driver {
             (follower, _) => follower,
         };
         let leads = matches!(role, Role::Leader { .. });
-        self.shared.alone.store(leads && self.is_alone(), Ordering::Release);
+        self.shared.alone.store(self.is_alone(), Ordering::Release);
         self.shared.role.send_if_modified(|told| std::mem::replace(told, role) != role);
         if leads || !self.is_alone() {
             self.opened.take().map(|opened| opened.send(()));
