@@ -8,7 +8,7 @@ use crate::object::kind::{PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, VOLUME_ATT
 use crate::object::view::{PersistentVolume, PersistentVolumeClaim, VolumeAttributesClass};
 
 pub static CONTROLLER: Controller = Controller {
-    name: "volumeattributesclass-protection",
+    name: "volumeattributesclass-protection-controller",
     component: "volumeattributesclass-protection-controller",
     kind: Some(&VOLUME_ATTRIBUTES_CLASS),
     woken_by: &[Wake::By(&PERSISTENT_VOLUME_CLAIM, going), Wake::By(&PERSISTENT_VOLUME, going)],

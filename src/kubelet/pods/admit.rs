@@ -144,7 +144,7 @@ fn short_of(name: &str, wanted: i64, used: i64, capacity: i64) -> Waiting {
 }
 
 /// What a pod asks for: its containers together, or the largest of those before them.
-fn request(spec: &PodSpec, name: &str, read: fn(&StringMap, &str) -> i64) -> i64 {
+pub fn request(spec: &PodSpec, name: &str, read: fn(&StringMap, &str) -> i64) -> i64 {
     let of = |container: &Container| read(&container.resources.requests, name);
     let sidecars = spec.init_containers.iter().filter(|one| one.is_sidecar());
     let together: i64 = spec.containers.iter().chain(sidecars).map(of).sum();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::admit::{self, Node};
+use super::allocate;
 use super::make::names;
 use super::plan::Eviction;
 use super::sources::Wanted;
@@ -38,6 +39,8 @@ struct Worked {
     handle: Handle,
     key: Key,
     wanted: Wanted,
+    /// The pod as the API has it; its worker may have to run it with less.
+    asked: Arc<Pod>,
 }
 
 impl Pods {
@@ -125,6 +128,7 @@ impl Pods {
                     _ => self.source_changed(key),
                 }
             }
+            self.allocate_deferred();
         }
     }
 
@@ -160,19 +164,54 @@ impl Pods {
     fn order(self: &Arc<Self>, key: &Key, pod: Pod) {
         let uid = pod.uid().to_owned();
         let wanted = Wanted::by_pod(&pod);
-        let pod = Arc::new(pod);
         let mut workers = self.lock();
         if let Some(worked) = workers.get_mut(&uid) {
             worked.wanted = wanted;
-            worked.handle.orders.send_modify(|order| order.pod = pod);
+            worked.asked = Arc::new(pod);
+            self.allocate(&workers, &uid);
             return;
         }
-        let rejected = self.judge(&pod, &workers);
+        let asked = Arc::new(pod);
+        let rejected = self.judge(&asked, &workers);
         if let Some(why) = &rejected {
-            self.ctx.tell(&pod, None, true, &why.reason, why.message.clone());
+            self.ctx.tell(&asked, None, true, &why.reason, why.message.clone());
         }
-        let order = Order { pod, is_gone: false, rejected, evicted: None };
-        self.spawn(&mut workers, &uid, key, wanted, order);
+        let held = Arc::new(allocate::held_by_status(&asked));
+        let order = Order { pod: held, is_gone: false, rejected, evicted: None, pending: None };
+        self.spawn(&mut workers, &uid, key, wanted, asked, order);
+        self.allocate(&workers, &uid);
+    }
+
+    /// Gives a pod what it asks for, as far as that fits beside what others were given.
+    fn allocate(&self, workers: &HashMap<String, Worked>, uid: &str) {
+        let Some(worked) = workers.get(uid) else { return };
+        let before = worked.handle.orders.borrow().clone();
+        let others: Vec<Arc<Pod>> = workers
+            .iter()
+            .filter(|(other, _)| *other != uid)
+            .map(|(_, other)| other.handle.orders.borrow().clone())
+            .filter(|order| order.takes_room())
+            .map(|order| order.pod)
+            .collect();
+        let others: Vec<&Pod> = others.iter().map(AsRef::as_ref).collect();
+        let (pod, pending) = allocate::allocate(Pod::clone(&worked.asked), &before.pod, &others, &self.ctx.allocatable);
+        if let Some(pending) = pending.as_ref().filter(|pending| before.pending.as_ref() != Some(pending)) {
+            let reason = format!("Resize{}", pending.reason);
+            self.ctx.tell(&pod, None, true, &reason, pending.message.clone());
+        }
+        worked.handle.orders.send_modify(|order| {
+            order.pod = Arc::new(pod);
+            order.pending = pending;
+        });
+    }
+
+    /// There may be room now for pods that wait to be resized.
+    fn allocate_deferred(&self) {
+        let workers = self.lock();
+        let is_waiting = |worked: &Worked| worked.handle.orders.borrow().pending.is_some();
+        for (uid, _) in workers.iter().filter(|(_, worked)| is_waiting(worked)) {
+            self.allocate(&workers, uid);
+        }
     }
 
     fn spawn(
@@ -181,6 +220,7 @@ impl Pods {
         uid: &str,
         key: &Key,
         wanted: Wanted,
+        asked: Arc<Pod>,
         order: Order,
     ) {
         let (worker, handle) = Worker::new(self.ctx.clone(), self.images.clone(), &self.scope, order);
@@ -191,7 +231,7 @@ impl Pods {
                 () = pods.scope.stopping() => (),
             }
         });
-        workers.insert(uid.to_owned(), Worked { handle, key: key.clone(), wanted });
+        workers.insert(uid.to_owned(), Worked { handle, key: key.clone(), wanted, asked });
     }
 
     /// A pod that has already been started is never rejected: the kubelet may have been restarted.
@@ -205,7 +245,7 @@ impl Pods {
         let others: Vec<Arc<Pod>> = workers
             .values()
             .map(|worked| worked.handle.orders.borrow().clone())
-            .filter(|order| !order.is_gone && order.rejected.is_none() && !order.pod.is_terminal())
+            .filter(Order::takes_room)
             .map(|order| order.pod)
             .collect();
         let others: Vec<&Pod> = others.iter().map(AsRef::as_ref).collect();
@@ -318,8 +358,9 @@ impl Pods {
             }
             tracing::info!(pod = %pod.display(), "ending a pod that the API does not know");
             let key = POD.key(pod.namespace(), pod.name());
-            let order = Order { pod: Arc::new(pod), is_gone: true, rejected: None, evicted: None };
-            self.spawn(&mut workers, &uid, &key, Wanted::default(), order);
+            let asked = Arc::new(pod);
+            let order = Order { pod: asked.clone(), is_gone: true, rejected: None, evicted: None, pending: None };
+            self.spawn(&mut workers, &uid, &key, Wanted::default(), asked, order);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Pods: what is wished for, what is seen, what comes next, and what is told.
 
 pub mod admit;
+pub mod allocate;
 pub mod backoff;
 pub mod downward;
 pub mod env;

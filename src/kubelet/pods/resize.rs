@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::allocate;
 use super::seen::Seen;
 use crate::kubelet::cgroups::{amounts, qos::QosClass};
 use crate::kubelet::context::Context;
@@ -9,6 +10,13 @@ use crate::kubelet::spec::{Container, Pod, Resources};
 
 /// What each running instance was last given, by its id.
 pub type Applied = HashMap<String, Resources>;
+
+/// What is told of a pod's resizing.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    pub in_progress: bool,
+    pub applied: Applied,
+}
 
 /// An instance whose specification asks for something else than it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +33,7 @@ pub fn wanted(pod: &Pod, seen: &Seen, applied: &mut Applied) -> Vec<Resize> {
     for instance in seen.running() {
         let Some((_, container)) = pod.container(&instance.name) else { continue };
         match applied.get(&instance.id) {
-            None => drop(applied.insert(instance.id.clone(), container.resources.clone())),
+            None => drop(applied.insert(instance.id.clone(), given_before(pod, container, &instance.id))),
             Some(given) if *given == container.resources => (),
             Some(given) => found.push(Resize {
                 id: instance.id.clone(),
@@ -35,6 +43,17 @@ pub fn wanted(pod: &Pod, seen: &Seen, applied: &mut Applied) -> Vec<Resize> {
         }
     }
     found
+}
+
+/// What an instance has that this process has not seen before: what the API was told of it, if it was
+/// told of this very one, or what it was just made with.
+fn given_before(pod: &Pod, container: &Container, id: &str) -> Resources {
+    let lists = ["containerStatuses", "initContainerStatuses"];
+    let mut statuses = lists.iter().filter_map(|list| pod.status.get(list)?.as_array()).flatten();
+    let told = statuses.any(|status| status["containerID"].as_str().is_some_and(|told| told.ends_with(id)));
+    let held = told.then(|| allocate::held_by_status(pod));
+    let held = held.as_ref().and_then(|held| held.container(&container.name));
+    held.map_or_else(|| container.resources.clone(), |(_, held)| held.resources.clone())
 }
 
 fn needs_restart(container: &Container, given: &Resources) -> bool {

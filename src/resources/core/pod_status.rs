@@ -76,6 +76,9 @@ fn check_conditions(conditions: &At, errors: &mut FieldErrors) {
 /// A container that has ended for good cannot run again.
 fn check_transitions(status: &At, old: &Tree, list: &str, specs: &str, errors: &mut FieldErrors) {
     let new = status.child(list);
+    if !specs.is_empty() && all_may_restart(at(old, "spec")) {
+        return;
+    }
     for (place, before) in at(old, "status").items(list).iter().enumerate() {
         let Some(exit) = before.at("state.terminated").filter(|state| !state.is_null()) else { continue };
         let runs = |after: &At| after.value.get("name") == before.get("name") && !after.has("state.terminated");
@@ -89,6 +92,13 @@ fn check_transitions(status: &At, old: &Tree, list: &str, specs: &str, errors: &
             new.index(place).child("state").forbidden(errors, "may not be transitioned to non-terminated state");
         }
     }
+}
+
+/// Whether some container can make all of them begin anew, whatever their policies are.
+fn all_may_restart(spec: &Tree) -> bool {
+    let containers = spec.items("containers").iter().chain(spec.items("initContainers"));
+    let mut rules = containers.flat_map(|container| container.items("restartPolicyRules"));
+    rules.any(|rule| rule.text("action") == "RestartAllContainers")
 }
 
 fn may_restart(container: &Tree, spec: &Tree, exit_code: i64) -> bool {

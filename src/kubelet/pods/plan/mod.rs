@@ -101,6 +101,7 @@ pub struct Memory {
     /// Of making the sandbox.
     pub sandbox_failure: Option<Failure>,
     pub health: HashMap<String, Health>,
+    pub resized: super::resize::Told,
 }
 
 /// A start that did not succeed, and when to try again.

@@ -1,5 +1,6 @@
 //! The conditions that the kubelet answers for; those of others are kept as they are.
 
+use super::Facts;
 use super::containers::Told;
 use super::phase::Phase;
 use crate::kubelet::pods::plan::Ending;
@@ -8,7 +9,15 @@ use crate::object::tree::json;
 use crate::object::{Timestamp, Tree};
 
 /// Conditions that are recomputed at each status.
-pub const OWNED: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+pub const OWNED: [&str; 7] = [
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+    "PodResizePending",
+    "PodResizeInProgress",
+];
 
 /// Set by whoever ends a pod that would have gone on.
 const DISRUPTION: &str = "DisruptionTarget";
@@ -33,14 +42,8 @@ impl Condition {
 }
 
 /// The whole list: others' conditions first, then ours in upstream's order.
-pub fn conditions(
-    pod: &Pod,
-    told: &[Told],
-    phase: Phase,
-    has_sandbox: bool,
-    ending: Option<&Ending>,
-    now: Timestamp,
-) -> Vec<Tree> {
+pub fn conditions(facts: &Facts, told: &[Told], phase: Phase, has_sandbox: bool) -> Vec<Tree> {
+    let Facts { pod, ending, now, .. } = *facts;
     let old = pod.status.get("conditions").and_then(Tree::as_array).map_or(&[][..], Vec::as_slice);
     let mut list: Vec<Tree> =
         old.iter().filter(|one| !OWNED.iter().any(|kind| one["type"] == *kind)).cloned().collect();
@@ -50,6 +53,14 @@ pub fn conditions(
     {
         let reason = BY_KUBELET;
         let condition = Condition { reason, message: eviction.message.clone(), ..Condition::yes(DISRUPTION) };
+        list.push(written(condition, old, pod.metadata.generation, now));
+    }
+    let pending = facts.pending.map(|pending| {
+        let message = pending.message.clone();
+        Condition { reason: pending.reason, message, ..Condition::yes("PodResizePending") }
+    });
+    let in_progress = facts.memory.resized.in_progress.then(|| Condition::yes("PodResizeInProgress"));
+    for condition in pending.into_iter().chain(in_progress) {
         list.push(written(condition, old, pod.metadata.generation, now));
     }
     let sandbox = match has_sandbox {

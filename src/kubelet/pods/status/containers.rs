@@ -2,7 +2,7 @@
 
 use crate::kubelet::pods::plan::{Memory, Steps, Waiting};
 use crate::kubelet::pods::seen::{Exit, Instance, Seen, State};
-use crate::kubelet::spec::{Container, Pod, Role};
+use crate::kubelet::spec::{Container, Pod, Resources, Role};
 use crate::object::tree::json;
 use crate::object::{Timestamp, Tree};
 
@@ -20,6 +20,8 @@ pub struct Told {
     image: String,
     image_id: String,
     container_id: String,
+    /// What a running instance was given, which may lag behind what it is to have.
+    given: Option<Resources>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +91,7 @@ fn one(
         image: container.image.clone(),
         image_id: String::new(),
         container_id: String::new(),
+        given: None,
     };
     match seen.newest(&container.name) {
         Some(instance) => tell_instance(&mut told, container, instance, seen, memory),
@@ -111,6 +114,7 @@ fn tell_instance(told: &mut Told, container: &Container, instance: &Instance, se
     told.image_id = instance.image_id.clone();
     told.container_id = runtime_id(&instance.id);
     told.before = seen.previous(&told.name).and_then(ended);
+    told.given = memory.resized.applied.get(&instance.id).cloned();
     match &instance.state {
         State::Running { started_at } => {
             told.now = Shown::Running { since: *started_at };
@@ -213,15 +217,15 @@ pub fn to_tree(told: &Told, container: &Container) -> Tree {
         tree["volumeMounts"] = mounts.into();
     }
     if !told.container_id.is_empty() && told.role != Role::Ephemeral {
-        let resources = &container.resources;
+        let resources = told.given.as_ref().unwrap_or(&container.resources);
         let mut shown = json!({});
         for (key, amounts) in [("limits", &resources.limits), ("requests", &resources.requests)] {
             if !amounts.is_empty() {
                 shown[key] = json!(amounts);
             }
         }
-        if !resources.requests.is_empty() {
-            tree["allocatedResources"] = json!(resources.requests);
+        if !container.resources.requests.is_empty() {
+            tree["allocatedResources"] = json!(container.resources.requests);
         }
         tree["resources"] = shown;
     }

@@ -10,6 +10,7 @@ pub use conditions::{BY_KUBELET, OWNED};
 pub use containers::{Shown, Told};
 pub use phase::Phase;
 
+use super::allocate::Pending;
 use super::plan::{Ending, Memory, Steps, Waiting};
 use super::seen::Seen;
 use crate::kubelet::cgroups::qos::QosClass;
@@ -24,6 +25,8 @@ pub struct Facts<'a> {
     pub memory: &'a Memory,
     pub steps: &'a Steps,
     pub ending: Option<&'a Ending>,
+    /// Why the pod has less than it asks for.
+    pub pending: Option<&'a Pending>,
     pub host_ips: &'a [IpAddr],
     /// When the kubelet first saw the pod.
     pub start_time: Timestamp,
@@ -42,7 +45,7 @@ pub fn status_of(facts: &Facts) -> Tree {
     let mut status = json!({
         "phase": phase.as_str(),
         "observedGeneration": pod.metadata.generation,
-        "conditions": conditions::conditions(pod, &told, phase, has_sandbox, facts.ending, facts.now),
+        "conditions": conditions::conditions(facts, &told, phase, has_sandbox),
         "startTime": facts.start_time,
         "qosClass": old.get("qosClass").and_then(Tree::as_str).unwrap_or(QosClass::of(&pod.spec).as_str()),
     });

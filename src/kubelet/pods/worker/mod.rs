@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use self::volumes::Volumes;
+use super::allocate::Pending;
 use super::plan::{Ending, Eviction, KillReason, Memory, Step, Steps, Waiting, next_steps};
 use super::report::Report;
 use super::seen::{Instance, Seen};
@@ -45,6 +46,15 @@ pub struct Order {
     pub rejected: Option<Waiting>,
     /// Why the node runs it no longer.
     pub evicted: Option<Eviction>,
+    /// Why it runs with less than it asks for.
+    pub pending: Option<Pending>,
+}
+
+impl Order {
+    /// Whether the pod uses the node, or will.
+    pub fn takes_room(&self) -> bool {
+        !self.is_gone && self.rejected.is_none() && !self.pod.is_terminal()
+    }
 }
 
 /// The manager's side of a worker.
@@ -150,8 +160,13 @@ impl Worker {
             }
             probes.follow(&order.pod, &seen);
             lock(&self.memory).health = probes.health();
-            if ending.is_none() {
-                self.resize(&order.pod, &seen, &mut applied).await;
+            let resizes = if ending.is_none() { resize::wanted(&order.pod, &seen, &mut applied) } else { Vec::new() };
+            lock(&self.memory).resized = resize::Told { in_progress: !resizes.is_empty(), applied: applied.clone() };
+            if !resizes.is_empty() {
+                self.publish(&order, &seen, &Steps::default(), None).await;
+                self.resize(&order.pod, &resizes, &mut applied).await;
+                let left = resize::wanted(&order.pod, &seen, &mut applied);
+                lock(&self.memory).resized = resize::Told { in_progress: !left.is_empty(), applied: applied.clone() };
             }
             if order.pod.metadata.is_deleting() {
                 // Who is leaving is not judged any more.
@@ -197,12 +212,8 @@ impl Worker {
     }
 
     /// Gives running containers what they ask for now; those that need a restart for it are failed.
-    async fn resize(&self, pod: &Pod, seen: &Seen, applied: &mut resize::Applied) {
-        let resizes = resize::wanted(pod, seen, applied);
-        if resizes.is_empty() {
-            return;
-        }
-        resize::apply(&self.ctx, pod, &resizes, applied).await;
+    async fn resize(&self, pod: &Pod, resizes: &[resize::Resize], applied: &mut resize::Applied) {
+        resize::apply(&self.ctx, pod, resizes, applied).await;
         let mut memory = lock(&self.memory);
         for resize in resizes.iter().filter(|resize| resize.needs_restart) {
             if let Some(health) = memory.health.get_mut(&resize.id) {
@@ -290,6 +301,7 @@ impl Worker {
                     memory: &memory,
                     steps,
                     ending,
+                    pending: order.pending.as_ref(),
                     host_ips: &self.ctx.config.node_ips,
                     start_time: self.start_time,
                     now: self.ctx.now(),
