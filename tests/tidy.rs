@@ -33,7 +33,7 @@ const FENCED_CRATES: &[(&str, &[&str])] = &[
     ("sled", &["src/store/disk.rs"]),
     ("raft", &["src/store/raft/"]),
     ("raft_engine", &["src/store/raft/"]),
-    ("rtnetlink", &["src/network/netlink.rs"]),
+    ("rtnetlink", &["src/network/netlink.rs", "src/proxy/conntrack/wire.rs"]),
     ("containerd_client", &["src/kubelet/containerd/", "src/kubelet/cri.rs"]),
     ("k8s_cri", &["src/kubelet/"]),
     ("hickory_proto", &["src/network/dns/message.rs"]),

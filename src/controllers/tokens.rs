@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::client::{Change, Seen, Snapshot};
+use crate::controllers::runtime::plan::Step;
 use crate::controllers::runtime::{Controller, Plan, Wake};
 use crate::object::kind::{SECRET, SERVICE_ACCOUNT};
 use crate::object::tree::json;
@@ -53,7 +54,13 @@ fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
     let account = snap.find::<ServiceAccount>(secret.namespace(), &name);
     match account.filter(|account| uid.is_none_or(|uid| uid == account.uid())) {
         Some(account) => fill(&secret, &account, plan),
-        None => plan.delete(&secret, None),
+        None => {
+            // The snapshot may know the secret before its account: the server must say that there is none.
+            let account = SERVICE_ACCOUNT.key(secret.namespace(), &name);
+            let uid = uid.unwrap_or_default().to_owned();
+            plan.steps.push(Step::EndIfAny(vec![(SERVICE_ACCOUNT.clone(), account, uid)]));
+            plan.delete(&secret, None);
+        }
     }
 }
 
@@ -104,8 +111,9 @@ mod tests {
             &CONTROLLER,
             SECRET,
             expect![[r#"
-            delete secret/s
-        "#]],
+                end if there is serviceaccount/builder
+                delete secret/s
+            "#]],
         );
         check(&CONTROLLER, "secret s type=Opaque", expect![[""]]);
     }

@@ -3,6 +3,7 @@
 
 use super::{has_finalizer, release};
 use crate::client::{Change, Seen, Snapshot};
+use crate::controllers::runtime::plan::Step;
 use crate::controllers::runtime::{Controller, Plan, Wake};
 use crate::object::Key;
 use crate::object::kind::{JOB, POD};
@@ -37,9 +38,16 @@ fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
         let job = snap.find::<Job>(pod.namespace(), &owner.name);
         job.filter(|job| job.uid() == owner.uid)
     });
-    if job.is_none_or(|job| job.finished().is_some()) {
-        release(&pod, plan);
+    match (owner, job) {
+        (_, Some(job)) if job.finished().is_none() => return,
+        // The snapshot may know the pod before its job: the server must say that there is none.
+        (Some(owner), None) => {
+            let key = JOB.key(pod.namespace(), &owner.name);
+            plan.steps.push(Step::EndIfAny(vec![(JOB.clone(), key, owner.uid.clone())]));
+        }
+        _ => (),
     }
+    release(&pod, plan);
 }
 
 #[cfg(test)]
@@ -59,6 +67,14 @@ mod tests {
         check(
             POD,
             expect![[r#"
+            patch pod/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pod-a"}}
+        "#]],
+        );
+        let lost = r#"metadata.ownerReferences=[{"kind":"Job","name":"x","uid":"u","controller":true}]"#;
+        check(
+            &format!("{POD} {lost}"),
+            expect![[r#"
+            end if there is job/x
             patch pod/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pod-a"}}
         "#]],
         );
