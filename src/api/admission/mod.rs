@@ -227,3 +227,6 @@ impl Admission {
         PLUGINS.iter().try_for_each(|plugin| plugin.validate(on, object, warnings))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! What admission makes of whole requests.
+
+use crate::api::tests::{World, world};
+use crate::object::tree::{Tree, TreePath, json};
+
+const NS: &str = "/api/v1/namespaces/default";
+
+async fn made(world: &World, path: &str, body: Tree) -> Tree {
+    let (code, answer) = world.send(&format!("POST {path}"), body).await;
+    assert_eq!(code, 201, "{path}: {answer}");
+    answer
+}
+
+fn named(kind: &str, name: &str) -> Tree {
+    json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}})
+}
+
+/// A pod on the node `n1` that reads the secret `own`.
+async fn pod_on_a_node(world: &World) -> Tree {
+    made(world, &format!("{NS}/serviceaccounts"), named("ServiceAccount", "default")).await;
+    made(world, "/api/v1/nodes", named("Node", "n1")).await;
+    for name in ["own", "other"] {
+        made(world, &format!("{NS}/secrets"), named("Secret", name)).await;
+    }
+    let spec = json!({
+        "nodeName": "n1", "containers": [{"name": "c", "image": "x"}],
+        "volumes": [{"name": "v", "secret": {"secretName": "own"}}],
+    });
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec});
+    made(world, &format!("{NS}/pods"), pod).await
+}
+
+async fn as_node(world: &World, line: &str, body: Tree) -> (u16, Tree) {
+    let headers = [("impersonate-user", "system:node:n1"), ("impersonate-group", "system:nodes")];
+    world.send_with(line, body, &headers).await
+}
+
+#[tokio::test]
+async fn a_node_reads_the_secrets_of_its_own_pods_alone() {
+    let world = world().await;
+    pod_on_a_node(&world).await;
+    assert_eq!(as_node(&world, &format!("GET {NS}/secrets/own"), Tree::Null).await.0, 200);
+    let (code, told) = as_node(&world, &format!("GET {NS}/secrets/other"), Tree::Null).await;
+    assert_eq!(code, 403);
+    assert!(told.text("message").ends_with("no relationship found between node 'n1' and this object"), "{told}");
+    assert_eq!(as_node(&world, &format!("GET {NS}/secrets"), Tree::Null).await.0, 403);
+}
+
+#[tokio::test]
+async fn a_node_gets_tokens_that_are_bound_to_its_pods() {
+    let world = world().await;
+    let pod = pod_on_a_node(&world).await;
+    let line = format!("POST {NS}/serviceaccounts/default/token");
+    let bound = json!({"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": pod.text("metadata.uid")});
+    let request = |spec: Tree| json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
+    let (code, answer) = as_node(&world, &line, request(json!({ "boundObjectRef": bound }))).await;
+    assert_eq!(code, 201, "{answer}");
+    let (code, told) = as_node(&world, &line, request(json!({}))).await;
+    assert_eq!((code, told.text("reason")), (403, "Forbidden"));
+    assert!(told.text("message").ends_with("node requested token not bound to a pod"), "{told}");
+}
+
+#[tokio::test]
+async fn a_quota_is_charged_with_the_write_and_refuses_what_is_over_it() {
+    let world = world().await;
+    let mut quota = named("ResourceQuota", "q");
+    quota.set("spec.hard", json!({"configmaps": "1"}));
+    let mut quota = made(&world, &format!("{NS}/resourcequotas"), quota).await;
+    let line = format!("POST {NS}/configmaps");
+    let (code, told) = world.send(&line, named("ConfigMap", "a")).await;
+    assert_eq!(code, 201, "what is not counted yet is not limited: {told}");
+
+    quota.set("status", json!({"hard": {"configmaps": "2"}, "used": {"configmaps": "1"}}));
+    assert_eq!(world.send(&format!("PUT {NS}/resourcequotas/q/status"), quota).await.0, 200);
+    assert_eq!(world.send(&format!("{line}?dryRun=All"), named("ConfigMap", "b")).await.0, 201);
+    assert_eq!(world.send(&line, named("ConfigMap", "b")).await.0, 201);
+    let used = world.send(&format!("GET {NS}/resourcequotas/q"), Tree::Null).await.1;
+    assert_eq!(used["status"]["used"]["configmaps"], "2");
+    let (code, told) = world.send(&line, named("ConfigMap", "c")).await;
+    let wanted = "configmaps \"c\" is forbidden: exceeded quota: q, requested: configmaps=1, used: configmaps=2, limited: configmaps=2";
+    assert_eq!((code, told.text("message")), (403, wanted));
+}
+
+#[tokio::test]
+async fn policies_change_what_is_written() {
+    let world = world().await;
+    let group = "/apis/admissionregistration.k8s.io/v1";
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy", "metadata": {"name": "m"},
+        "spec": {
+            "matchConstraints": {"resourceRules": [
+                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]},
+            ]},
+            "reinvocationPolicy": "Never",
+            "mutations": [
+                {"patchType": "ApplyConfiguration", "applyConfiguration": {
+                    "expression": "Object{metadata: Object.metadata{labels: {'a': object.metadata.name}}}"}},
+                {"patchType": "JSONPatch", "jsonPatch": {
+                    "expression": "[JSONPatch{op: 'add', path: '/metadata/labels/b', value: 'x'}]"}},
+            ],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding",
+        "metadata": {"name": "b"}, "spec": {"policyName": "m"},
+    });
+    made(&world, &format!("{group}/mutatingadmissionpolicies"), policy).await;
+    made(&world, &format!("{group}/mutatingadmissionpolicybindings"), binding).await;
+    let map = made(&world, &format!("{NS}/configmaps"), named("ConfigMap", "c")).await;
+    assert_eq!(map["metadata"]["labels"], json!({"a": "c", "b": "x"}));
+}
