@@ -18,7 +18,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::base::rand;
 use crate::object::status::{Cause, Details};
-use crate::object::{Body, Call, Encoding, Reason, Status, User, Verb};
+use crate::object::{Body, Call, Encoding, Reason, Status, Target, User, Verb};
 use crate::resources::{Resource, Verbs};
 
 use super::aggregate;
@@ -170,6 +170,9 @@ impl Api {
         }
         let resource =
             self.registry.find(&target.group, &target.version, &target.resource).ok_or_else(no_such_resource)?;
+        if resource.is_custom && is_elsewhere(&resource, &target) {
+            return Ok(plain::not_found());
+        }
         let verb = check_route(&resource, exchange)?;
         if let Some(connect) = subresources::connect_of(&resource, &target.subresource) {
             return subresources::connect::serve(self, connect, exchange, body, upgrade, seat).await;
@@ -294,6 +297,14 @@ fn ask<'a>(user: &'a User, line: &'a RequestLine) -> Ask<'a> {
             Ask::resource(user, line.verb, at)
         }
         None => Ask::path(user, line.verb, &line.path),
+    }
+}
+
+/// Whether a path is in a namespace and the resource is not, or the other way round.
+fn is_elsewhere(resource: &Resource, target: &Target) -> bool {
+    match target.namespace.is_empty() {
+        true => resource.is_namespaced() && !target.name.is_empty(),
+        false => !resource.is_namespaced(),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod authn;
 pub mod authz;
 mod body;
 pub mod crd;
+pub mod dangling;
 pub mod discovery;
 pub mod elsewhere;
 mod encode;

@@ -124,7 +124,8 @@ impl View {
         if list.revision.0 == 0 {
             meta = json!({"resourceVersion": ""});
         }
-        if !list.continue_token.is_empty() {
+        // Lists of custom objects say that they do not go on.
+        if !list.continue_token.is_empty() || self.resource.is_custom && self.format.shape == Shape::Whole {
             meta["continue"] = list.continue_token.as_str().into();
         }
         if let Some(remaining) = list.remaining {

@@ -131,6 +131,7 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     api::crd::start(&api, &http);
     api::aggregate::start(&api, &http);
     api::expiry::start(&api, &http);
+    api::dangling::start(&api, &http);
     let leader = Arc::new(Leader { carrier: carrier.clone(), store: store.clone() });
     let _ = api.elsewhere.set(leader.clone());
     let backend = Arc::new(InProcess { api: api.clone(), leader });

@@ -93,6 +93,7 @@ pub(super) fn reset_fields(act: &Act, part: Part) -> Set {
         ("pods", Part::Status) => Set::of(&["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"]),
         ("deployments.apps", Part::Status) => Set::of(&["spec", "metadata.labels"]),
         ("certificatesigningrequests.certificates.k8s.io", Part::Main) => Set::of(&["spec", "status"]),
+        (_, Part::Status) if act.resource.is_custom => Set::of(&["spec", "metadata"]),
         (_, Part::Status) | (_, Part::Special("approval")) => Set::of(&["spec"]),
         _ if act.version().has_status() => Set::of(&["status"]),
         _ => Set::default(),

@@ -190,6 +190,9 @@ impl Api {
                 for name in names.iter().filter(|name| !matches!(name.as_str(), "metadata" | "status")) {
                     restore(new, old, name);
                 }
+                if act.resource.is_custom {
+                    keep_metadata(new, old);
+                }
                 metadata::copy(new, old, "ownerReferences");
                 metadata::copy(new, old, "deletionTimestamp");
                 rules.prepare_status(new, old);
@@ -244,6 +247,19 @@ impl Api {
 /// A namespace is only gone when its own list of finalizers is empty too.
 fn spared(resource: &crate::object::GroupResource, new: &Tree) -> bool {
     resource.as_str() == "namespaces" && !new.items("spec.finalizers").is_empty()
+}
+
+/// A status write of a custom object changes nothing of its metadata but who set what.
+fn keep_metadata(new: &mut Tree, old: &Tree) {
+    let own = ["managedFields", "resourceVersion"].map(|field| (field, new.at(&format!("metadata.{field}")).cloned()));
+    restore(new, old, "metadata");
+    for (field, value) in own {
+        let path = format!("metadata.{field}");
+        match value {
+            Some(value) => drop(new.set(&path, value)),
+            None => drop(new.unset(&path)),
+        }
+    }
 }
 
 fn restore(new: &mut Tree, old: &Tree, field: &str) {

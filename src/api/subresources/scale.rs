@@ -52,7 +52,10 @@ where
                 return Err(errors.into_status(&KIND, &name));
             }
             object.set(&paths.replicas, replicas);
-            object.set("metadata.resourceVersion", scale.text("metadata.resourceVersion"));
+            // A Scale without a version is meant for whatever there is.
+            if !scale.text("metadata.resourceVersion").is_empty() {
+                object.set("metadata.resourceVersion", scale.text("metadata.resourceVersion"));
+            }
             Ok(object)
         })
         .await?;

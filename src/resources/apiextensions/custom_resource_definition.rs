@@ -54,7 +54,7 @@ impl Rules for CustomResourceDefinition {
     fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
         let object = At::root(new);
         let wanted = format!("{}.{}", new.text("spec.names.plural"), new.text("spec.group"));
-        if new.text("metadata.name") != wanted {
+        if old.is_none() && new.text("metadata.name") != wanted {
             object.child("metadata.name").invalid_text(errors, "must be spec.names.plural+\".\"+spec.group");
         }
         let schemas = old.is_none_or(|old| !schema_checks::is_same(new, old));

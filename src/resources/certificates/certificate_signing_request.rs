@@ -96,10 +96,30 @@ impl Rules for CertificateSigningRequest {
         if !before.is_empty() && before != new.text("status.certificate") {
             errors.forbidden("status.certificate", "updates may not modify existing certificate content");
         }
+        if before.is_empty() {
+            check_certificate(new.text("status.certificate"), errors);
+        }
     }
 
     fn validate_name(&self, _name: &str, _is_prefix: bool) -> Vec<String> {
         Vec::new()
+    }
+}
+
+/// An issued certificate is a chain in PEM, and nothing else.
+fn check_certificate(encoded: &str, errors: &mut FieldErrors) {
+    if encoded.is_empty() {
+        return;
+    }
+    let bytes = BASE64_STANDARD.decode(encoded).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let mut complain = |why: String| errors.invalid_shown("status.certificate", "\"<certificate data>\"", why);
+    let kinds: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("-----BEGIN ")?.trim_end().strip_suffix("-----")).collect();
+    match kinds.iter().find(|kind| **kind != "CERTIFICATE") {
+        Some(other) => complain(format!("only CERTIFICATE PEM blocks are allowed, found {other:?}")),
+        None if kinds.is_empty() => complain("must contain at least one CERTIFICATE PEM block".into()),
+        None => (),
     }
 }
 
