@@ -44,6 +44,7 @@ async fn a_node_reads_the_secrets_of_its_own_pods_alone() {
     assert_eq!(code, 403);
     assert!(told.text("message").ends_with("no relationship found between node 'n1' and this object"), "{told}");
     assert_eq!(as_node(&world, &format!("GET {NS}/secrets"), Tree::Null).await.0, 403);
+    assert_eq!(as_node(&world, &format!("GET {NS}/pods/gone"), Tree::Null).await.0, 404);
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ pub fn is_related(state: &State, node: &str, resource: &str, namespace: &str, na
     let range = pods_in(namespace);
     let mut pods = state.range(&range).filter(|pod| is_on(pod, node));
     match resource {
-        "pods" => state.get(&Key::of("pods", namespace, name)).is_some_and(|pod| is_on(pod, node)),
+        // Of a pod that is gone the kubelet must learn just that.
+        "pods" => state.get(&Key::of("pods", namespace, name)).is_none_or(|pod| is_on(pod, node)),
         "secrets" => {
             pods.any(|pod| mentions(&spec_of(pod), "secret", name))
                 || volumes_of(state, node).iter().any(|volume| mentions_secret_of(volume, namespace, name))
