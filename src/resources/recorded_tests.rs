@@ -224,7 +224,7 @@ fn replay(registry: &Registry, step: &Tree) -> Option<Option<String>> {
 /// The volume that admission adds to pods.
 fn drop_token_volume(pod: &mut Tree) {
     let is_token = |entry: &Tree| entry.text("name").starts_with("kube-api-access-");
-    let mut drop = |tree: &mut Tree, path: &str| {
+    let drop = |tree: &mut Tree, path: &str| {
         if let Some(list) = tree.at_mut(path).and_then(Tree::as_array_mut) {
             list.retain(|entry| !is_token(entry));
         }

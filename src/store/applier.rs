@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::base::Base;
-use super::command::{Action, COMMAND_WRITES_MAX, Command, Expect, Outcome, Payload, Write};
+use super::command::{Action, Command, Outcome, Payload};
 use super::entry::{Entry, Op};
+use super::event::EventRef;
 use super::hub::Hub;
 use super::keeper::Taken;
 use super::metrics::Metrics;
@@ -27,7 +28,7 @@ pub(super) struct Applier {
     unpublished: bool,
     /// The keys written since the last checkpoint, and when last.
     changed: BTreeMap<Key, Revision>,
-    /// The keys whose newest write may not be in the log.
+    /// The keys that were written without the log since its last entry was applied.
     volatile: BTreeSet<Key>,
     /// What was reserved after which entry: a replay from a checkpoint must resume at the same revision.
     reserved: Timeline<Revision>,
@@ -72,6 +73,11 @@ impl Applier {
                     self.resume();
                     applied.resumed = true;
                 }
+                Op::Restore(key, revision, payload) => {
+                    self.volatile.remove(&key);
+                    let event = mvcc::restore(&mut self.state, key, revision, &payload);
+                    self.record(position, event);
+                }
             }
         }
         if self.records.len() > PUBLISH_EVENTS_MAX {
@@ -103,17 +109,14 @@ impl Applier {
         Ok(self.command(position, command))
     }
 
-    /// Commands that write again, into the log, what only this server's memory holds. Others will replay
-    /// the log, and so may this one.
-    pub fn settle(&mut self) -> Vec<Command> {
-        let keys = std::mem::take(&mut self.volatile);
-        let objects: Vec<_> = keys.iter().filter_map(|key| self.state.get(key)).collect();
-        let write = |object: &&ObjectRef| Write {
-            key: object.key().clone(),
-            expect: Expect::Any,
-            action: Action::Put(Payload::of_object(object)),
-        };
-        objects.chunks(COMMAND_WRITES_MAX).map(|some| Command::new(some.iter().map(write).collect())).collect()
+    /// What only this server's memory holds, for the next entry to begin with: a replay of that entry
+    /// has to find what its commands found.
+    pub fn restores(&self) -> Vec<Op> {
+        let mut objects: Vec<_> = self.volatile.iter().filter_map(|key| self.state.get(key)).collect();
+        objects.sort_by_key(|object| object.revision());
+        let restore =
+            |object: &ObjectRef| Op::Restore(object.key().clone(), object.revision(), Payload::of_object(object));
+        objects.into_iter().map(restore).collect()
     }
 
     /// Another server's state takes the place of this one's.
@@ -129,13 +132,17 @@ impl Applier {
 
     fn command(&mut self, position: Position, command: Command) -> Outcome {
         let Effects { outcome, events } = mvcc::apply(&mut self.state, position, command);
-        let at = self.clock.elapsed();
         self.unpublished = true;
+        self.record(position, events);
+        outcome
+    }
+
+    fn record(&mut self, position: Position, events: impl IntoIterator<Item = EventRef>) {
+        let at = self.clock.elapsed();
         for event in events {
             self.changed.insert(event.key().clone(), event.revision());
             self.records.push(Record { event, position, at });
         }
-        outcome
     }
 
     /// Lets readers and watchers see what was applied.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! entry   = version:u8 floor:varint op*
-//! op      = 1 command | 2 reserved:varint | 3
+//! op      = 1 command | 2 reserved:varint | 3 | 4 key revision:varint revision_at:varint bytes
 //! command = flags:u8 [term:varint] count:varint write*
 //! write   = key expect:u8 [revision:varint] ( 0 | 1 revision_at:varint bytes )
 //! ```
@@ -27,6 +27,8 @@ pub(super) enum Op {
     Reserve(Revision),
     /// A new leader begins: go on after all revisions that its predecessor may have given away.
     Resume,
+    /// A volatile write made before this entry, which what follows may be conditional on.
+    Restore(Key, Revision, Payload),
 }
 
 /// An entry being made from encoded ops.
@@ -94,6 +96,12 @@ pub(super) fn encode_op(op: &Op) -> Vec<u8> {
             put_u64(&mut out, revision.0);
         }
         Op::Resume => out.push(3),
+        Op::Restore(key, revision, payload) => {
+            out.push(4);
+            put_bytes(&mut out, key.as_str().as_bytes());
+            put_u64(&mut out, revision.0);
+            put_payload(&mut out, payload);
+        }
     }
     out
 }
@@ -129,10 +137,14 @@ fn encode_write(out: &mut Vec<u8>, write: &Write) {
         Action::Delete => out.push(0),
         Action::Put(payload) => {
             out.push(1);
-            put_u64(out, payload.revision_at.into());
-            put_bytes(out, &payload.bytes);
+            put_payload(out, payload);
         }
     }
+}
+
+fn put_payload(out: &mut Vec<u8>, payload: &Payload) {
+    put_u64(out, payload.revision_at.into());
+    put_bytes(out, &payload.bytes);
 }
 
 fn decode_op(reader: &mut Reader<'_>, data: &Bytes) -> Result<Op, WireError> {
@@ -140,6 +152,10 @@ fn decode_op(reader: &mut Reader<'_>, data: &Bytes) -> Result<Op, WireError> {
         1 => decode_command(reader, data).map(Op::Command),
         2 => Ok(Op::Reserve(Revision(reader.u64()?))),
         3 => Ok(Op::Resume),
+        4 => {
+            let key = decode_key(reader)?;
+            Ok(Op::Restore(key, Revision(reader.u64()?), decode_payload(reader, data)?))
+        }
         other => Err(reader.value(other.into())),
     }
 }
@@ -156,8 +172,7 @@ fn decode_command(reader: &mut Reader<'_>, data: &Bytes) -> Result<Command, Wire
 }
 
 fn decode_write(reader: &mut Reader<'_>, data: &Bytes) -> Result<Write, WireError> {
-    let text = reader.text()?;
-    let key = Key::parse(text).ok_or_else(|| reader.value(text.len() as u64))?;
+    let key = decode_key(reader)?;
     let expect = match reader.byte()? {
         0 => Expect::Any,
         1 => Expect::Absent,
@@ -167,14 +182,21 @@ fn decode_write(reader: &mut Reader<'_>, data: &Bytes) -> Result<Write, WireErro
     };
     let action = match reader.byte()? {
         0 => Action::Delete,
-        1 => {
-            let revision_at = reader.u32()?;
-            let bytes = reader.bytes()?;
-            Action::Put(Payload { bytes: data.slice_ref(bytes), revision_at })
-        }
+        1 => Action::Put(decode_payload(reader, data)?),
         other => return Err(reader.value(other.into())),
     };
     Ok(Write { key, expect, action })
+}
+
+fn decode_key(reader: &mut Reader<'_>) -> Result<Key, WireError> {
+    let text = reader.text()?;
+    Key::parse(text).ok_or_else(|| reader.value(text.len() as u64))
+}
+
+fn decode_payload(reader: &mut Reader<'_>, data: &Bytes) -> Result<Payload, WireError> {
+    let revision_at = reader.u32()?;
+    let bytes = reader.bytes()?;
+    Ok(Payload { bytes: data.slice_ref(bytes), revision_at })
 }
 
 #[cfg(test)]
@@ -204,7 +226,12 @@ mod tests {
     fn any_op() -> impl Strategy<Value = Op> {
         let command = (prop::collection::vec(any_write(), 1..4), any::<Option<u64>>(), any::<bool>())
             .prop_map(|(writes, term, volatile)| Op::Command(Command { writes, term, volatile }));
-        prop_oneof![8 => command, 1 => any::<u64>().prop_map(|to| Op::Reserve(Revision(to))), 1 => Just(Op::Resume)]
+        let restore =
+            (any_write(), any::<u64>(), any::<Vec<u8>>(), any::<u32>()).prop_map(|(write, at, bytes, hole)| {
+                Op::Restore(write.key, Revision(at), Payload { bytes: bytes.into(), revision_at: hole })
+            });
+        let reserve = any::<u64>().prop_map(|to| Op::Reserve(Revision(to)));
+        prop_oneof![8 => command, 1 => reserve, 1 => Just(Op::Resume), 1 => restore]
     }
 
     fn encode(floor: Revision, ops: &[Op]) -> Bytes {

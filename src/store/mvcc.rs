@@ -3,10 +3,10 @@
 //! No clock, no randomness, no order of a hash map. A command either writes all at the next revision
 //! or changes nothing at all, not even the revision.
 
-use super::command::{Action, Command, Expect, Outcome, Write};
+use super::command::{Action, Command, Expect, Outcome, Payload, Write};
 use super::event::{Event, EventRef};
 use super::state::{Position, State};
-use crate::object::{Object, ObjectRef, Revision};
+use crate::object::{Key, Object, ObjectRef, Revision};
 
 /// What applying one command did.
 #[derive(Debug)]
@@ -36,6 +36,17 @@ pub fn apply(state: &mut State, position: Position, command: Command) -> Effects
 /// not in the log.
 pub fn raise(state: &mut State, floor: Revision) {
     state.revision = state.revision.max(floor);
+}
+
+/// Takes over a write that its leader made without the log; nothing where it is known already.
+pub fn restore(state: &mut State, key: Key, revision: Revision, payload: &Payload) -> Option<EventRef> {
+    if state.get(&key)?.revision() >= revision {
+        return None;
+    }
+    let object = Object::spliced(key, revision, &payload.bytes, payload.revision_at);
+    let previous = state.put(object.clone());
+    raise(state, revision);
+    Some(Event::put(object, previous))
 }
 
 fn refused(outcome: Outcome) -> Effects {

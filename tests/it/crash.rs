@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};
 
-use skiff::base::rand::{Rand, SystemRand};
+use skiff::base::rand::SystemRand;
 use skiff::base::service::Scope;
 use skiff::object::Key;
 use skiff::store::{Action, Write};

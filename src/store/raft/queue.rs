@@ -6,7 +6,6 @@ use tokio::sync::oneshot;
 
 use super::membership::{Change, ChangeError};
 use super::status::Status;
-use crate::object::Revision;
 use crate::store::ProposeError;
 use crate::store::command::Outcome;
 use crate::store::entry::EntryBuilder;
@@ -57,9 +56,8 @@ impl Queue {
         self.waiting.is_empty() && self.proposed.is_empty()
     }
 
-    /// One entry of as many waiting proposals as it may hold, and who waits for them.
-    pub fn fill(&mut self, floor: Revision) -> (EntryBuilder, Vec<Reply>) {
-        let mut entry = EntryBuilder::new(floor);
+    /// The entry with as many waiting proposals as it may hold, and who waits for them.
+    pub fn fill(&mut self, mut entry: EntryBuilder) -> (EntryBuilder, Vec<Reply>) {
         let mut replies = Vec::with_capacity(self.waiting.len());
         while let Some(next) = self.waiting.front() {
             if entry.ops > 0 && entry.len() + next.encoded.len() > ENTRY_BYTES_MAX {

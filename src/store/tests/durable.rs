@@ -39,6 +39,25 @@ async fn a_restart_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_depends_on_a_write_without_the_log_is_there_after_a_crash() {
+    let rig = Rig::new().await;
+    rig.run("create leases/n/a 0").await;
+    rig.renew("put leases/n/a 1").await; // goes through the log, and reserves revisions
+    let renewed = rig.renew("put leases/n/a 2").await;
+    let (revision, _) = renewed.split_once(':').expect("a revision");
+    // In one entry: the first finds only what memory held, the second is numbered after it.
+    let update = format!("update leases/n/a@{revision} 3");
+    let (_, made) = tokio::join!(rig.run(&update), rig.run("create a/x 1"));
+    let (made, _) = made.split_once(':').expect("a revision");
+    rig.run(&format!("delete a/x@{made}")).await;
+    let objects = |rig: &Rig| rig.shown().split_once(": ").expect("objects").1.to_owned();
+    let before = objects(&rig);
+    assert!(before.contains("=3") && !before.contains("a/x"), "{before}");
+    let rig = rig.crash().await;
+    assert_eq!(objects(&rig), before);
+}
+
+#[tokio::test]
 async fn a_watch_goes_on_over_a_restart_where_it_was() {
     let rig = Rig::new().await;
     for line in ["create a/x 1", "update a/x@1 2", "delete a/x@2"] {

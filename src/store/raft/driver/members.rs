@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::Driver;
 use crate::store::Role;
-use crate::store::entry::{EntryBuilder, encode_command};
+
 use crate::store::raft::membership::{Change, ChangeError, Members};
 use crate::store::raft::status::{MemberStatus, Status};
 use crate::store::state::Position;
@@ -60,9 +60,8 @@ impl Driver {
 
     /// What only this server's memory holds goes into the log before somebody else replays it.
     fn settle_volatile(&mut self) {
-        for command in self.applier.settle() {
-            let mut entry = EntryBuilder::new(self.applier.state().revision());
-            entry.push(&encode_command(&command));
+        let entry = self.begin_entry();
+        if entry.ops > 0 {
             self.node.propose(entry.finish());
         }
     }

@@ -345,7 +345,7 @@ impl Driver {
             self.lead();
         }
         let (mut entry, replies) = match self.node.is_leader() {
-            true => self.queue.fill(self.applier.state().revision()),
+            true => self.queue.fill(self.begin_entry()),
             false => return self.queue.refuse_waiting(&self.not_leader()),
         };
         self.shared.metrics.proposals.add(replies.len() as u64);
@@ -357,6 +357,13 @@ impl Driver {
             Some(position) => self.queue.proposed(position, replies),
             None => replies.into_iter().for_each(|reply| drop(reply.send(Err(self.not_leader())))),
         }
+    }
+
+    /// An entry that begins with the volatile writes since the last one: a replay must find them.
+    fn begin_entry(&self) -> EntryBuilder {
+        let mut entry = EntryBuilder::new(self.applier.state().revision());
+        self.applier.restores().iter().for_each(|restore| entry.push(&encode_op(restore)));
+        entry
     }
 
     fn start_write(&mut self) {
