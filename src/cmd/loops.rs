@@ -149,3 +149,18 @@ pub fn lay_out_manifests(config: &ServerConfig) -> Result<(), FileError> {
     ];
     shipped::lay_out(&manifests_folder(config), |name| config.disabled.contains(name), &values)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::authz::bootstrap;
+
+    #[test]
+    fn every_controller_has_a_role_of_its_name() {
+        let roles: Vec<String> = bootstrap::objects().iter().map(|(key, _)| key.name().to_owned()).collect();
+        for controller in CONTROLLERS.iter().filter(|controller| !controller.name.starts_with("system:")) {
+            let role = format!("system:controller:{}", controller.name);
+            assert!(roles.contains(&role), "there is no {role}: the controller may do nothing");
+        }
+    }
+}

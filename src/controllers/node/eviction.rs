@@ -11,7 +11,7 @@ use crate::object::view::{Node, Pod, Taint};
 use crate::object::{Key, PatchKind, Timestamp};
 
 pub static CONTROLLER: Controller = Controller {
-    name: "taint-eviction-controller",
+    name: "node-controller",
     component: "taint-eviction-controller",
     kind: Some(&POD),
     woken_by: &[Wake::By(&NODE, pods_on_retainted_node)],
