@@ -88,12 +88,20 @@ pub fn status(old: &Tree, parts: Parts, readiness: &Readiness, pressure: Pressur
     }
     status["daemonEndpoints"] = json!({ "kubeletEndpoint": { "Port": config.listen.port() } });
     status["nodeInfo"] = parts.info;
-    status["runtimeHandlers"] = parts.handlers;
+    set_list(&mut status, "runtimeHandlers", parts.handlers);
     status["features"] = json!({ "supplementalGroupsPolicy": false });
-    status["images"] = images(parts.images);
+    set_list(&mut status, "images", images(parts.images));
     let conditions = conditions(old.items("conditions"), readiness, pressure, now);
     status["conditions"] = conditions.into();
     status
+}
+
+/// Sets a list as the server keeps it, which does not keep empty ones: else each look would find a difference.
+fn set_list(status: &mut Tree, field: &str, list: Tree) {
+    match list.as_array() {
+        Some(items) if items.is_empty() => _ = status.unset(field),
+        _ => _ = status.set(field, list),
+    }
 }
 
 /// Resources that somebody else says the node has: their names carry a domain.
@@ -175,6 +183,16 @@ pub fn says_more(old: &Tree, new: &Tree) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_list_is_no_difference_to_what_the_server_keeps() {
+        let kept = json!({ "images": [1] });
+        let mut status = kept.clone();
+        set_list(&mut status, "runtimeHandlers", json!([]));
+        assert!(!says_more(&kept, &status));
+        set_list(&mut status, "images", json!([]));
+        assert_eq!(status, json!({}));
+    }
 
     #[test]
     fn a_heartbeat_alone_says_nothing_new() {
