@@ -80,6 +80,12 @@ impl Seen {
         self.instances.iter().filter(|instance| instance.is_running())
     }
 
+    /// What has not ended as far as the runtime knows.
+    pub fn live_ids(&self) -> impl Iterator<Item = &String> {
+        let sandboxes = self.sandboxes.iter().filter(|sandbox| sandbox.is_ready).map(|sandbox| &sandbox.id);
+        sandboxes.chain(self.running().map(|instance| &instance.id))
+    }
+
     /// Whether nothing of the pod uses the machine any more.
     pub fn is_quiet(&self) -> bool {
         !self.sandboxes.iter().any(|sandbox| sandbox.is_ready)

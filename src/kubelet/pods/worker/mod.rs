@@ -28,11 +28,16 @@ use crate::kubelet::probes::Probes;
 use crate::kubelet::spec::Pod;
 use crate::object::{Timestamp, Tree};
 
-/// How often a pod is looked at when nothing happens: events may be lost.
-const LOOK_PERIOD: Duration = Duration::from_secs(90);
-/// How long the runtime's record may lag behind its event.
+/// How soon a pod is looked at again after a change, and how often when nothing happens any more: events
+/// may be lost.
+const LOOK_PERIOD_MIN: Duration = Duration::from_secs(5);
+const LOOK_PERIOD_MAX: Duration = Duration::from_secs(90);
+/// How long a look waits for the runtime's record, which lags behind its event.
 const LAG_MAX: Duration = Duration::from_secs(2);
 const LAG_STEP: Duration = Duration::from_millis(15);
+const LAG_STEP_MAX: Duration = Duration::from_millis(240);
+/// When a pod is looked at again whose end the runtime has told of but, being busy, not noted yet.
+const LAG_PERIOD: Duration = Duration::from_secs(1);
 const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 
@@ -144,10 +149,14 @@ impl Worker {
         let mut kill_began: Option<Duration> = None;
         let mut told_waits = std::collections::BTreeMap::new();
         let mut applied = resize::Applied::default();
+        let mut period = LOOK_PERIOD_MIN;
         loop {
             let order = self.orders.borrow_and_update().clone();
             seen = match self.look(order.pod.uid(), &seen).await {
-                Ok(seen) => seen,
+                Ok(now) => {
+                    period = if now == seen { (period * 2).min(LOOK_PERIOD_MAX) } else { LOOK_PERIOD_MIN };
+                    now
+                }
                 Err(error) => {
                     tracing::warn!(pod = %order.pod.display(), %error, "cannot ask the runtime about a pod");
                     tokio::time::sleep(FAILURE_PAUSE).await;
@@ -202,7 +211,7 @@ impl Worker {
                     continue;
                 }
                 self.refresh_volumes(&order.pod, &seen, &steps, false).await;
-                self.wait(&order, &steps).await;
+                self.wait(&order, &steps, period).await;
                 continue;
             }
             is_cleaned = false;
@@ -222,19 +231,22 @@ impl Worker {
         }
     }
 
-    /// Looks at the runtime until it has noted what its events said.
+    /// Looks at the runtime until it has noted what its events said; what it has not noted by then is
+    /// kept in mind for the next look.
     async fn look(&self, uid: &str, before: &Seen) -> crate::kubelet::cri::CriResult<Arc<Seen>> {
         let began = self.ctx.clock.elapsed();
+        let mut pause = LAG_STEP;
         loop {
             let hints: HashSet<String> = lock(&self.signals.ended).clone();
             let seen = runtime::look(&self.ctx.cri, uid, before).await?;
-            let lags = seen.instances.iter().any(|one| hints.contains(&one.id) && one.is_running())
-                || seen.sandboxes.iter().any(|one| hints.contains(&one.id) && one.is_ready);
+            let live: HashSet<&String> = seen.live_ids().collect();
+            let lags = hints.iter().any(|id| live.contains(id));
             if lags && self.ctx.clock.elapsed() - began < LAG_MAX {
-                tokio::time::sleep(LAG_STEP).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LAG_STEP_MAX);
                 continue;
             }
-            lock(&self.signals.ended).retain(|id| !hints.contains(id));
+            lock(&self.signals.ended).retain(|id| !hints.contains(id) || live.contains(id));
             let ids = seen.instances.iter().map(|one| &one.id).chain(seen.sandboxes.iter().map(|one| &one.id));
             *lock(&self.signals.known_ids) = ids.cloned().collect();
             self.count_ends(before, &seen);
@@ -318,11 +330,11 @@ impl Worker {
         }
     }
 
-    /// Waits for an order, a bell, or the time the plan asks for.
-    async fn wait(&mut self, order: &Order, steps: &Steps) {
+    /// Waits for an order, a bell, the time the plan asks for, and no longer than `period`.
+    async fn wait(&mut self, order: &Order, steps: &Steps, period: Duration) {
         let now = self.ctx.now();
         let until = |at: Timestamp| at.since(now).max(Duration::from_millis(1));
-        let mut limit = steps.ask_again_at.map_or(LOOK_PERIOD, until).min(LOOK_PERIOD);
+        let mut limit = steps.ask_again_at.map_or(period, until).min(period);
         if let Some(deadline) = self.deadline(&order.pod).filter(|_| !steps.is_over) {
             limit = limit.min(until(deadline));
         }
@@ -331,6 +343,9 @@ impl Worker {
             limit = limit.min(until(at));
         }
         drop(volumes);
+        if !lock(&self.signals.ended).is_empty() {
+            limit = limit.min(LAG_PERIOD);
+        }
         tokio::select! {
             _ = self.orders.changed() => (),
             () = self.signals.bell.notified() => (),
