@@ -159,13 +159,18 @@ install_scripts() {
     done
 }
 
+# The services that this installation may have: the usual ones, and one that got a name of its own.
+service_names() {
+    case $name in skiff | skiff-agent) echo "skiff skiff-agent" ;; *) echo "$name" ;; esac
+}
+
 write_killall() {
     cat <<SCRIPT
 #!/bin/sh
 # Stops skiff and every container it runs on this machine, and takes down their network. Data stays.
 data_dir=$data_dir
 supervisor=$supervisor
-services="${services-skiff skiff-agent}"
+services="${services-$(service_names)}"
 SCRIPT
     cat <<'SCRIPT'
 set -u
@@ -224,6 +229,13 @@ for file in $namespaces; do umount -l "$file" 2>/dev/null; rm -f "$file"; done
 
 ip link delete "$bridge" 2>/dev/null
 nft delete table ip "$table" 2>/dev/null
+# What libcni remembers of pods whose network was not taken down by a plugin.
+for result in /var/lib/cni/results/"$bridge"-*-eth0; do
+    [ -e "$result" ] || continue
+    id=${result#/var/lib/cni/results/"$bridge"-}
+    rm -f "$result" "/var/lib/cni/results/cni-loopback-${id%-eth0}-lo"
+done
+rmdir /var/lib/cni/results /var/lib/cni 2>/dev/null
 for root in /sys/fs/cgroup/$pods /sys/fs/cgroup/*/$pods; do
     [ -d "$root" ] && find "$root" -depth -type d -exec rmdir {} + 2>/dev/null
 done
@@ -238,23 +250,28 @@ write_uninstall() {
 # Removes skiff from this machine: containers, network, data, configuration and programs.
 data_dir=$data_dir
 supervisor=$supervisor
+services="$(service_names)"
 bin_dir=$bin_dir
 systemd_dir=$systemd_dir
+etc_dir=$etc_dir
+kubeconfig=$kubeconfig
 SCRIPT
     cat <<'SCRIPT'
 set -u
 [ "$(id -u)" = 0 ] || { echo "run this as root" >&2; exit 1; }
 "$bin_dir/skiff-killall.sh"
-for name in skiff skiff-agent; do
+for name in $services; do
     case $supervisor in
     systemd) systemctl disable "$name.service" 2>/dev/null; rm -f "$systemd_dir/$name.service" ;;
     openrc) rc-update delete "$name" default 2>/dev/null; rm -f "/etc/init.d/$name" ;;
     esac
-    rm -f "/run/$name.log"
+    rm -f "/var/log/$name.log" "$etc_dir/$name.env" "$etc_dir/$name.run"
 done
 [ "$supervisor" = systemd ] && systemctl daemon-reload
-rm -rf "$data_dir" /etc/skiff
-[ "$data_dir" = /var/lib/skiff ] && rm -rf /var/log/pods /var/log/containers
+rm -rf "$data_dir"
+rm -f "$kubeconfig"
+if [ "$data_dir" = /var/lib/skiff ]; then rm -rf "$etc_dir" /var/log/pods /var/log/containers; fi
+rmdir "$etc_dir" 2>/dev/null
 rm -f "$bin_dir/skiff" "$bin_dir/skiff-killall.sh" "$bin_dir/skiff-uninstall.sh"
 echo "[skiff] removed"
 SCRIPT

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,21 @@ pub struct Cluster {
     binary: PathBuf,
     kubectl: String,
     namespace: String,
+}
+
+/// What everything that belongs to a data directory other than the default is named after.
+pub fn digest_of(data_dir: &Path) -> String {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
+    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Asks the containerd of the skiff in `data_dir`.
+pub fn ctr(data_dir: &Path, args: &[&str]) -> String {
+    let socket = format!("/run/skiff-{}/containerd/containerd.sock", digest_of(data_dir));
+    let output = Command::new("ctr").args(["-a", &socket, "-n", "k8s.io"]).args(args).output().unwrap();
+    assert!(output.status.success(), "ctr {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 impl Cluster {
@@ -64,6 +79,11 @@ impl Cluster {
         server.wait().unwrap();
     }
 
+    /// The program under test.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
     }
@@ -80,24 +100,8 @@ impl Cluster {
         self.dir.path().join(name)
     }
 
-    /// The runtime's socket, found where this server's containerd says it listens.
-    pub fn runtime_socket(&self) -> PathBuf {
-        use sha2::Digest;
-        let digest = sha2::Sha256::digest(self.data_dir().as_os_str().as_encoded_bytes());
-        let short: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        PathBuf::from(format!("/run/skiff-{short}/containerd/containerd.sock"))
-    }
-
     pub fn ctr(&self, args: &[&str]) -> String {
-        let output = Command::new("ctr")
-            .arg("-a")
-            .arg(self.runtime_socket())
-            .args(["-n", "k8s.io"])
-            .args(args)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "ctr {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        ctr(&self.data_dir(), args)
     }
 
     fn import_images(&self) {

@@ -6,6 +6,8 @@
 
 mod cluster;
 mod image;
+mod installer;
+mod registry;
 mod steps;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

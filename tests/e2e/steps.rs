@@ -25,10 +25,12 @@ pub const STEPS: &[(&str, Step)] = &[
     ("probes", probes),
     ("daemonset", daemonset),
     ("bad_input", bad_input),
+    ("pull", super::registry::pull),
     ("manifest_folder", manifest_folder),
     ("every_kubectl", every_kubectl),
     ("delete", delete),
     ("kill_and_carry_on", kill_and_carry_on),
+    ("installer", super::installer::install_upgrade_uninstall),
 ];
 
 fn node(c: &mut Cluster) {

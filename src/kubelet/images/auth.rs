@@ -28,7 +28,7 @@ pub fn matching(image: &str, secrets: &[Entries]) -> Vec<AuthConfig> {
         for (place, entry) in entries(secret) {
             let (host, prefix) = split_place(&place);
             if host_matches(host, registry) && path_matches(prefix, path) {
-                found.push(((prefix.len(), !host.contains('*')), to_config(entry, registry)));
+                found.push(((prefix.len(), !host.contains('*')), to_config(entry)));
             }
         }
     }
@@ -47,7 +47,9 @@ fn entries(secret: &Entries) -> Vec<(String, Entry)> {
     new.map(|config| config.auths).into_iter().chain(old).flatten().collect()
 }
 
-fn to_config(entry: Entry, registry: &str) -> AuthConfig {
+/// Without the registry's address, as upstream's kubelet does it: the entry was picked for this image, and
+/// containerd 1.6 reads an address with a port but no scheme as a broken URL.
+fn to_config(entry: Entry) -> AuthConfig {
     let decoded = BASE64.decode(entry.auth.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let (username, password) = match decoded.as_deref().and_then(|pair| pair.split_once(':')) {
         Some((user, password)) if entry.username.is_empty() => (user.to_owned(), password.to_owned()),
@@ -56,7 +58,6 @@ fn to_config(entry: Entry, registry: &str) -> AuthConfig {
     AuthConfig {
         username,
         password,
-        server_address: registry.to_owned(),
         identity_token: entry.identitytoken,
         registry_token: entry.registrytoken,
         ..Default::default()

@@ -110,11 +110,12 @@ impl Failure {
     }
 }
 
-/// The network list that containerd reads from its CNI directory.
+/// The network list that containerd reads from its CNI directory, named after the bridge: libcni keeps
+/// files by network, and several skiffs on a machine must not take each other's away.
 pub fn conflist(network: &Network) -> serde_json::Value {
     let mut plugin = serde_json::to_value(network).unwrap_or_default();
     plugin["type"] = super::PLUGIN.into();
-    serde_json::json!({ "cniVersion": CNI_VERSION, "name": "skiff", "plugins": [plugin] })
+    serde_json::json!({ "cniVersion": CNI_VERSION, "name": network.bridge, "plugins": [plugin] })
 }
 
 /// The answer to ADD: one interface in the pod, its address and its way out.
