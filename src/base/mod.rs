@@ -8,6 +8,7 @@ pub mod fs;
 pub mod hex;
 pub mod queue;
 pub mod rand;
+pub mod seal;
 pub mod service;
 pub mod telemetry;
 pub mod websocket;

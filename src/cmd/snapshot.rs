@@ -10,6 +10,7 @@ use super::admin;
 use super::config::flags::{SaveFlags, SnapshotCommand};
 use crate::base::clock::SystemClock;
 use crate::base::rand::SystemRand;
+use crate::base::seal::NoSeal;
 use crate::object::Key;
 use crate::store::files::SystemDisk;
 use crate::store::{self, KeyRange, State};
@@ -72,7 +73,9 @@ pub async fn run(command: SnapshotCommand) -> Result<()> {
 /// Makes the server whose folder this is the only one of its cluster. It must not be running.
 pub fn reset(data_dir: &Path, from: Option<&Path>) -> Result<()> {
     let (disk, rand) = (SystemDisk::shared(), SystemRand::shared());
-    let done = store::reset(&data_dir.join("server/db"), from, &disk, SystemClock::shared(), &*rand);
+    let seal = NoSeal::shared();
+    let done =
+        store::reset(&data_dir.join("server/db"), from, &disk, &seal, SystemClock::shared(), &*rand, &|_, _| true);
     let done = done.context("the cluster was not reset")?;
     println!("this server is a cluster of its own now: {} objects at revision {}", done.objects, done.revision);
     println!("start it without --cluster-reset; others join it again with an empty --data-dir");
@@ -80,7 +83,8 @@ pub fn reset(data_dir: &Path, from: Option<&Path>) -> Result<()> {
 }
 
 fn read(file: &Path) -> Result<State> {
-    store::read_snapshot(file).with_context(|| format!("{} is no snapshot that can be used", file.display()))
+    store::read_snapshot(file, &NoSeal::shared())
+        .with_context(|| format!("{} is no snapshot that can be used", file.display()))
 }
 
 async fn save(flags: SaveFlags) -> Result<()> {

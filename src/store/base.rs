@@ -1,13 +1,15 @@
 //! A state that the log can be continued from, and how it is written down.
 //!
 //! Checkpoint and snapshot hold the same: a [`Summary`] and one record for each object. The summary's
-//! checksum covers all records in any order, so that a lost or stale one is found.
+//! checksum covers all records in any order, so that a lost or stale one is found. Of a sealed object
+//! it covers key and revision, which its seal is bound to: a sum over the rest would tell something.
 
 use bytes::Bytes;
 
 use super::raft::Members;
 use super::state::{Position, State};
 use super::wire::{Reader, WireError, checksum, put_bytes, put_u64};
+use crate::base::seal::{NoSeal, Seal, SealError, SealRef};
 use crate::object::{Key, Object, ObjectRef, Revision};
 
 const WHAT: &str = "the summary of a checkpoint";
@@ -74,17 +76,30 @@ impl Summary {
 }
 
 /// Puts a state together from records and compares it with its summary.
-#[derive(Default)]
 pub(super) struct Loader {
     state: State,
     sum: u64,
+    seal: SealRef,
 }
 
 impl Loader {
+    /// For records of which the sealed ones are opened with `seal`.
+    pub fn new(seal: SealRef) -> Self {
+        Self { state: State::default(), sum: 0, seal }
+    }
+
+    /// For records that are not sealed.
+    pub fn of_plain() -> Self {
+        Self::new(NoSeal::shared())
+    }
+
     /// Tells the key of the record's object.
     pub fn add(&mut self, record: &[u8]) -> Result<Key, WireError> {
-        self.sum = self.sum.wrapping_add(checksum(record).into());
-        let object = decode_object(record)?;
+        let (object, sum) = match record {
+            [SEALED, rest @ ..] => open_object(rest, &*self.seal)?,
+            plain => (decode_object(plain)?, checksum(plain)),
+        };
+        self.sum = self.sum.wrapping_add(sum.into());
         let key = object.key().clone();
         self.state.put(object);
         Ok(key)
@@ -107,6 +122,60 @@ impl Loader {
     }
 }
 
+/// What a sealed record begins with; any other begins with the length of its key.
+const SEALED: u8 = 0;
+
+/// An object as it is written down, and what it adds to the summary's sum.
+pub(super) fn encode_record(object: &Object, seal: &dyn Seal) -> Result<(Vec<u8>, u64), SealError> {
+    if !seal.covers(object.key().resource()) {
+        let record = encode_object(object);
+        let sum = checksum(&record).into();
+        return Ok((record, sum));
+    }
+    let context = context_of(object.key(), object.revision());
+    let mut plain = Vec::with_capacity(object.bytes().len() + 4);
+    put_u64(&mut plain, object.revision_at().into());
+    plain.extend_from_slice(object.bytes());
+    let sealed = seal.seal(object.key().resource(), &plain, &context)?;
+    let mut record = vec![SEALED];
+    record.extend_from_slice(&context);
+    put_bytes(&mut record, &sealed);
+    Ok((record, checksum(&context).into()))
+}
+
+/// What [`encode_record`] adds to the sum.
+pub(super) fn record_sum(object: &Object, seal: &dyn Seal) -> u64 {
+    let covered = match seal.covers(object.key().resource()) {
+        true => context_of(object.key(), object.revision()),
+        false => encode_object(object),
+    };
+    checksum(&covered).into()
+}
+
+fn context_of(key: &Key, revision: Revision) -> Vec<u8> {
+    let mut out = Vec::with_capacity(key.as_str().len() + 12);
+    put_bytes(&mut out, key.as_str().as_bytes());
+    put_u64(&mut out, revision.0);
+    out
+}
+
+fn open_object(record: &[u8], seal: &dyn Seal) -> Result<(ObjectRef, u32), WireError> {
+    const WHAT: &str = "an encrypted object";
+    let mut reader = Reader::new(WHAT, record);
+    let (key, revision) = (decode_key(&mut reader)?, Revision(reader.u64()?));
+    let context = context_of(&key, revision);
+    let plain = seal.open(reader.bytes()?, &context).map_err(|source| WireError::Sealed { what: WHAT, source })?;
+    let mut reader = Reader::new(WHAT, &plain);
+    let revision_at = reader.u32()?;
+    let bytes = Bytes::copy_from_slice(reader.take(reader.remaining())?);
+    Ok((Object::with_revision_at(key, revision, bytes, revision_at), checksum(&context)))
+}
+
+fn decode_key(reader: &mut Reader<'_>) -> Result<Key, WireError> {
+    let text = reader.text()?;
+    Key::parse(text).ok_or_else(|| reader.value(text.len() as u64))
+}
+
 pub(super) fn encode_object(object: &Object) -> Vec<u8> {
     let mut out = Vec::with_capacity(object.key().as_str().len() + object.bytes().len() + 24);
     put_bytes(&mut out, object.key().as_str().as_bytes());
@@ -118,8 +187,7 @@ pub(super) fn encode_object(object: &Object) -> Vec<u8> {
 
 fn decode_object(record: &[u8]) -> Result<ObjectRef, WireError> {
     let mut reader = Reader::new("a stored object", record);
-    let text = reader.text()?;
-    let key = Key::parse(text).ok_or_else(|| reader.value(text.len() as u64))?;
+    let key = decode_key(&mut reader)?;
     let (revision, revision_at) = (Revision(reader.u64()?), reader.u32()?);
     let bytes = Bytes::copy_from_slice(reader.bytes()?);
     Ok(Object::with_revision_at(key, revision, bytes, revision_at))

@@ -19,7 +19,10 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::base::rand::Rand;
 
-const VERSION: u64 = 1;
+/// What this program reads. A directory says 2 from when something in it was encrypted, so that older
+/// programs leave it alone.
+const VERSION: u64 = 2;
+const FIRST: u64 = 1;
 
 /// Why the directory cannot be used. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +62,8 @@ impl DataDir {
             return Err(DataDirError::Open { dir: path.to_owned(), mode });
         }
         let version = path.join("version");
-        match read_number(&version)? {
+        let found = read_number(&version)?;
+        match found {
             Some(found) if found > VERSION => return Err(DataDirError::Newer { dir: path.to_owned(), found }),
             None if holds_data(path) => return Err(DataDirError::Foreign { dir: path.to_owned() }),
             _ => (),
@@ -79,9 +83,14 @@ impl DataDir {
                 member
             }
         };
-        write_number(path, "version", VERSION)?;
+        write_number(path, "version", found.unwrap_or(FIRST))?;
         let is_joining = read_number(&path.join("joined"))?.is_some();
         Ok(Self { path: path.to_owned(), member, is_joining, _lock: lock })
+    }
+
+    /// From now on parts may be encrypted.
+    pub fn seals(&self) -> Result<(), DataDirError> {
+        write_number(&self.path, "version", VERSION)
     }
 
     /// Gives this server another id.
@@ -193,8 +202,8 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused_and_left_alone() {
         let dir = private();
-        fs::write(dir.path().join("version"), "2\n").unwrap();
-        assert!(matches!(open(dir.path()), Err(DataDirError::Newer { found: 2, .. })));
+        fs::write(dir.path().join("version"), "3\n").unwrap();
+        assert!(matches!(open(dir.path()), Err(DataDirError::Newer { found: 3, .. })));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

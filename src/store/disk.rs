@@ -14,14 +14,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::base::{Base, Loader, Summary, encode_object};
+use super::base::{Base, Loader, Summary, encode_record, record_sum};
 use super::files::quarantine;
 use super::state::Position;
-use super::wire::{WireError, checksum};
+use super::wire::WireError;
 use crate::base::error::Chain;
+use crate::base::seal::{Seal, SealError, SealRef};
 use crate::object::{Key, Revision};
 
 const SUMMARY: &[u8] = b"summary";
+/// How the records are sealed; not there if none is.
+const SEALED: &[u8] = b"sealed";
 const CACHE_BYTES: u64 = 4 << 20;
 const BATCH_BYTES: usize = 1 << 20;
 const LOCK_TRIES_MAX: u32 = 100;
@@ -34,6 +37,10 @@ pub enum CheckpointError {
     Sled { dir: PathBuf, source: sled::Error },
     #[error("the checkpoint in {} is damaged", dir.display())]
     Damaged { dir: PathBuf, source: WireError },
+    #[error("the checkpoint in {} cannot be opened: put the key back among this server's keys", dir.display())]
+    Locked { dir: PathBuf, source: WireError },
+    #[error("the checkpoint in {} cannot be encrypted", dir.display())]
+    Seal { dir: PathBuf, source: SealError },
     #[error("the checkpoint in {} was not finished", dir.display())]
     Partial { dir: PathBuf },
     #[error("the checkpoint in {} is damaged: reading it ended in a panic", dir.display())]
@@ -52,23 +59,23 @@ impl CheckpointError {
                 matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
             }
             Self::Sled { .. } | Self::Damaged { .. } | Self::Partial { .. } | Self::Panic { .. } => true,
-            Self::Sync { .. } | Self::Aside { .. } => false,
+            Self::Sync { .. } | Self::Aside { .. } | Self::Locked { .. } | Self::Seal { .. } => false,
         }
     }
 }
 
 /// Reads the checkpoint in `dir`; `None` if there has never been one.
-pub(super) fn load(dir: &Path) -> Result<Option<Base>, CheckpointError> {
+pub(super) fn load(dir: &Path, seal: &SealRef) -> Result<Option<Base>, CheckpointError> {
     if !dir.exists() {
         return Ok(None);
     }
-    guarded(dir, || read(dir))
+    guarded(dir, || read(dir, seal))
 }
 
-fn read(dir: &Path) -> Result<Option<Base>, CheckpointError> {
+fn read(dir: &Path, seal: &SealRef) -> Result<Option<Base>, CheckpointError> {
     let db = open(dir)?;
     let Some(summary) = read_summary(&db, dir)? else { return Err(CheckpointError::Partial { dir: dir.to_owned() }) };
-    let mut loader = Loader::default();
+    let mut loader = Loader::new(seal.clone());
     for item in db.iter() {
         let (_, record) = item.map_err(|source| failed(dir, source))?;
         loader.add(&record).map_err(|source| damaged(dir, source))?;
@@ -79,14 +86,20 @@ fn read(dir: &Path) -> Result<Option<Base>, CheckpointError> {
 /// Brings the checkpoint in `dir` to `base`, durably.
 ///
 /// `changed` are the keys written since `since`, where the last checkpoint was taken; when `dir` holds
-/// any other checkpoint, or none, everything is written. One that is damaged is moved aside first.
+/// any other checkpoint, or none, everything is written. One that is damaged is moved aside first; one
+/// that is sealed in another way is removed, since sled keeps what was overwritten for a while: by then
+/// the same is in a snapshot.
 pub(super) fn save(
     dir: &Path,
     base: &Base,
     since: Position,
     changed: &BTreeMap<Key, Revision>,
+    seal: &dyn Seal,
 ) -> Result<(), CheckpointError> {
-    let write = || guarded(dir, || write(dir, base, since, changed));
+    if dir.exists() && guarded(dir, || sealed_as(dir)).is_ok_and(|found| found != seal.generation()) {
+        remove(dir)?;
+    }
+    let write = || guarded(dir, || write(dir, base, since, changed, seal));
     match write() {
         Err(error) if error.is_damage() => {
             let aside = quarantine(dir).map_err(|source| CheckpointError::Aside { path: dir.to_owned(), source })?;
@@ -102,20 +115,49 @@ fn guarded<T>(dir: &Path, work: impl FnOnce() -> Result<T, CheckpointError>) -> 
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(CheckpointError::Panic { dir: dir.to_owned() }))
 }
 
-fn write(dir: &Path, base: &Base, since: Position, changed: &BTreeMap<Key, Revision>) -> Result<(), CheckpointError> {
+/// Takes away the checkpoint in `dir`.
+pub(super) fn remove(dir: &Path) -> Result<(), CheckpointError> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(CheckpointError::Aside { path: dir.to_owned(), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn sealed_as(dir: &Path) -> Result<u64, CheckpointError> {
+    let meta = open(dir)?.open_tree("meta").map_err(|source| failed(dir, source))?;
+    let found = meta.get(SEALED).map_err(|source| failed(dir, source))?;
+    Ok(found.and_then(|bytes| Some(u64::from_le_bytes(*bytes.first_chunk()?))).unwrap_or_default())
+}
+
+fn write(
+    dir: &Path,
+    base: &Base,
+    since: Position,
+    changed: &BTreeMap<Key, Revision>,
+    seal: &dyn Seal,
+) -> Result<(), CheckpointError> {
     let db = open(dir)?;
     let known = read_summary(&db, dir).ok().flatten().is_some_and(|summary| summary.position == since);
     let meta = db.open_tree("meta").map_err(|source| failed(dir, source))?;
-    meta.remove(SUMMARY).and_then(|_| db.flush()).map_err(|source| failed(dir, source))?;
+    let begun = meta.remove(SUMMARY).and_then(|_| match seal.generation() {
+        0 => meta.remove(SEALED),
+        generation => meta.insert(SEALED, &generation.to_le_bytes()),
+    });
+    begun.and_then(|_| db.flush()).map_err(|source| failed(dir, source))?;
 
-    let mut writer = Writer { db: &db, batch: sled::Batch::default(), bytes: 0 };
+    let mut writer = Writer { db: &db, batch: sled::Batch::default(), bytes: 0, seal, dir };
     let written = match known {
         true => changed.keys().try_for_each(|key| writer.set(key, &base.state)),
-        false => db.clear().and_then(|()| base.state.objects.keys().try_for_each(|key| writer.set(key, &base.state))),
+        false => db
+            .clear()
+            .map_err(|source| failed(dir, source))
+            .and_then(|()| base.state.objects.keys().try_for_each(|key| writer.set(key, &base.state))),
     };
-    written.and_then(|()| writer.flush()).map_err(|source| failed(dir, source))?;
+    written.and_then(|()| writer.flush())?;
 
-    let sum = base.state.objects.values().map(|object| u64::from(checksum(&encode_object(object))));
+    let sum = base.state.objects.values().map(|object| record_sum(object, seal));
     let summary = Summary::of(base, sum.fold(0, u64::wrapping_add));
     meta.insert(SUMMARY, summary.encode()).and_then(|_| db.flush()).map_err(|source| failed(dir, source))?;
     drop((meta, db));
@@ -126,13 +168,17 @@ struct Writer<'a> {
     db: &'a sled::Db,
     batch: sled::Batch,
     bytes: usize,
+    seal: &'a dyn Seal,
+    dir: &'a Path,
 }
 
 impl Writer<'_> {
-    fn set(&mut self, key: &Key, state: &super::State) -> sled::Result<()> {
+    fn set(&mut self, key: &Key, state: &super::State) -> Result<(), CheckpointError> {
         match state.get(key) {
             Some(object) => {
-                let record = encode_object(object);
+                let sealed = encode_record(object, self.seal);
+                let (record, _) =
+                    sealed.map_err(|source| CheckpointError::Seal { dir: self.dir.to_owned(), source })?;
                 self.bytes += record.len();
                 self.batch.insert(key.as_str().as_bytes(), record);
             }
@@ -141,9 +187,9 @@ impl Writer<'_> {
         if self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> sled::Result<()> {
+    fn flush(&mut self) -> Result<(), CheckpointError> {
         self.bytes = 0;
-        self.db.apply_batch(std::mem::take(&mut self.batch))
+        self.db.apply_batch(std::mem::take(&mut self.batch)).map_err(|source| failed(self.dir, source))
     }
 }
 
@@ -187,5 +233,9 @@ fn failed(dir: &Path, source: sled::Error) -> CheckpointError {
 }
 
 fn damaged(dir: &Path, source: WireError) -> CheckpointError {
-    CheckpointError::Damaged { dir: dir.to_owned(), source }
+    let dir = dir.to_owned();
+    match source.is_locked() {
+        true => CheckpointError::Locked { dir, source },
+        false => CheckpointError::Damaged { dir, source },
+    }
 }

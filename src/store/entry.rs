@@ -1,21 +1,25 @@
 //! What a log entry holds: all the proposals that waited when it was made.
 //!
 //! ```text
-//! entry   = version:u8 floor:varint op*
+//! entry   = 1:u8 floor:varint op* | 2:u8 sealed
 //! op      = 1 command | 2 reserved:varint | 3 | 4 key revision:varint revision_at:varint bytes
 //! command = flags:u8 [term:varint] count:varint write*
 //! write   = key expect:u8 [revision:varint] ( 0 | 1 revision_at:varint bytes )
 //! ```
-//! Keys and bytes have their length before them. A version is raised when an older program could not
+//! On the disk an entry with objects that are to be encrypted is sealed as a whole, bound to its place in
+//! the log; everywhere else it is plain. Keys and bytes have their length before them. A version is raised when an older program could not
 //! read what a newer one writes.
 
 use bytes::Bytes;
 
 use super::command::{Action, Command, Expect, Payload, Write};
+use super::state::Position;
 use super::wire::{Reader, WireError, put_bytes, put_u64};
+use crate::base::seal::Seal;
 use crate::object::{Key, Revision};
 
 const VERSION: u8 = 1;
+const SEALED: u8 = 2;
 const HAS_TERM: u8 = 1;
 const VOLATILE: u8 = 2;
 
@@ -85,6 +89,37 @@ impl Entry {
         }
         Ok(Self { floor, ops })
     }
+}
+
+/// An entry's data as it is to lie on the disk; `None` if that is as it is.
+pub(super) fn seal(data: &[u8], at: Position, seal: &dyn Seal) -> Result<Option<Vec<u8>>, WireError> {
+    if seal.generation() == 0 || data.is_empty() {
+        return Ok(None);
+    }
+    let entry = Entry::decode(&Bytes::copy_from_slice(data))?;
+    let keys = entry.ops.iter().flat_map(|op| match op {
+        Op::Command(command) => command.writes.iter().map(|write| &write.key).collect(),
+        Op::Restore(key, ..) => vec![key],
+        Op::Reserve(_) | Op::Resume => Vec::new(),
+    });
+    let Some(resource) = keys.map(Key::resource).find(|resource| seal.covers(resource)) else { return Ok(None) };
+    let sealed = seal.seal(resource, data, &context_of(at));
+    let sealed = sealed.map_err(|source| WireError::Sealed { what: "a log entry", source })?;
+    Ok(Some([&[SEALED][..], &sealed].concat()))
+}
+
+/// The other way round.
+pub(super) fn open(data: &[u8], at: Position, seal: &dyn Seal) -> Result<Option<Vec<u8>>, WireError> {
+    let [SEALED, sealed @ ..] = data else { return Ok(None) };
+    let opened = seal.open(sealed, &context_of(at));
+    opened.map(Some).map_err(|source| WireError::Sealed { what: "a log entry", source })
+}
+
+fn context_of(at: Position) -> [u8; 16] {
+    let mut context = [0; 16];
+    context[..8].copy_from_slice(&at.index.to_le_bytes());
+    context[8..].copy_from_slice(&at.term.to_le_bytes());
+    context
 }
 
 pub(super) fn encode_op(op: &Op) -> Vec<u8> {

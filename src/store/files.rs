@@ -31,12 +31,17 @@ pub trait DiskFile: Send + Sync {
     fn size(&self) -> io::Result<u64>;
 }
 
+/// Where [`quarantine`] puts it.
+pub(super) fn aside(path: &Path) -> PathBuf {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    aside.into()
+}
+
 /// Moves what is damaged out of the way, for whoever wants to look at it. Tells where it is now; what
 /// was put there before is gone.
 pub(super) fn quarantine(path: &Path) -> io::Result<PathBuf> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".damaged");
-    let aside = PathBuf::from(aside);
+    let aside = aside(path);
     match std::fs::remove_dir_all(&aside) {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => std::fs::remove_file(&aside)?,
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 
 use super::base::Base;
 use super::disk::{self, CheckpointError};
-use super::files::DiskRef;
+use super::files::{DiskRef, aside};
 use super::snapshot::{self, SnapshotError};
 use super::state::Position;
+use crate::base::seal::SealRef;
 use crate::object::{Key, Revision};
 
 /// When the log is long enough to be cut.
@@ -91,12 +92,22 @@ pub(super) struct Checkpoint {
     pub disk: DiskRef,
     pub snapshots: PathBuf,
     pub checkpoint: PathBuf,
+    pub seal: SealRef,
+    /// Nothing of what was written before is to be left, not even what was moved aside.
+    pub is_afresh: bool,
 }
 
 impl Checkpoint {
     pub fn take(self) -> Result<Taken, KeepError> {
-        snapshot::save(&*self.disk, &self.snapshots, &self.base)?;
-        disk::save(&self.checkpoint, &self.base, self.since, &self.changed)?;
+        snapshot::save(&*self.disk, &self.snapshots, &self.base, &*self.seal)?;
+        if self.is_afresh {
+            disk::remove(&self.checkpoint)?;
+        }
+        disk::save(&self.checkpoint, &self.base, self.since, &self.changed, &*self.seal)?;
+        if self.is_afresh {
+            snapshot::list_aside(&self.snapshots).iter().for_each(|path| drop(self.disk.remove(path)));
+            disk::remove(&aside(&self.checkpoint))?;
+        }
         Ok(Taken { position: self.base.state.position, revision: self.base.state.revision })
     }
 }

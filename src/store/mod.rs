@@ -44,7 +44,7 @@ pub use event::{Event, EventKind, EventRef};
 pub use keeper::LogLimits;
 pub use metrics::{Count, Metrics};
 pub use network::{Ask, Network, NetworkError, NetworkRef};
-pub use raft::{Change, ChangeError, LogError, MemberStatus, Members, OpenError, Status};
+pub use raft::{Change, ChangeError, LogError, MemberStatus, Members, OpenError, RewriteError, Status};
 pub use range::KeyRange;
 pub use reset::{Reset, ResetError, reset};
 pub use ring::RingLimits;
@@ -54,6 +54,7 @@ pub use watch::{Watch, WatchEnd, WatchError};
 
 use crate::base::clock::{ClockRef, SystemClock};
 use crate::base::rand::{RandRef, SystemRand};
+use crate::base::seal::{NoSeal, SealRef};
 use crate::base::service::Scope;
 use crate::object::Revision;
 use datadir::DataDir;
@@ -81,6 +82,8 @@ pub struct Options {
     pub log: LogLimits,
     /// The way to the other servers of the cluster.
     pub network: NetworkRef,
+    /// What passes on its way to the disk.
+    pub seal: SealRef,
     /// A new directory waits to be taken in by a cluster instead of being one of its own.
     pub joins: bool,
 }
@@ -95,6 +98,7 @@ impl Options {
             history: RingLimits::default(),
             log: LogLimits::default(),
             network: Arc::new(network::Nobody),
+            seal: NoSeal::shared(),
             joins: false,
         }
     }
@@ -150,8 +154,8 @@ impl Role {
 }
 
 /// Reads a snapshot file as a whole, and checks it.
-pub fn read_snapshot(path: &std::path::Path) -> Result<State, SnapshotError> {
-    snapshot::load(&*SystemDisk::shared(), path).map(|base| base.state)
+pub fn read_snapshot(path: &std::path::Path, seal: &SealRef) -> Result<State, SnapshotError> {
+    snapshot::load(&*SystemDisk::shared(), path, seal).map(|base| base.state)
 }
 
 /// A handle of the store. Clones share it; the store itself runs in the scope it was opened in.
@@ -165,6 +169,7 @@ pub struct Store {
     id: u64,
     members: tokio::sync::watch::Receiver<Members>,
     offers: Offers,
+    seal: SealRef,
     inputs: mpsc::Sender<Input>,
     inbox: Inbox,
 }
@@ -202,9 +207,12 @@ impl Store {
         scope: Scope,
         opened: oneshot::Sender<()>,
     ) -> Result<(Driver, Self), OpenError> {
-        let Options { dir, clock, rand, disk, history, log, network, joins } = options;
+        let Options { dir, clock, rand, disk, history, log, network, seal, joins } = options;
         let dir = DataDir::open(&dir, &*rand, joins)?;
-        let recovered = raft::recover(&dir, &disk)?;
+        if seal.generation() != 0 {
+            dir.seals()?;
+        }
+        let recovered = raft::recover(&dir, &disk, &seal)?;
         let mut inbox = None;
         let link = Link::new(|sender| {
             inbox = Some(sender.clone());
@@ -220,6 +228,7 @@ impl Store {
             alone: Arc::default(),
             offers: Offers::new(clock.clone()),
             members: tokio::sync::watch::Sender::new(recovered.base.members.clone()),
+            seal: seal.clone(),
         };
         let store = Self {
             hub: shared.hub.clone(),
@@ -230,6 +239,7 @@ impl Store {
             id: dir.member,
             members: shared.members.subscribe(),
             offers: shared.offers.clone(),
+            seal,
             inputs,
             inbox,
         };
@@ -332,11 +342,20 @@ impl Store {
     }
 
     /// Writes everything into a file of its own, durably; older files there stay. Returns the revision.
-    pub async fn save(&self, path: PathBuf) -> Result<Revision, SnapshotError> {
+    pub async fn save(&self, path: PathBuf, compress: bool) -> Result<Revision, SnapshotError> {
         let base = base::Base { state: State::clone(&self.state()), members: self.members.borrow().clone() };
         let revision = base.state.revision();
-        Scope::blocking(move || snapshot::export(&*SystemDisk::shared(), &path, &base)).await?;
+        let seal = self.seal.now();
+        Scope::blocking(move || snapshot::export(&*SystemDisk::shared(), &path, &base, &*seal, compress)).await?;
         Ok(revision)
+    }
+
+    /// Leaves nothing on the disk as it was written before: what is encrypted now, and with which key,
+    /// is so in every file of the store when this returns.
+    pub async fn rewrite(&self) -> Result<(), RewriteError> {
+        let (reply, answer) = oneshot::channel();
+        self.inputs.send(Input::Rewrite(reply)).await.map_err(|_| RewriteError::Closed)?;
+        answer.await.unwrap_or(Err(RewriteError::Closed))
     }
 
     pub async fn status(&self) -> Option<Status> {

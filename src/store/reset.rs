@@ -13,9 +13,10 @@ use super::datadir::{DataDir, DataDirError};
 use super::files::DiskRef;
 use super::raft::{Members, OpenError, replay, restart_log};
 use super::snapshot::{self, SnapshotError};
-use super::state::Position;
+use super::state::{Position, State};
 use crate::base::clock::ClockRef;
 use crate::base::rand::Rand;
+use crate::base::seal::SealRef;
 use crate::object::Revision;
 
 /// How far revisions jump: nobody writes so much between a snapshot and its use.
@@ -30,6 +31,8 @@ pub enum ResetError {
     Open(#[from] OpenError),
     #[error("cannot use the snapshot")]
     Snapshot(#[from] SnapshotError),
+    #[error("the snapshot is of another cluster than the one in this data directory")]
+    Other,
     #[error("cannot look for the store in {dir}")]
     Look { dir: String, source: io::Error },
 }
@@ -42,16 +45,20 @@ pub struct Reset {
 }
 
 /// Makes the store in `dir` that of a cluster of one, from the snapshot `from` or from what it has.
+///
+/// `is_meant` is asked whether a snapshot (second) may take the place of what is there (first).
 pub fn reset(
     dir: &Path,
     from: Option<&Path>,
     disk: &DiskRef,
+    seal: &SealRef,
     clock: ClockRef,
     rand: &dyn Rand,
+    is_meant: &dyn Fn(&State, &State) -> bool,
 ) -> Result<Reset, ResetError> {
-    let given = from.map(|path| snapshot::load(&**disk, path)).transpose()?;
+    let given = from.map(|path| snapshot::load(&**disk, path, seal)).transpose()?;
     let mut data = DataDir::open(dir, rand, false)?;
-    let left = match (replay(&data, disk, clock), &given) {
+    let left = match (replay(&data, disk, seal, clock), &given) {
         (Ok(left), _) => left,
         (Err(error), Some(_)) => {
             tracing::warn!(%error, "what was in the store cannot be read; the snapshot takes its place");
@@ -59,6 +66,11 @@ pub fn reset(
         }
         (Err(error), None) => return Err(error.into()),
     };
+    if let Some(given) = &given
+        && !is_meant(&left.state, &given.state)
+    {
+        return Err(ResetError::Other);
+    }
     let newest = left.state.revision().max(left.state.reserved);
     let old = left.state.position();
     let mut base = given.unwrap_or(left);
@@ -67,9 +79,12 @@ pub fn reset(
     base.state.revision = Revision(newest.0.max(base.state.revision.0).max(base.state.reserved.0) + JUMP);
     base.state.reserved = base.state.revision;
     base.state.position = position;
+    if seal.generation() != 0 {
+        data.seals()?;
+    }
     data.rename_member(rand)?;
     base.members = Members::alone(data.member);
-    snapshot::save(&**disk, &data.snapshots(), &base)?;
-    restart_log(&data, disk, position)?;
+    snapshot::save(&**disk, &data.snapshots(), &base, &*seal.now())?;
+    restart_log(&data, disk, seal, position)?;
     Ok(Reset { objects: base.state.len(), revision: base.state.revision })
 }

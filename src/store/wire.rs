@@ -1,6 +1,8 @@
 //! Reading and writing the few shapes that all stored bytes are made of: numbers of variable length
 //! and strings with their length before them.
 
+use crate::base::seal::SealError;
+
 /// Stored bytes that do not say what they should.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
@@ -14,6 +16,15 @@ pub enum WireError {
     Version { what: &'static str, found: u64, known: u64 },
     #[error("{what} has a wrong checksum")]
     Checksum { what: &'static str },
+    #[error("{what} cannot be opened")]
+    Sealed { what: &'static str, source: SealError },
+}
+
+impl WireError {
+    /// Nothing is wrong with the bytes: this server lacks what opens them.
+    pub(super) fn is_locked(&self) -> bool {
+        matches!(self, Self::Sealed { source: SealError::NoKey { .. } | SealError::Format, .. })
+    }
 }
 
 pub(super) fn put_u64(into: &mut Vec<u8>, mut value: u64) {

@@ -118,7 +118,7 @@ impl ClusterServer {
         fs::private_dir(&folder).map_err(Status::internal)?;
         let path = folder.join(snapshot::file_name(&wanted.name, self.api.now().as_secs()));
         let failed = |error: crate::store::SnapshotError| Status::internal(Chain(&error));
-        let revision = self.api.store.save(path.clone()).await.map_err(failed)?.0;
+        let revision = self.api.store.save(path.clone(), false).await.map_err(failed)?.0;
         let bytes = std::fs::metadata(&path).map_or(0, |data| data.len());
         tracing::info!(path = %path.display(), bytes, "saved a snapshot");
         Ok(Reply::json(&snapshot::Saved { path, bytes, revision }))

@@ -5,15 +5,18 @@
 //! leaves nothing behind and may be tried again; after a failed fsync nothing may be tried again.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use protobuf::Message as _;
 use protobuf::well_known_types::BytesValue;
-use raft::eraftpb::{Entry, HardState};
+use raft::eraftpb::{Entry, EntryType, HardState};
 use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize};
 
 use super::engine_files::EngineFiles;
+use crate::base::seal::{Seal, SealRef};
+use crate::store::entry;
 use crate::store::files::DiskRef;
 use crate::store::state::Position;
 use crate::store::wire::{Reader, WireError, put_u64};
@@ -63,6 +66,7 @@ pub(super) struct Saved {
 pub(super) struct Log {
     engine: Engine<EngineFiles>,
     files: Arc<EngineFiles>,
+    seal: SealRef,
 }
 
 /// How entries lie in the engine: index, then raft's own encoding.
@@ -77,7 +81,7 @@ impl MessageExt for Stored {
 }
 
 impl Log {
-    pub fn open(dir: &Path, disk: DiskRef) -> Result<Self, LogError> {
+    pub fn open(dir: &Path, disk: DiskRef, seal: SealRef) -> Result<Self, LogError> {
         let files = Arc::new(EngineFiles::new(disk));
         let config = Config {
             dir: dir.to_string_lossy().into_owned(),
@@ -88,7 +92,7 @@ impl Log {
         };
         let opened = Engine::open_with_file_system(config, files.clone());
         let engine = opened.map_err(|source| LogError::Open { dir: dir.to_owned(), source })?;
-        Ok(Self { engine, files })
+        Ok(Self { engine, files, seal })
     }
 
     pub fn saved(&self) -> Result<Saved, LogError> {
@@ -114,7 +118,8 @@ impl Log {
             batch.add_command(GROUP, Command::Clean);
             batch.put(GROUP, BASE.to_vec(), encode_base(base)).map_err(failed)?;
         }
-        let stored = write.entries.iter().map(store_entry).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let seal = self.seal.now();
+        let stored = write.entries.iter().map(|entry| store_entry(entry, &*seal)).collect::<Result<Vec<_>, _>>()?;
         batch.add_entries::<Stored>(GROUP, &stored).map_err(failed)?;
         drop(stored);
         if let Some(hard_state) = &write.hard_state {
@@ -136,12 +141,27 @@ impl Log {
         let mut stored = Vec::new();
         let read = self.engine.fetch_entries_to::<Stored>(GROUP, low, high, Some(bytes_max), &mut stored);
         read.map_err(|source| LogError::Read { what: "entries", source })?;
-        stored.iter().map(load_entry).collect()
+        stored.iter().map(|stored| load_entry(stored, &*self.seal)).collect()
     }
 
     pub fn term(&self, index: u64) -> Result<u64, LogError> {
         let missing = || LogError::Read { what: "entry", source: raft_engine::Error::EntryNotFound };
         Ok(self.entries(index, index + 1, 0)?.first().ok_or_else(missing)?.term)
+    }
+
+    /// Takes what was cut out of the files too: what is left is written again, and every older file is
+    /// removed. Other appends may go on.
+    pub fn scrub(&self) -> Result<(), LogError> {
+        let manager = self.engine.purge_manager();
+        // The library panics where it cannot write.
+        let scrubbed = catch_unwind(AssertUnwindSafe(|| {
+            manager.must_rewrite_append_queue(None, None);
+            manager.must_rewrite_rewrite_queue();
+        }));
+        if let Some(reason) = self.files.failure() {
+            return Err(LogError::Failed { reason });
+        }
+        scrubbed.map_err(|_| LogError::Full)
     }
 
     /// Forgets every entry and goes on behind `base`.
@@ -179,8 +199,15 @@ fn put_hard_state(batch: &mut LogBatch, hard_state: &HardState) -> Result<(), Lo
     batch.put(GROUP, HARD_STATE.to_vec(), bytes).map_err(failed)
 }
 
-fn store_entry(entry: &Entry) -> raft_engine::Result<BytesValue> {
-    let encoded = entry.write_to_bytes()?;
+fn store_entry(entry: &Entry, seal: &dyn Seal) -> Result<BytesValue, LogError> {
+    let at = Position { index: entry.index, term: entry.term };
+    let sealed = match entry.get_entry_type() {
+        EntryType::EntryNormal => entry::seal(&entry.data, at, seal),
+        EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => Ok(None),
+    };
+    let sealed = sealed.map_err(|source| LogError::Decode { what: "entry", source })?;
+    let sealed = sealed.map(|data| Entry { data: data.into(), ..entry.clone() });
+    let encoded = sealed.as_ref().unwrap_or(entry).write_to_bytes().map_err(|error| failed(error.into()))?;
     let mut stored = BytesValue::new();
     stored.value.reserve_exact(8 + encoded.len());
     stored.value.extend_from_slice(&entry.index.to_le_bytes());
@@ -188,10 +215,18 @@ fn store_entry(entry: &Entry) -> raft_engine::Result<BytesValue> {
     Ok(stored)
 }
 
-fn load_entry(stored: &BytesValue) -> Result<Entry, LogError> {
+fn load_entry(stored: &BytesValue, seal: &dyn Seal) -> Result<Entry, LogError> {
     let mut entry = Entry::default();
     let damaged = |source| LogError::Read { what: "entry", source: raft_engine::Error::Protobuf(source) };
     entry.merge_from_bytes(stored.value.get(8..).unwrap_or_default()).map_err(damaged)?;
+    let at = Position { index: entry.index, term: entry.term };
+    let opened = match entry.get_entry_type() {
+        EntryType::EntryNormal => entry::open(&entry.data, at, seal),
+        EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => Ok(None),
+    };
+    if let Some(data) = opened.map_err(|source| LogError::Decode { what: "entry", source })? {
+        entry.data = data.into();
+    }
     Ok(entry)
 }
 

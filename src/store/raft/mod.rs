@@ -14,6 +14,7 @@ mod status;
 mod storage;
 mod transport;
 
+pub use driver::RewriteError;
 pub(super) use driver::{Driver, Shared};
 pub use log::LogError;
 pub use membership::{Change, ChangeError, Members};

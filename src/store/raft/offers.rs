@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::clock::ClockRef;
+use crate::base::seal::SealRef;
 use crate::base::service::Scope;
 use crate::object::Key;
 use crate::store::base::{Base, Loader, Summary, encode_object};
@@ -120,12 +121,13 @@ pub(super) struct Fetch {
     pub index: u64,
     pub disk: DiskRef,
     pub snapshots: std::path::PathBuf,
+    pub seal: SealRef,
 }
 
 impl Fetch {
     /// The whole state; it is in a snapshot file by then.
     pub async fn run(self) -> Result<Base, FetchError> {
-        let (mut loader, mut after) = (Loader::default(), String::new());
+        let (mut loader, mut after) = (Loader::of_plain(), String::new());
         loop {
             let answer = self.ask(&after).await?;
             let mut reader = Reader::new("a part of a state", &answer);
@@ -141,7 +143,7 @@ impl Fetch {
                 let summary = Summary::decode(reader.take(reader.remaining())?)?;
                 let base = loader.finish_unsummed(summary)?;
                 let kept = base.clone();
-                Scope::blocking(move || snapshot::save(&*self.disk, &self.snapshots, &kept)).await?;
+                Scope::blocking(move || snapshot::save(&*self.disk, &self.snapshots, &kept, &*self.seal.now())).await?;
                 return Ok(base);
             }
         }

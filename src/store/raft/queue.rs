@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
+use super::driver::RewriteReply;
 use super::membership::{Change, ChangeError};
 use super::status::Status;
 use crate::store::ProposeError;
@@ -30,6 +31,8 @@ pub(in crate::store) enum Input {
     /// A reader wants everything acknowledged so far to be in the state.
     Barrier(oneshot::Sender<Result<(), ProposeError>>),
     Change(Change, oneshot::Sender<Result<(), ChangeError>>),
+    /// Nothing is to be left on the disk as it was written before.
+    Rewrite(RewriteReply),
     /// Lets another server lead, if this one does.
     HandOver,
     Status(oneshot::Sender<Status>),

@@ -11,10 +11,11 @@ use super::membership::Members;
 use super::node::Node;
 use crate::base::clock::ClockRef;
 use crate::base::error::Chain;
+use crate::base::seal::SealRef;
 use crate::store::applier::Applier;
 use crate::store::base::Base;
 use crate::store::datadir::{DataDir, DataDirError};
-use crate::store::disk;
+use crate::store::disk::{self, CheckpointError};
 use crate::store::entry::Entry as Ops;
 use crate::store::files::{DiskRef, quarantine};
 use crate::store::hub::Hub;
@@ -36,6 +37,10 @@ pub enum OpenError {
     DataDir(#[from] DataDirError),
     #[error("cannot open the store's log")]
     Log(#[from] LogError),
+    #[error("cannot read what the store holds")]
+    Snapshot(#[from] SnapshotError),
+    #[error("cannot read what the store holds")]
+    Checkpoint(#[from] CheckpointError),
     #[error("no state to continue the log from, which begins behind entry {log_base}: neither {} nor a snapshot beside it can be read; restore a backup", checkpoint.display())]
     Lost { checkpoint: PathBuf, log_base: u64 },
     #[error("cannot move a damaged part of the store aside")]
@@ -52,10 +57,10 @@ pub(in crate::store) struct Recovered {
 
 /// Loads the newest state there is and opens the log behind it. Entries that the state lacks come out
 /// of the node's first steps.
-pub(in crate::store) fn recover(dir: &DataDir, disk: &DiskRef) -> Result<Recovered, OpenError> {
-    let log = Arc::new(Log::open(&dir.log(), disk.clone())?);
+pub(in crate::store) fn recover(dir: &DataDir, disk: &DiskRef, seal: &SealRef) -> Result<Recovered, OpenError> {
+    let log = Arc::new(Log::open(&dir.log(), disk.clone(), seal.clone())?);
     let saved = log.saved()?;
-    let base = match load(dir, disk, saved.base.index)? {
+    let base = match load(dir, disk, seal, saved.base.index)? {
         Some(base) => base,
         None if saved.base.index <= GENESIS.index && dir.is_joining => Base::default(),
         None if saved.base.index <= GENESIS.index => genesis(dir.member),
@@ -79,10 +84,15 @@ pub(in crate::store) fn recover(dir: &DataDir, disk: &DiskRef) -> Result<Recover
 }
 
 /// The state after everything that is in the log, whether it was committed or not.
-pub(in crate::store) fn replay(dir: &DataDir, disk: &DiskRef, clock: ClockRef) -> Result<Base, OpenError> {
-    let log = Log::open(&dir.log(), disk.clone())?;
+pub(in crate::store) fn replay(
+    dir: &DataDir,
+    disk: &DiskRef,
+    seal: &SealRef,
+    clock: ClockRef,
+) -> Result<Base, OpenError> {
+    let log = Log::open(&dir.log(), disk.clone(), seal.clone())?;
     let saved = log.saved()?;
-    let base = load(dir, disk, saved.base.index)?.unwrap_or_default();
+    let base = load(dir, disk, seal, saved.base.index)?.unwrap_or_default();
     let mut applier = Applier::new(Hub::new(base.state, RingLimits::default()), Arc::default(), clock);
     let mut next = applier.state().position().index.max(saved.base.index) + 1;
     while next <= saved.last.index {
@@ -101,8 +111,13 @@ pub(in crate::store) fn replay(dir: &DataDir, disk: &DiskRef, clock: ClockRef) -
 }
 
 /// Lets the log begin anew behind `position`.
-pub(in crate::store) fn restart_log(dir: &DataDir, disk: &DiskRef, position: Position) -> Result<(), OpenError> {
-    let log = Log::open(&dir.log(), disk.clone())?;
+pub(in crate::store) fn restart_log(
+    dir: &DataDir,
+    disk: &DiskRef,
+    seal: &SealRef,
+    position: Position,
+) -> Result<(), OpenError> {
+    let log = Log::open(&dir.log(), disk.clone(), seal.clone())?;
     let hard_state = HardState { term: position.term, commit: position.index, ..HardState::default() };
     Ok(log.reset(position, &hard_state)?)
 }
@@ -122,20 +137,21 @@ fn continues(log: &Log, saved: &Saved, position: Position) -> Result<bool, LogEr
 /// The newest snapshot that the log continues, or if none can be read the checkpoint.
 ///
 /// Both hold the same. The snapshot is read as a stream; opening sled takes twice the time and memory.
-fn load(dir: &DataDir, disk: &DiskRef, log_base: u64) -> Result<Option<Base>, OpenError> {
+fn load(dir: &DataDir, disk: &DiskRef, seal: &SealRef, log_base: u64) -> Result<Option<Base>, OpenError> {
     let continued = |base: &Base| base.state.position().index >= log_base;
     for path in snapshot::list(&dir.snapshots()) {
-        match snapshot::load(&**disk, &path) {
+        match snapshot::load(&**disk, &path, seal) {
             Ok(base) if continued(&base) => return Ok(Some(base)),
             Ok(_) => tracing::warn!(path = %path.display(), log_base, "the snapshot is older than the log"),
             Err(error @ SnapshotError::Damaged { .. }) => {
                 let aside = quarantine(&path).map_err(OpenError::Quarantine)?;
                 tracing::error!(error = %Chain(&error), aside = %aside.display(), "moved a snapshot aside");
             }
+            Err(error @ (SnapshotError::Locked { .. } | SnapshotError::Newer { .. })) => return Err(error.into()),
             Err(error) => tracing::error!(error = %Chain(&error), "cannot use a snapshot"),
         }
     }
-    match disk::load(&dir.checkpoint()) {
+    match disk::load(&dir.checkpoint(), seal) {
         Ok(Some(base)) if continued(&base) => {
             tracing::warn!("no snapshot can be used: going on from the checkpoint");
             return Ok(Some(base));
@@ -145,6 +161,7 @@ fn load(dir: &DataDir, disk: &DiskRef, log_base: u64) -> Result<Option<Base>, Op
             tracing::warn!(found, log_base, "the checkpoint is older than the log");
         }
         Ok(None) => (),
+        Err(error @ CheckpointError::Locked { .. }) => return Err(error.into()),
         Err(error) => {
             let aside = quarantine(&dir.checkpoint()).map_err(OpenError::Quarantine)?;
             tracing::error!(error = %Chain(&error), aside = %aside.display(), "moved the checkpoint aside");

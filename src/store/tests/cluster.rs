@@ -372,7 +372,10 @@ async fn the_last_of_three_goes_on_alone_when_it_is_told_to() {
         cluster.stop(id).await;
     }
     let disk = SystemDisk::shared();
-    let done = reset(&cluster.path(last), None, &disk, Arc::new(TestClock(Instant::now())), &Fixed(9)).unwrap();
+    let done = {
+        let clock = Arc::new(TestClock(Instant::now()));
+        reset(&cluster.path(last), None, &disk, &NoSeal::shared(), clock, &Fixed(9), &|_, _| true).unwrap()
+    };
     assert_eq!(done.objects, 20);
     cluster.start(last).await;
     let store = cluster.store(last);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-fn small_log(options: &mut Options) {
+pub(super) fn small_log(options: &mut Options) {
     options.log = LogLimits { bytes: 0, entries: 4 };
     options.history.events = 3;
 }
@@ -190,15 +190,15 @@ async fn a_snapshot_brings_everything_back_and_revisions_go_on_ahead() {
     let rig = Rig::with(small_log).await;
     many(&rig, 10).await;
     let (saved, file) = (rig.shown(), rig.dir.path().join("saved"));
-    rig.store.save(file.clone()).await.unwrap();
+    rig.store.save(file.clone(), true).await.unwrap();
     rig.run("put a/x later").await;
     rig.run("create a/new 1").await;
     let last = rig.store.state().revision();
     assert!(rig.scope.stop(Duration::from_secs(30)).await);
-    assert_eq!(show_state(&read_snapshot(&file).unwrap()), saved);
+    assert_eq!(show_state(&read_snapshot(&file, &NoSeal::shared()).unwrap()), saved);
 
     let Options { dir, disk, clock, rand, .. } = rig.options.clone();
-    let done = reset(&dir, Some(&file), &disk, clock, &*rand).unwrap();
+    let done = reset(&dir, Some(&file), &disk, &NoSeal::shared(), clock, &*rand, &|_, _| true).unwrap();
     let rig = rig.reopen().await;
     let objects = |shown: &str| shown.split_once(": ").unwrap().1.to_owned();
     assert_eq!(objects(&rig.shown()), objects(&saved));

@@ -11,6 +11,7 @@ mod faults;
 mod history;
 mod model;
 mod mvcc;
+mod sealed;
 
 use std::time::Duration;
 

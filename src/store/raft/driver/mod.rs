@@ -5,6 +5,7 @@
 //! it is asked nothing: no ticks, no writes.
 
 mod members;
+mod rewrite;
 mod snapshots;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,6 +21,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::base::clock::ClockRef;
 use crate::base::error::Chain;
+use crate::base::seal::SealRef;
 use crate::base::service::Scope;
 use crate::object::Revision;
 use crate::store::applier::Applier;
@@ -42,6 +44,9 @@ use crate::store::raft::transport::{Incoming, Link};
 use crate::store::state::Position;
 use crate::store::timeline::Timeline;
 use crate::store::{Health, ProposeError, Role};
+use rewrite::Rewrite;
+pub use rewrite::RewriteError;
+pub(in crate::store) use rewrite::RewriteReply;
 
 const INPUTS_MAX: usize = 512;
 /// How many ticks pass between looks at what is slow.
@@ -63,6 +68,7 @@ pub(in crate::store) struct Shared {
     /// Nobody else could lead or acknowledge anything: this server's state needs no confirmation, also
     /// while its disk keeps it from leading.
     pub alone: Arc<AtomicBool>,
+    pub seal: SealRef,
 }
 
 pub(in crate::store) struct Driver {
@@ -87,6 +93,8 @@ pub(in crate::store) struct Driver {
     fetching: Option<BoxFuture<'static, Result<(Message, Base), FetchError>>>,
     /// It is here, and raft is to be told when no write is under way.
     fetched: Option<(Message, Base)>,
+    rewrite: Rewrite,
+    scrubbing: Option<BoxFuture<'static, Result<(), LogError>>>,
     changes: VecDeque<(Position, oneshot::Sender<Result<(), ChangeError>>)>,
     /// When each of the others was last heard of.
     heard: BTreeMap<u64, Duration>,
@@ -136,6 +144,8 @@ impl Driver {
             checkpointing: None,
             fetching: None,
             fetched: None,
+            rewrite: Rewrite::default(),
+            scrubbing: None,
             changes: VecDeque::new(),
             heard: BTreeMap::new(),
             ticks: 0,
@@ -171,6 +181,7 @@ impl Driver {
                 _ = ticks.tick(), if !self.is_alone() => self.tick(),
                 written = settled(&mut self.writing) => self.on_written(written),
                 taken = settled(&mut self.checkpointing) => self.on_checkpoint(taken),
+                scrubbed = settled(&mut self.scrubbing) => self.on_scrubbed(scrubbed),
                 fetched = settled(&mut self.fetching) => self.on_fetched(fetched),
                 Some(incoming) = self.link.inbox.recv() => self.receive(incoming),
                 count = inputs.recv_many(&mut batch, INPUTS_MAX) => {
@@ -198,6 +209,10 @@ impl Driver {
             self.advance(); // cuts the log
             self.finish_writing().await;
         }
+        if self.scrubbing.is_some() {
+            let scrubbed = settled(&mut self.scrubbing).await;
+            self.on_scrubbed(scrubbed);
+        }
     }
 
     async fn finish_writing(&mut self) {
@@ -217,6 +232,7 @@ impl Driver {
             Input::Propose(proposal) => self.accept_proposal(proposal),
             Input::Barrier(reply) => self.barriers.push(reply),
             Input::Change(change, reply) => self.change_members(change, reply),
+            Input::Rewrite(reply) => self.rewrite.push(reply),
             Input::HandOver => self.node.hand_over(&self.members.current().voters),
             Input::Status(reply) => drop(reply.send(self.status())),
         }
@@ -371,6 +387,7 @@ impl Driver {
             return;
         }
         let Some(write) = self.node.start_write() else { return };
+        self.rewrite_writes(&write);
         let (log, metrics, clock) = (self.node.log().clone(), self.shared.metrics.clone(), self.clock.clone());
         self.writing = Some(Box::pin(Scope::blocking(move || {
             let started = clock.elapsed();
@@ -381,6 +398,7 @@ impl Driver {
     }
 
     fn on_written(&mut self, written: Result<u64, LogError>) {
+        self.rewrite_written(written.is_ok());
         match written {
             Ok(last_index) => {
                 if *self.shared.health.borrow() == Health::DiskFull {

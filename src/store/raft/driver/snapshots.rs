@@ -1,6 +1,8 @@
 //! Whole states: checkpoints that let the log be cut, states given to servers that lack what was cut,
 //! and states taken over from others.
 
+use std::collections::BTreeMap;
+
 use raft::eraftpb::Message;
 
 use super::Driver;
@@ -15,16 +17,25 @@ use crate::store::timeline::Timeline;
 
 impl Driver {
     pub(super) fn start_checkpoint(&mut self) {
-        if self.stopping
-            || self.checkpointing.is_some()
-            || self.shared.offers.is_open()
-            || !self.keeper.is_due(self.applier.state().object_bytes())
-        {
+        if self.stopping || self.checkpointing.is_some() || self.shared.offers.is_open() {
             return;
         }
-        let members = |index| Members::clone(self.members.at(index));
-        let (base, changed) = self.applier.base(members);
-        if base.state.position().index <= self.node.base().index {
+        let afresh = self.begin_rewrite();
+        let is_afresh = afresh.is_some();
+        let (base, changed) = match afresh {
+            Some(base) => (base, BTreeMap::new()),
+            None if !self.keeper.is_due(self.applier.state().object_bytes()) => return,
+            None => self.applier.base(|index| Members::clone(self.members.at(index))),
+        };
+        if !is_afresh && base.state.position().index <= self.node.base().index {
+            return self.keeper.wait();
+        }
+        let seal = self.shared.seal.now();
+        if seal.generation() != 0
+            && let Err(error) = self.dir.seals()
+        {
+            tracing::warn!(error = %Chain(&error), "cannot mark the store as encrypted");
+            self.rewrite_failed(&error);
             return self.keeper.wait();
         }
         let checkpoint = Checkpoint {
@@ -34,6 +45,8 @@ impl Driver {
             disk: self.disk.clone(),
             snapshots: self.dir.snapshots(),
             checkpoint: self.dir.checkpoint(),
+            seal,
+            is_afresh,
         };
         let (metrics, clock) = (self.shared.metrics.clone(), self.clock.clone());
         self.checkpointing = Some(Box::pin(Scope::blocking(move || {
@@ -47,16 +60,20 @@ impl Driver {
 
     pub(super) fn on_checkpoint(&mut self, taken: Result<Taken, KeepError>) {
         match taken {
-            Ok(taken) if taken.position.index <= self.node.base().index => (), // a snapshot came from elsewhere
+            // A snapshot came from elsewhere.
+            Ok(taken) if taken.position.index < self.node.base().index => self.rewrite_taken(false),
+            Ok(taken) if taken.position.index == self.node.base().index && !self.rewrite.is_taking() => (),
             Ok(taken) => {
                 self.node.cut(taken.position);
                 self.members.forget(taken.position.index);
                 self.keeper.cut(taken.position.index);
                 self.applier.checkpointed(taken);
+                self.rewrite_taken(true);
                 tracing::debug!(index = taken.position.index, "took a checkpoint");
             }
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "cannot take a checkpoint: the log keeps growing until one succeeds");
+                self.rewrite_failed(&error);
                 self.keeper.wait();
             }
         }
@@ -87,6 +104,7 @@ impl Driver {
             index: message.get_snapshot().get_metadata().index,
             disk: self.disk.clone(),
             snapshots: self.dir.snapshots(),
+            seal: self.shared.seal.clone(),
         };
         self.fetching = Some(Box::pin(async move { fetch.run().await.map(|base| (message, base)) }));
     }
