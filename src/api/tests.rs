@@ -86,6 +86,10 @@ pub async fn world() -> World {
 }
 
 impl World {
+    pub fn admin(&self) -> Peer {
+        self.admin.clone()
+    }
+
     /// Sends `METHOD PATH` as the administrator; the answer's code and body.
     pub async fn send(&self, line: &str, body: Tree) -> (u16, Tree) {
         self.send_with(line, body, &[]).await

@@ -2,6 +2,7 @@
 
 mod admin;
 mod agent;
+mod auditing;
 mod backend;
 mod bootstrap;
 mod cluster;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 
+use super::auditing;
 use super::backend::{InProcess, OnLeader};
 use super::bootstrap;
 use super::cluster::{self, Book, Carrier, ClusterServer, Leader, Member};
@@ -123,10 +124,14 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     book.open(store.clone());
     carrier.open(member(config, &store), &pki)?;
 
+    let audit = stages.next(root, "audit");
     let http = stages.next(root, "http");
     let api = api(config, &pki, store.clone(), &http, clock.clone(), rand.clone())?;
     let is_new = joins && !store.members().borrow().contains(store.id());
     api.is_closed.store(is_new, Ordering::Release);
+    if let Some(wanted) = &config.audit {
+        auditing::start(&api, wanted, &audit, clock.clone())?;
+    }
     let readiness = Readiness::of(&api);
     api::crd::start(&api, &http);
     api::aggregate::start(&api, &http);

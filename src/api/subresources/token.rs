@@ -1,6 +1,7 @@
 //! `serviceaccounts/token`: a signed token for a service account, bound to what asks for it.
 
 use crate::api::admission::{Attributes, Operation};
+use crate::api::audit;
 use crate::api::pipeline::Api;
 use crate::api::pipeline::act::Act;
 use crate::api::pipeline::metadata;
@@ -74,6 +75,7 @@ pub async fn request(api: &Api, mut act: Act) -> Result<Answer, Status> {
         bound: Some(bound),
         ..Claims::default()
     };
+    audit::annotate("authentication.kubernetes.io/issued-credential-id", || format!("JTI={}", claims.jti));
     let token = api.token_key.sign(&claims).map_err(Status::internal)?;
     let expires = Timestamp::from_secs(now.as_secs()) + Duration::from_secs(asked.max(0) as u64);
     request.set("status", json!({"token": token, "expirationTimestamp": expires}));
