@@ -148,7 +148,7 @@ impl Api {
 
     /// Who asks, and in whose name.
     fn identify(&self, exchange: &Exchange) -> Result<Arc<User>, Status> {
-        let user = self.authn.authenticate(&exchange.headers, &exchange.peer.certificates);
+        let user = self.authn.authenticate(&exchange.headers, &exchange.peer.certificates, &exchange.line.path);
         if let Some((audit, record)) = self.audit.get().zip(audit::current()) {
             let nobody = Arc::default();
             let ask = ask(user.as_ref().unwrap_or(&nobody), &exchange.line);
@@ -184,6 +184,7 @@ impl Api {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(Status::new(Reason::ServiceUnavailable, "this server is joining its cluster"));
         }
+        self.authn.prepare(&exchange.headers).await;
         exchange.user = self.identify(exchange)?;
         let load = load_of(&exchange.line);
         let Ok(seat) = self.flow.enter(load, &exchange.user) else { return Ok(too_many()) };

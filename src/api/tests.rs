@@ -57,7 +57,8 @@ pub async fn world() -> World {
         client_ca: authority.der(),
         request_header_ca: authority.der(),
         token_key: token_key.clone(),
-        issuer: issuer.clone(),
+        issuers: vec![issuer.clone()],
+        audiences: vec![issuer.clone()],
     };
     let api = Api::new(Setup {
         proxy_identity: None,

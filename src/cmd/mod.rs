@@ -3,6 +3,7 @@
 mod admin;
 mod agent;
 mod auditing;
+mod authentication;
 mod backend;
 mod bootstrap;
 mod cluster;

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 
 use super::auditing;
+use super::authentication;
 use super::backend::{InProcess, OnLeader};
 use super::bootstrap;
 use super::cluster::{self, Book, Carrier, ClusterServer, Leader, Member};
@@ -37,7 +38,7 @@ use crate::object::{Gvk, Kind, Timestamp, User};
 use crate::resources::Registry;
 use crate::security::join::JoinToken;
 use crate::security::pki::Pki;
-use crate::security::{kubeconfig, tls, tokens};
+use crate::security::{kubeconfig, tls};
 use crate::store::{Health, NetworkRef, Options, Role, Store};
 
 /// How long a start waits for somebody to lead. The node must run also when nobody does.
@@ -103,6 +104,8 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     let server_dir = config.data_dir.join("server");
 
     let cluster::Prepared { config, joins, members } = cluster::prepare(config).await?;
+    let mut config = config;
+    let mut others = std::mem::take(&mut config.others);
     let config = &config;
     let book = Book::new();
     members.into_iter().for_each(|member| book.hear(member));
@@ -132,6 +135,8 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     if let Some(wanted) = &config.audit {
         auditing::start(&api, wanted, &audit, clock.clone())?;
     }
+    authentication::start(&api, &mut others, &config.tokens.issuers, &http)?;
+    api::authn::legacy::start(&api, &http);
     let readiness = Readiness::of(&api);
     api::crd::start(&api, &http);
     api::aggregate::start(&api, &http);
@@ -173,6 +178,7 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
         service_cidrs: config.network.service_cidrs.clone(),
         client_ca_pem: pki.client_ca.pem().to_owned(),
         request_header_ca_pem: pki.request_header_ca.pem().to_owned(),
+        today: api.now().to_string().split('T').next().unwrap_or_default().to_owned(),
     };
     if leads_first(&store).await {
         bootstrap::ensure(&client, &facts).await.context("cannot write what every cluster has")?;
@@ -249,12 +255,12 @@ fn api(
     clock: ClockRef,
     rand: RandRef,
 ) -> Result<Arc<Api>> {
-    let issuer = tokens::issuer(&config.network.cluster_domain);
     let trust = Trust {
         client_ca: pki.client_ca.der(),
         request_header_ca: pki.request_header_ca.der(),
         token_key: pki.token_key.clone(),
-        issuer: issuer.clone(),
+        issuers: config.tokens.issuers.clone(),
+        audiences: config.tokens.audiences.clone(),
     };
     let authn = Authn::new(trust, Arc::new(store.clone()), clock.clone())?;
     Ok(Api::new(Setup {
@@ -263,7 +269,7 @@ fn api(
             node_ports: config.network.node_ports.clone(),
             advertise_address: config.advertise_address,
             port: config.port,
-            issuer,
+            issuer: config.tokens.issuers[0].clone(),
         },
         registry: Arc::new(Registry::built_in()),
         store,

@@ -4,6 +4,7 @@
 //! default. What is wrong is refused here, with the flag, the value and what would be right;
 //! behind this module every value is known to be good.
 
+mod authn;
 mod file;
 pub mod flags;
 pub mod values;
@@ -23,6 +24,7 @@ use crate::api::audit::file::Keep;
 use crate::api::audit::policy::Policy;
 use crate::base::telemetry::LogSettings;
 use crate::security::kubeconfig::Kubeconfig;
+pub use authn::{Others, TokenConfig};
 use flags::{AgentFlags, Cli, Command, CommonFlags, NodeFlags, ServerFlags};
 use values::{NodeLabel, NodeTaint, SecretText, ServerUrl};
 
@@ -64,6 +66,10 @@ pub struct ServerConfig {
     /// The node that runs in this process, unless `--disable-agent`.
     pub run_node: bool,
     pub node: NodeConfig,
+    /// Of service-account tokens.
+    pub tokens: TokenConfig,
+    /// Whom else to believe; taken when the API starts.
+    pub others: Others,
     pub audit: Option<AuditConfig>,
 }
 
@@ -194,6 +200,7 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
     }
     let node = node(flags.node)?;
     let audit = audit(flags.audit)?;
+    let (tokens, others) = authn::read(flags.authentication, &net.cluster_domain.0)?;
     let dns = match net.cluster_dns.as_slice() {
         [] => net.service_cidr.iter().map(|cidr| nth_address(cidr, 10)).collect(),
         given => given.to_vec(),
@@ -229,6 +236,8 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
         run_scheduler: !flags.components.disable_scheduler,
         run_node: !flags.components.disable_agent,
         node,
+        tokens,
+        others,
         audit,
         data_dir,
     })
