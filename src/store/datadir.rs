@@ -4,6 +4,8 @@
 //! version      the format, a number
 //! member       this server's id in the cluster
 //! joined       there if another server founded the cluster
+//! replaces     the id that this server had before it lost something, until the cluster knows the new one
+//! witness      there if this server keeps the log only, and no objects
 //! lock         locked while a process uses the directory
 //! log/         the raft log
 //! snapshots/   the newest snapshot
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
+use super::files::quarantine;
 use crate::base::rand::Rand;
 
 /// What this program reads. A directory says 2 from when something in it was encrypted, so that older
@@ -33,6 +36,10 @@ pub enum DataDirError {
     Locked { dir: PathBuf },
     #[error("the store in {} is open to other users (mode {mode:o}): run `chmod 700 {}`", dir.display(), dir.display())]
     Open { dir: PathBuf, mode: u32 },
+    #[error("{} belongs to a witness, which has no objects: start it with --witness", dir.display())]
+    Witness { dir: PathBuf },
+    #[error("{} belongs to a server that is no witness: start it without --witness, or choose an empty --data-dir", dir.display())]
+    NoWitness { dir: PathBuf },
     #[error("{} is not a number: it was damaged, or is not of skiff", path.display())]
     NotANumber { path: PathBuf },
     #[error("{} holds files but is not a store of skiff: choose an empty directory", dir.display())]
@@ -48,6 +55,9 @@ pub(super) struct DataDir {
     pub member: u64,
     /// This server did not found its cluster: without a state it waits to be given one.
     pub is_joining: bool,
+    pub is_witness: bool,
+    /// The id that this server had in the cluster before it lost a part of its log.
+    pub replaces: Option<u64>,
     _lock: Flock<File>,
 }
 
@@ -55,7 +65,7 @@ impl DataDir {
     /// Takes the directory, making what is missing.
     ///
     /// A new directory is that of a cluster of its own, or with `joins` of one that takes it in.
-    pub fn open(path: &Path, rand: &dyn Rand, joins: bool) -> Result<Self, DataDirError> {
+    pub fn open(path: &Path, rand: &dyn Rand, joins: bool, witness: bool) -> Result<Self, DataDirError> {
         make_private(path)?;
         let mode = fs::metadata(path).map_err(|source| cannot("read", path, source))?.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
@@ -72,11 +82,22 @@ impl DataDir {
         for part in ["log", "snapshots"] {
             make_private(&path.join(part))?;
         }
-        let member = match read_number(&path.join("member"))? {
+        let known = read_number(&path.join("member"))?;
+        let is_witness = read_number(&path.join("witness"))?.is_some();
+        if known.is_some() && is_witness != witness {
+            return Err(match is_witness {
+                true => DataDirError::Witness { dir: path.to_owned() },
+                false => DataDirError::NoWitness { dir: path.to_owned() },
+            });
+        }
+        let member = match known {
             Some(member) => member,
             None => {
                 if joins {
                     write_number(path, "joined", 1)?;
+                }
+                if witness {
+                    write_number(path, "witness", 1)?;
                 }
                 let member = rand.next_u64().max(1);
                 write_number(path, "member", member)?;
@@ -85,7 +106,39 @@ impl DataDir {
         };
         write_number(path, "version", found.unwrap_or(FIRST))?;
         let is_joining = read_number(&path.join("joined"))?.is_some();
-        Ok(Self { path: path.to_owned(), member, is_joining, _lock: lock })
+        let replaces = read_number(&path.join("replaces"))?;
+        Ok(Self { path: path.to_owned(), member, is_joining, is_witness: witness, replaces, _lock: lock })
+    }
+
+    /// Something is gone that the other servers have. What is left is moved aside, and this server waits
+    /// to be taken in under a new id: under the old one it may have promised what it forgot.
+    pub fn start_over(&mut self, rand: &dyn Rand) -> Result<(), DataDirError> {
+        let replaces = self.replaces.unwrap_or(self.member); // a crash may have come in between
+        write_number(&self.path, "replaces", replaces)?;
+        write_number(&self.path, "joined", 1)?;
+        self.rename_member(rand)?;
+        for part in [self.checkpoint(), self.snapshots(), self.log()] {
+            if part.exists() {
+                quarantine(&part).map_err(|source| cannot("move aside", &part, source))?;
+            }
+        }
+        for part in [self.snapshots(), self.log()] {
+            make_private(&part)?;
+        }
+        (self.is_joining, self.replaces) = (true, Some(replaces));
+        Ok(())
+    }
+
+    /// The cluster knows this server's new id, and has given it everything.
+    pub fn started_over(&mut self) {
+        if self.replaces.take().is_none() {
+            return;
+        }
+        let copies = ["checkpoint.damaged", "snapshots.damaged"].map(|name| self.path.join(name));
+        let removed = copies.iter().filter(|copy| copy.exists()).try_for_each(fs::remove_dir_all);
+        if let Err(error) = removed.and_then(|()| fs::remove_file(self.path.join("replaces"))) {
+            tracing::warn!(%error, "cannot remove what was left of a damaged store");
+        }
     }
 
     /// From now on parts may be encrypted.
@@ -174,7 +227,7 @@ mod tests {
     use crate::base::rand::SystemRand;
 
     fn open(dir: &Path) -> Result<DataDir, DataDirError> {
-        DataDir::open(dir, &*SystemRand::seeded(1), false)
+        DataDir::open(dir, &*SystemRand::seeded(1), false, false)
     }
 
     fn private() -> tempfile::TempDir {

@@ -51,6 +51,20 @@ pub(super) fn quarantine(path: &Path) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
+/// Copies a folder of files next to itself before what is in it changes. Tells where the copy is.
+pub(super) fn copy_aside(dir: &Path) -> io::Result<PathBuf> {
+    let aside = aside(dir);
+    std::fs::create_dir_all(&aside)?;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), aside.join(entry.file_name()))?;
+        }
+    }
+    std::fs::set_permissions(&aside, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    Ok(aside)
+}
+
 /// The machine's disk.
 pub struct SystemDisk;
 

@@ -57,7 +57,7 @@ pub fn reset(
     is_meant: &dyn Fn(&State, &State) -> bool,
 ) -> Result<Reset, ResetError> {
     let given = from.map(|path| snapshot::load(&**disk, path, seal)).transpose()?;
-    let mut data = DataDir::open(dir, rand, false)?;
+    let mut data = DataDir::open(dir, rand, false, false)?;
     let left = match (replay(&data, disk, seal, clock), &given) {
         (Ok(left), _) => left,
         (Err(error), Some(_)) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 
-use super::{Carrier, MEMBER};
+use super::{Arrival, Carrier, MEMBER, hex};
 use crate::object::Reason;
 use crate::store::Store;
 
@@ -17,7 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub async fn enter(carrier: &Carrier, store: &Store, first: Option<String>) -> Result<()> {
     let mut members = store.members();
     let own = carrier.own().context("the carrier is open")?;
-    let body = Bytes::from(serde_json::to_vec(own)?);
+    let arrival = Arrival { member: own.clone(), replaces: store.replaces().map(hex).unwrap_or_default() };
+    let body = Bytes::from(serde_json::to_vec(&arrival)?);
     loop {
         if members.borrow_and_update().contains(store.id()) {
             return Ok(());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use raft::eraftpb::{EntryType, HardState};
 
+use super::inspect::{self, Damage as LogDamage};
 use super::log::{Log, LogError, Saved};
 use super::membership::Members;
 use super::node::Node;
@@ -14,11 +15,13 @@ use crate::base::error::Chain;
 use crate::base::seal::SealRef;
 use crate::store::applier::Applier;
 use crate::store::base::Base;
+use crate::store::damage::{Damages, Part, Remedy};
 use crate::store::datadir::{DataDir, DataDirError};
 use crate::store::disk::{self, CheckpointError};
 use crate::store::entry::Entry as Ops;
-use crate::store::files::{DiskRef, quarantine};
+use crate::store::files::{DiskRef, copy_aside, quarantine};
 use crate::store::hub::Hub;
+use crate::store::keeper::LogLimits;
 use crate::store::ring::RingLimits;
 use crate::store::snapshot::{self, SnapshotError};
 use crate::store::state::{Position, State};
@@ -41,12 +44,26 @@ pub enum OpenError {
     Snapshot(#[from] SnapshotError),
     #[error("cannot read what the store holds")]
     Checkpoint(#[from] CheckpointError),
-    #[error("no state to continue the log from, which begins behind entry {log_base}: neither {} nor a snapshot beside it can be read; restore a backup", checkpoint.display())]
+    #[error("no state to continue the log from, which begins behind entry {log_base}: neither {} nor a snapshot beside it can be read; restore a backup with `skiff server --cluster-reset --from FILE`; one of several servers whose others are well may remove its store and join again", checkpoint.display())]
     Lost { checkpoint: PathBuf, log_base: u64 },
+    #[error(
+        "the log is damaged at byte {offset} of {}, and writes behind it may have been acknowledged: restore a backup with `skiff server --cluster-reset --from FILE`, or go on with what is before it with `skiff server --cluster-reset`; one of several servers whose others are well may remove its store and join again",
+        path.display()
+    )]
+    DamagedLog { path: PathBuf, offset: u64 },
+    #[error("cannot look through the log in {}", dir.display())]
+    Inspect { dir: PathBuf, source: io::Error },
     #[error("cannot move a damaged part of the store aside")]
     Quarantine(#[source] io::Error),
     #[error("the store's task ended while it was opening")]
     Ended,
+}
+
+impl OpenError {
+    /// Whether something is gone that this disk has nowhere else. Other servers may have it.
+    pub(in crate::store) fn is_loss(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::DamagedLog { .. })
+    }
 }
 
 /// Where the store was when it stopped, as far as checkpoint or snapshot say.
@@ -57,10 +74,19 @@ pub(in crate::store) struct Recovered {
 
 /// Loads the newest state there is and opens the log behind it. Entries that the state lacks come out
 /// of the node's first steps.
-pub(in crate::store) fn recover(dir: &DataDir, disk: &DiskRef, seal: &SealRef) -> Result<Recovered, OpenError> {
-    let log = Arc::new(Log::open(&dir.log(), disk.clone(), seal.clone())?);
+pub(in crate::store) fn recover(
+    dir: &DataDir,
+    disk: &DiskRef,
+    seal: &SealRef,
+    limits: LogLimits,
+    damages: &Damages,
+) -> Result<Recovered, OpenError> {
+    if let Some(LogDamage { path, offset }) = look_through(dir, disk, damages)? {
+        return Err(OpenError::DamagedLog { path, offset });
+    }
+    let log = Arc::new(Log::open(&dir.log(), disk.clone(), seal.clone(), limits.file_bytes())?);
     let saved = log.saved()?;
-    let base = match load(dir, disk, seal, saved.base.index)? {
+    let base = match load(dir, disk, seal, saved.base.index, damages)? {
         Some(base) => base,
         None if saved.base.index <= GENESIS.index && dir.is_joining => Base::default(),
         None if saved.base.index <= GENESIS.index => genesis(dir.member),
@@ -90,9 +116,19 @@ pub(in crate::store) fn replay(
     seal: &SealRef,
     clock: ClockRef,
 ) -> Result<Base, OpenError> {
-    let log = Log::open(&dir.log(), disk.clone(), seal.clone())?;
+    let damages = Damages::default();
+    if let Some(damage) = look_through(dir, disk, &damages)? {
+        let aside = copy_aside(&dir.log()).map_err(OpenError::Quarantine)?;
+        let inspect = |source| OpenError::Inspect { dir: dir.log(), source };
+        inspect::cut_off(&**disk, &dir.log(), &damage).map_err(inspect)?;
+        tracing::error!(
+            path = %damage.path.display(), offset = damage.offset, copy = %aside.display(),
+            "the log is damaged: going on with what is before"
+        );
+    }
+    let log = Log::open(&dir.log(), disk.clone(), seal.clone(), LogLimits::default().file_bytes())?;
     let saved = log.saved()?;
-    let base = load(dir, disk, seal, saved.base.index)?.unwrap_or_default();
+    let base = load(dir, disk, seal, saved.base.index, &damages)?.unwrap_or_default();
     let mut applier = Applier::new(Hub::new(base.state, RingLimits::default()), Arc::default(), clock);
     let mut next = applier.state().position().index.max(saved.base.index) + 1;
     while next <= saved.last.index {
@@ -110,6 +146,16 @@ pub(in crate::store) fn replay(
     Ok(Base { state: applier.state().clone(), members: base.members })
 }
 
+/// Mends what can be mended in the log; what cannot is told.
+fn look_through(dir: &DataDir, disk: &DiskRef, damages: &Damages) -> Result<Option<LogDamage>, OpenError> {
+    let found = inspect::inspect(&**disk, &dir.log());
+    let found = found.map_err(|source| OpenError::Inspect { dir: dir.log(), source })?;
+    for LogDamage { path, offset } in found.mended {
+        damages.add(Part::Log, path, Remedy::Mended { offset });
+    }
+    Ok(found.damage)
+}
+
 /// Lets the log begin anew behind `position`.
 pub(in crate::store) fn restart_log(
     dir: &DataDir,
@@ -117,7 +163,7 @@ pub(in crate::store) fn restart_log(
     seal: &SealRef,
     position: Position,
 ) -> Result<(), OpenError> {
-    let log = Log::open(&dir.log(), disk.clone(), seal.clone())?;
+    let log = Log::open(&dir.log(), disk.clone(), seal.clone(), LogLimits::default().file_bytes())?;
     let hard_state = HardState { term: position.term, commit: position.index, ..HardState::default() };
     Ok(log.reset(position, &hard_state)?)
 }
@@ -137,7 +183,13 @@ fn continues(log: &Log, saved: &Saved, position: Position) -> Result<bool, LogEr
 /// The newest snapshot that the log continues, or if none can be read the checkpoint.
 ///
 /// Both hold the same. The snapshot is read as a stream; opening sled takes twice the time and memory.
-fn load(dir: &DataDir, disk: &DiskRef, seal: &SealRef, log_base: u64) -> Result<Option<Base>, OpenError> {
+fn load(
+    dir: &DataDir,
+    disk: &DiskRef,
+    seal: &SealRef,
+    log_base: u64,
+    damages: &Damages,
+) -> Result<Option<Base>, OpenError> {
     let continued = |base: &Base| base.state.position().index >= log_base;
     for path in snapshot::list(&dir.snapshots()) {
         match snapshot::load(&**disk, &path, seal) {
@@ -145,7 +197,8 @@ fn load(dir: &DataDir, disk: &DiskRef, seal: &SealRef, log_base: u64) -> Result<
             Ok(_) => tracing::warn!(path = %path.display(), log_base, "the snapshot is older than the log"),
             Err(error @ SnapshotError::Damaged { .. }) => {
                 let aside = quarantine(&path).map_err(OpenError::Quarantine)?;
-                tracing::error!(error = %Chain(&error), aside = %aside.display(), "moved a snapshot aside");
+                tracing::error!(error = %Chain(&error), "a snapshot cannot be used");
+                damages.add(Part::Snapshot, path, Remedy::Replaced { aside });
             }
             Err(error @ (SnapshotError::Locked { .. } | SnapshotError::Newer { .. })) => return Err(error.into()),
             Err(error) => tracing::error!(error = %Chain(&error), "cannot use a snapshot"),
@@ -164,7 +217,8 @@ fn load(dir: &DataDir, disk: &DiskRef, seal: &SealRef, log_base: u64) -> Result<
         Err(error @ CheckpointError::Locked { .. }) => return Err(error.into()),
         Err(error) => {
             let aside = quarantine(&dir.checkpoint()).map_err(OpenError::Quarantine)?;
-            tracing::error!(error = %Chain(&error), aside = %aside.display(), "moved the checkpoint aside");
+            tracing::error!(error = %Chain(&error), "the checkpoint cannot be used");
+            damages.add(Part::Checkpoint, dir.checkpoint(), Remedy::Replaced { aside });
         }
     }
     Ok(None)
