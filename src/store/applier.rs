@@ -1,6 +1,6 @@
 //! Turns committed entries into the state, its history, and answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::base::Base;
@@ -23,13 +23,17 @@ const PUBLISH_EVENTS_MAX: usize = 4_096;
 
 pub(super) struct Applier {
     state: State,
+    /// Objects are not kept: only what a witness must know.
+    hollow: bool,
     records: Vec<Record>,
     /// Readers see an older state than this one.
     unpublished: bool,
     /// The keys written since the last checkpoint, and when last.
     changed: BTreeMap<Key, Revision>,
-    /// The keys that were written without the log since its last entry was applied.
-    volatile: BTreeSet<Key>,
+    /// What was written without the log since its last entry with commands, as the log has it: other
+    /// servers have that, and what is not told to them in time gives way to it.
+    volatile: BTreeMap<Key, ObjectRef>,
+    volatile_bytes: usize,
     /// What was reserved after which entry: a replay from a checkpoint must resume at the same revision.
     reserved: Timeline<Revision>,
     hub: Arc<Hub>,
@@ -49,8 +53,30 @@ impl Applier {
     pub fn new(hub: Arc<Hub>, metrics: Arc<Metrics>, clock: ClockRef) -> Self {
         let state = State::clone(&hub.state());
         let reserved = Timeline::new(state.position.index, state.reserved);
-        let (records, changed, volatile) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
-        Self { state, records, unpublished: false, changed, volatile, reserved, hub, metrics, clock }
+        Self {
+            state,
+            hollow: false,
+            records: Vec::new(),
+            unpublished: false,
+            changed: BTreeMap::new(),
+            volatile: BTreeMap::new(),
+            volatile_bytes: 0,
+            reserved,
+            hub,
+            metrics,
+            clock,
+        }
+    }
+
+    /// From now on commands change nothing here: others have the objects.
+    pub fn keep_no_objects(&mut self) {
+        self.hollow = true;
+    }
+
+    /// What a witness has of the state after the entry at `position`.
+    pub fn hollow_base(&self, position: Position, members: Members) -> Base {
+        let reserved = *self.reserved.at(position.index);
+        Base { state: State { position, revision: reserved, reserved, ..State::default() }, members }
     }
 
     pub fn state(&self) -> &State {
@@ -59,11 +85,16 @@ impl Applier {
 
     pub fn entry(&mut self, position: Position, entry: Entry) -> Applied {
         let mut applied = Applied::default();
+        let shown = self.state.revision;
         mvcc::raise(&mut self.state, entry.floor);
+        if !entry.ops.is_empty() {
+            self.return_to_log(&entry.ops);
+        }
         self.state.position = position;
         self.unpublished = true;
         for op in entry.ops {
             match op {
+                Op::Command(_) if self.hollow => (),
                 Op::Command(command) => applied.outcomes.push(self.command(position, command)),
                 Op::Reserve(to) => {
                     self.state.reserved = self.state.reserved.max(to);
@@ -73,17 +104,82 @@ impl Applier {
                     self.resume();
                     applied.resumed = true;
                 }
-                Op::Restore(key, revision, payload) => {
-                    self.volatile.remove(&key);
-                    let event = mvcc::restore(&mut self.state, key, revision, &payload);
-                    self.record(position, event);
-                }
+                Op::Restore(key, revision, payload) => self.restore(position, shown, key, revision, &payload),
             }
         }
         if self.records.len() > PUBLISH_EVENTS_MAX {
             self.publish();
         }
         applied
+    }
+
+    /// Before an entry is applied the state is what the log says, and nothing else, on every server: what
+    /// its leader wrote without the log comes with it. A renewal that only a former leader knew is gone.
+    fn return_to_log(&mut self, ops: &[Op]) {
+        self.volatile_bytes = 0;
+        for (key, logged) in std::mem::take(&mut self.volatile) {
+            let told = ops.iter().any(|op| match op {
+                Op::Restore(named, revision, _) => {
+                    *named == key && self.state.get(&key).is_some_and(|object| object.revision() == *revision)
+                }
+                _ => false,
+            });
+            if !told {
+                self.changed.insert(key, self.state.revision);
+                self.state.put(logged);
+            }
+        }
+    }
+
+    /// Readers that have seen revision `shown` are told only of what comes behind it.
+    fn restore(&mut self, position: Position, shown: Revision, key: Key, revision: Revision, payload: &Payload) {
+        let event = mvcc::restore(&mut self.state, key, revision, payload);
+        self.unpublished = true;
+        match event {
+            Some(event) if event.revision() <= shown => {
+                self.changed.insert(event.key().clone(), event.revision());
+            }
+            event => self.record(position, event),
+        }
+    }
+
+    /// Takes over what the leader wrote without the log behind the entry at `position`, all of it so far
+    /// and in order. Tells whether this server is at that entry.
+    pub fn follow(&mut self, position: Position, restores: Vec<Op>) -> bool {
+        if self.state.position != position {
+            return false;
+        }
+        let shown = self.state.revision;
+        for op in restores {
+            let Op::Restore(key, revision, payload) = op else { continue };
+            let Some(logged) = self.state.get(&key).cloned() else { continue };
+            if revision > shown {
+                self.keep_logged(key.clone(), logged, payload.bytes.len());
+                self.restore(position, shown, key, revision, &payload);
+            }
+        }
+        true
+    }
+
+    fn keep_logged(&mut self, key: Key, logged: ObjectRef, bytes: usize) {
+        if let std::collections::btree_map::Entry::Vacant(place) = self.volatile.entry(key) {
+            place.insert(logged);
+            self.volatile_bytes += bytes;
+        }
+    }
+
+    /// What was written without the log since its last entry: how much, and up to which revision.
+    pub fn volatile_extent(&self) -> (usize, Revision) {
+        (self.volatile_bytes, self.state.revision)
+    }
+
+    /// The state as the log has it.
+    pub fn logged(&self) -> State {
+        let mut state = self.state.clone();
+        for logged in self.volatile.values() {
+            state.put(logged.clone());
+        }
+        state
     }
 
     /// Goes on after all revisions that may have been shown to somebody.
@@ -104,15 +200,22 @@ impl Applier {
             return Err(command);
         }
         self.metrics.volatile.add(1);
-        self.volatile.extend(command.writes.iter().map(|write| write.key.clone()));
+        let logged: Vec<ObjectRef> =
+            command.writes.iter().filter_map(|write| self.state.get(&write.key).cloned()).collect();
         let position = self.state.position;
-        Ok(self.command(position, command))
+        let outcome = self.command(position, command);
+        if matches!(outcome, Outcome::Committed { .. }) {
+            for object in logged {
+                self.keep_logged(object.key().clone(), object.clone(), object.bytes().len());
+            }
+        }
+        Ok(outcome)
     }
 
     /// What only this server's memory holds, for the next entry to begin with: a replay of that entry
     /// has to find what its commands found.
     pub fn restores(&self) -> Vec<Op> {
-        let mut objects: Vec<_> = self.volatile.iter().filter_map(|key| self.state.get(key)).collect();
+        let mut objects: Vec<_> = self.volatile.keys().filter_map(|key| self.state.get(key)).collect();
         objects.sort_by_key(|object| object.revision());
         let restore =
             |object: &ObjectRef| Op::Restore(object.key().clone(), object.revision(), Payload::of_object(object));
@@ -124,6 +227,7 @@ impl Applier {
         self.records.clear();
         self.changed.clear();
         self.volatile.clear();
+        self.volatile_bytes = 0;
         self.unpublished = false;
         self.reserved = Timeline::new(state.position.index, state.reserved);
         self.state = state.clone();
@@ -155,14 +259,19 @@ impl Applier {
         self.metrics.revision.set(state.revision.0);
         self.metrics.objects.set(state.len() as u64);
         self.metrics.object_bytes.set(state.object_bytes);
-        let (events, bytes) = self.hub.publish(state.clone(), std::mem::take(&mut self.records), self.clock.elapsed());
-        self.metrics.history_events.set(events as u64);
-        self.metrics.history_bytes.set(bytes as u64);
+        let kept = self.hub.publish(state.clone(), std::mem::take(&mut self.records), self.clock.elapsed());
+        self.metrics.history_events.set(kept.events as u64);
+        self.metrics.history_bytes.set(kept.bytes as u64);
+        self.metrics.history_millis.set(kept.span.as_millis() as u64);
+        self.metrics.history_oldest.set(kept.oldest.0);
     }
 
     /// The oldest state that history reaches, to be checkpointed, and the keys written lately.
     pub fn base(&self, members: impl FnOnce(u64) -> Members) -> (Base, BTreeMap<Key, Revision>) {
         let mut state = self.hub.base();
+        if state.position == self.state.position {
+            self.volatile.values().for_each(|logged| drop(state.put(logged.clone())));
+        }
         state.reserved = *self.reserved.at(state.position.index);
         let members = members(state.position.index);
         (Base { state, members }, self.changed.clone())

@@ -25,6 +25,8 @@ pub enum Ask {
     Messages,
     /// For the next part of a state.
     State,
+    /// To take over what the leader wrote without the log. The answer is empty.
+    Renewals,
 }
 
 /// Why there is no answer.

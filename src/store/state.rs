@@ -35,6 +35,11 @@ impl State {
         self.position
     }
 
+    /// Revisions up to here may have been shown to somebody.
+    pub(super) fn reserved(&self) -> Revision {
+        self.reserved
+    }
+
     pub fn get(&self, key: &Key) -> Option<&ObjectRef> {
         self.objects.get(key)
     }

@@ -3,6 +3,8 @@
 use raft::eraftpb::Message;
 use tokio::sync::mpsc;
 
+use super::renewals::Renewals;
+
 /// Messages that may wait to be handled; raft repeats what does not fit.
 const INBOX_LEN_MAX: usize = 1_024;
 
@@ -17,6 +19,8 @@ pub(in crate::store) trait Transport: Send + 'static {
 /// What a driver learns from the network.
 pub(in crate::store) enum Incoming {
     Message(Message),
+    /// What the leader wrote without the log.
+    Renewals(Renewals),
     /// What was sent to this server did not arrive.
     Unreachable(u64),
 }
