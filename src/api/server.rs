@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -11,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-use super::http::Peer;
+use super::http::{Answer, Peer};
 use super::pipeline::Api;
 use crate::base::service::Scope;
 
@@ -19,13 +22,22 @@ const CONNECTIONS_MAX: usize = 10_000;
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const HEADERS_MAX: Duration = Duration::from_secs(32);
 const HTTP2_STREAMS_MAX: u32 = 250;
-/// Tokens with many groups are long; what is longer still gets 431.
-const HEADERS_BYTES_MAX: u32 = 256 * 1024;
 /// How long connections are given to finish what they do when the server stops.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
+/// Whatever answers requests.
+pub trait Site: Send + Sync + 'static {
+    fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Arc<Peer>) -> BoxFuture<'static, Answer>;
+}
+
+impl Site for Api {
+    fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Arc<Peer>) -> BoxFuture<'static, Answer> {
+        Box::pin(async move { Api::answer(&self, request, &peer).await })
+    }
+}
+
 /// Serves `api` on `listener` until the scope stops, and then until connections are done.
-pub fn serve(api: Arc<Api>, listener: TcpListener, tls: Arc<ServerConfig>, scope: &Scope) {
+pub fn serve<S: Site>(api: Arc<S>, listener: TcpListener, tls: Arc<ServerConfig>, scope: &Scope) {
     let connections = scope.child("connections");
     let scope = scope.clone();
     scope.clone().spawn("listener", async move {
@@ -56,8 +68,8 @@ pub fn serve(api: Arc<Api>, listener: TcpListener, tls: Arc<ServerConfig>, scope
     });
 }
 
-async fn serve_connection(
-    api: Arc<Api>,
+async fn serve_connection<S: Site>(
+    api: Arc<S>,
     acceptor: TlsAcceptor,
     stream: TcpStream,
     address: std::net::SocketAddr,
@@ -74,7 +86,7 @@ async fn serve_connection(
     let peer = Arc::new(Peer { address, certificates });
     let service = service_fn(move |request| {
         let (api, peer) = (api.clone(), peer.clone());
-        async move { Ok::<_, std::convert::Infallible>(api.answer(request, &peer).await) }
+        async move { Ok::<_, std::convert::Infallible>(S::answer(api, request, peer).await) }
     });
     let mut builder = auto::Builder::new(Spawner(scope.clone()));
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX);
@@ -82,7 +94,6 @@ async fn serve_connection(
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
-        .max_header_list_size(HEADERS_BYTES_MAX)
         .keep_alive_interval(Duration::from_secs(30));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);

@@ -3,5 +3,6 @@
 mod api;
 mod bad_input;
 mod crash;
+mod joining;
 mod server;
 mod servers;

@@ -1,7 +1,8 @@
 //! Three real servers on loopback: their leader is killed under a writer, again and again. Nothing
 //! acknowledged is lost, revisions never go back, and watches go on at another server.
 //!
-//! `SKIFF_SERVER_KILLS` says how often to kill, 3 times if it says nothing.
+//! `SKIFF_SERVER_KILLS` says how often to kill, 3 times if it says nothing; `SKIFF_BINARY` what to run
+//! instead of this build, `SKIFF_SERVER_PORTS` where.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,20 +19,40 @@ use skiff::security::{Identity, tls};
 
 const ADMIN: &str = "system:admin";
 const READY_MAX: Duration = Duration::from_secs(120);
-const PORTS: u16 = 20443;
 
-struct Server {
-    dir: PathBuf,
+/// The first of ten ports to use.
+pub fn ports() -> u16 {
+    std::env::var("SKIFF_SERVER_PORTS").ok().map_or(20443, |text| text.parse().expect("a port"))
+}
+
+pub struct Server {
+    pub dir: PathBuf,
     port: u16,
-    child: Child,
+    pub child: Child,
 }
 
 impl Server {
     /// The first founds the cluster, the others join it.
-    fn start(root: &std::path::Path, number: u16) -> Self {
-        let (dir, port) = (root.join(number.to_string()), PORTS + number);
+    pub fn start(root: &std::path::Path, number: u16) -> Self {
+        let mut command = Self::command(root, number);
+        if number > 1 {
+            let token = root.join("1/data/server/token");
+            command.arg(format!("--server=https://127.0.0.1:{}", ports() + 1));
+            command.arg(format!("--token={}", std::fs::read_to_string(token).expect("a token").trim()));
+        }
+        Self::spawn(root, number, command)
+    }
+
+    /// What starts a server that nobody told of another.
+    pub fn command(root: &std::path::Path, number: u16) -> Command {
+        Self::command_at(root, number, ports() + number)
+    }
+
+    pub fn command_at(root: &std::path::Path, number: u16, port: u16) -> Command {
+        let dir = root.join(number.to_string());
         std::fs::create_dir_all(&dir).expect("a directory");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_skiff"));
+        let binary = std::env::var("SKIFF_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_skiff").to_owned());
+        let mut command = Command::new(binary);
         command.args(["server", "--disable-agent"]);
         command.args(["--cluster-cidr=10.67.0.0/16", "--service-cidr=10.68.0.0/16"]);
         command.args([format!("--https-listen-port={port}"), format!("--node-name=server-{number}")]);
@@ -39,17 +60,21 @@ impl Server {
         command.arg(format!("--write-kubeconfig={}", dir.join("kubeconfig").display()));
         std::fs::write(dir.join("config.yaml"), "").expect("a configuration of its own");
         command.arg(format!("--config={}", dir.join("config.yaml").display())).env_clear();
-        if number > 1 {
-            let token = root.join("1/data/server/token");
-            command.arg(format!("--server=https://127.0.0.1:{}", PORTS + 1));
-            command.arg(format!("--token={}", std::fs::read_to_string(token).expect("a token").trim()));
-        }
+        command
+    }
+
+    pub fn spawn(root: &std::path::Path, number: u16, command: Command) -> Self {
+        Self::spawn_at(root, number, ports() + number, command)
+    }
+
+    pub fn spawn_at(root: &std::path::Path, number: u16, port: u16, mut command: Command) -> Self {
+        let dir = root.join(number.to_string());
         let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).expect("a log");
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log).spawn();
         Self { dir, port, child: child.expect("a server") }
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().expect("a running server");
         self.child.wait().expect("an ended server");
     }
@@ -68,11 +93,11 @@ impl Server {
         Some(Remote::new(Endpoint { host: "127.0.0.1".into(), port: self.port }, [(ADMIN.to_owned(), tls)]))
     }
 
-    fn client(&self) -> Option<Client> {
+    pub fn client(&self) -> Option<Client> {
         Some(Client::new(Arc::new(self.remote()?), User::named(ADMIN, &[]), "test"))
     }
 
-    async fn get(&self, path: &str) -> Option<(u16, Tree)> {
+    pub async fn get(&self, path: &str) -> Option<(u16, Tree)> {
         let request = http::Request::builder().uri(path).body(Default::default()).ok()?;
         let asking = async {
             let response = self.remote()?.send(ADMIN, request).await.ok()?;
@@ -84,14 +109,14 @@ impl Server {
     }
 
     /// The leader's name and how many vote, as this server knows it.
-    async fn members(&self) -> Option<(String, usize)> {
+    pub async fn members(&self) -> Option<(String, usize)> {
         let (_, members) = self.get("/v1-skiff/members").await?;
         let members = members.as_array()?;
         let leader = members.iter().find(|it| it["isLeader"] == true)?["name"].as_str()?.to_owned();
         Some((leader, members.iter().filter(|it| it["isVoter"] == true).count()))
     }
 
-    async fn ready(&self) {
+    pub async fn ready(&self) {
         until("a server is ready", async || self.get("/readyz").await.is_some_and(|(code, _)| code == 200)).await;
     }
 }
@@ -103,7 +128,7 @@ impl Drop for Server {
     }
 }
 
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + READY_MAX;
     while !is_so().await {
         assert!(Instant::now() < deadline, "not so in time: {what}");
@@ -111,7 +136,7 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-fn config_map(name: &str) -> Tree {
+pub fn config_map(name: &str) -> Tree {
     serde_json::json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"},
         "data": {"v": "1"},

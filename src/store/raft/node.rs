@@ -81,6 +81,17 @@ impl Node {
         Ok(Self { raw, unwritten: Unwritten::default(), writing: None, written_index })
     }
 
+    /// Others are preferred as leaders wherever they have as much.
+    pub fn prefer_others(&mut self) {
+        self.raw.raft.set_priority(-1);
+    }
+
+    /// The place of an entry that is still in the log.
+    pub fn position(&self, index: u64) -> Option<Position> {
+        let term = self.raw.raft.raft_log.term(index).ok()?;
+        Some(Position { index, term })
+    }
+
     pub fn campaign(&mut self) -> Result<(), LogError> {
         self.raw.campaign().map_err(|error| failed(&error))
     }

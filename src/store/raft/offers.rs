@@ -122,12 +122,18 @@ pub(super) struct Fetch {
     pub disk: DiskRef,
     pub snapshots: std::path::PathBuf,
     pub seal: SealRef,
+    /// Only what the state says of itself is wanted, and no objects.
+    pub hollow: bool,
 }
+
+/// Behind every key: whoever asks for what follows is given the end.
+const BEHIND_ALL: &str = "~/~/~";
 
 impl Fetch {
     /// The whole state; it is in a snapshot file by then.
     pub async fn run(self) -> Result<Base, FetchError> {
-        let (mut loader, mut after) = (Loader::of_plain(), String::new());
+        let mut loader = Loader::of_plain();
+        let mut after = if self.hollow { BEHIND_ALL.to_owned() } else { String::new() };
         loop {
             let answer = self.ask(&after).await?;
             let mut reader = Reader::new("a part of a state", &answer);
@@ -141,6 +147,7 @@ impl Fetch {
             }
             if kind == LAST {
                 let summary = Summary::decode(reader.take(reader.remaining())?)?;
+                let summary = if self.hollow { Summary { objects: 0, ..summary } } else { summary };
                 let base = loader.finish_unsummed(summary)?;
                 let kept = base.clone();
                 Scope::blocking(move || snapshot::save(&*self.disk, &self.snapshots, &kept, &*self.seal.now())).await?;
