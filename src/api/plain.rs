@@ -83,7 +83,7 @@ fn public(tree: &Tree, content_type: &str) -> Answer {
 
 fn metrics(api: &Api) -> Answer {
     let content_type = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores".into();
-    let body = body::full(api.metrics.render());
+    let body = body::full(api.metrics.render() + &api.store.metrics_page());
     write(Written { code: 200, content_type, gzip: false, body })
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use super::event::EventRef;
 use super::range::{KeyRange, ranges_of};
-use super::ring::{Record, Ring, RingLimits, undo};
+use super::ring::{Kept, Record, Ring, RingLimits, undo};
 use super::state::State;
 use super::watch::{Watch, WatchError};
 use crate::object::Revision;
@@ -64,9 +64,9 @@ impl Hub {
         })
     }
 
-    /// Makes `state` the current one, and `records`, which led to it, history. Returns the events and
-    /// bytes of history that are kept now.
-    pub fn publish(&self, state: State, records: Vec<Record>, now: Duration) -> (usize, usize) {
+    /// Makes `state` the current one, and `records`, which led to it, history. Returns what
+    /// of history is kept now.
+    pub fn publish(&self, state: State, records: Vec<Record>, now: Duration) -> Kept {
         let revision = state.revision();
         let mut touched: Vec<Arc<Queue>> = Vec::new();
         let kept = {
@@ -86,7 +86,7 @@ impl Hub {
                 queues.for_each(|queue| queue.forget(&record.event));
             }
             self.published.store(revision.0, Ordering::Release);
-            (inner.ring.len(), inner.ring.bytes())
+            inner.ring.kept()
         };
         touched.iter().for_each(|queue| queue.wake());
         self.advanced.send_if_modified(|seen| std::mem::replace(seen, revision) < revision);

@@ -37,6 +37,16 @@ pub(super) struct Record {
     pub at: Duration,
 }
 
+/// How much history there is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    pub events: usize,
+    pub bytes: usize,
+    /// From the oldest event to the newest.
+    pub span: Duration,
+    pub oldest: Revision,
+}
+
 #[derive(Debug)]
 pub(super) struct Ring {
     records: VecDeque<Record>,
@@ -89,12 +99,10 @@ impl Ring {
         self.base
     }
 
-    pub fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    pub fn kept(&self) -> Kept {
+        let (first, last) = (self.records.front(), self.records.back());
+        let span = first.zip(last).map_or(Duration::ZERO, |(first, last)| last.at.saturating_sub(first.at));
+        Kept { events: self.records.len(), bytes: self.bytes, span, oldest: self.base.0 }
     }
 
     /// The events after `revision`, oldest first.
