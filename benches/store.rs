@@ -24,7 +24,10 @@ const MANY_OBJECTS: usize = 100_000;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-const PHASES: &[&str] = &["bare", "creates", "renewals", "watch", "idle", "fill", "restart", "rewrite", "restart"];
+const PHASES: &[&str] = &[
+    "bare", "creates", "renewals", "watch", "idle", "fill", "restart", "rewrite", "restart", "pods", "letters",
+    "one-key",
+];
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
@@ -55,6 +58,9 @@ fn run(phase: &str, dir: &Path) {
         "fill" => runtime.block_on(write_all(dir, "creates")),
         "rewrite" => runtime.block_on(write_all(dir, "updates")),
         "restart" => runtime.block_on(restart(dir)),
+        "pods" => runtime.block_on(wear(dir, "pods", &(0..512).map(pod).collect())),
+        "letters" => runtime.block_on(wear(dir, "letters", &payloads())),
+        "one-key" => runtime.block_on(one_key(dir)),
         other => panic!("no such phase: {other}"),
     }
 }
@@ -229,6 +235,110 @@ async fn write_all(dir: &Path, what: &str) {
     row("  written to the disk", written_kib() / 1024.0, "MiB");
     for part in ["log", "checkpoint", "snapshots"] {
         row(&format!("  on the disk: {part}"), disk_mib(&dir.join("all").join(part)), "MiB");
+    }
+}
+
+/// An object as clusters have them: what is written of it is not what a generator of random letters says.
+fn pod(seed: u64) -> Payload {
+    let (uid, app) = (letters(seed, 36), letters(seed % 40, 10));
+    let field = |name: &str| {
+        format!(r#""f:{name}":{{".":{{}},"f:image":{{}},"f:imagePullPolicy":{{}},"f:name":{{}},"f:resources":{{}}}}"#)
+    };
+    let fields: Vec<String> =
+        ["metadata", "containers", "dnsPolicy", "status", "conditions", "volumes"].map(field).into();
+    let condition = |kind: &str| {
+        format!(
+            r#"{{"type":"{kind}","status":"True","lastProbeTime":null,"lastTransitionTime":"2026-11-28T20:{:02}:{:02}Z"}}"#,
+            seed % 60,
+            seed / 7 % 60
+        )
+    };
+    let conditions: Vec<String> =
+        ["Initialized", "Ready", "ContainersReady", "PodScheduled", "PodReadyToStartContainers"].map(condition).into();
+    let text = format!(
+        r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"{app}-{uid}","generateName":"{app}-","namespace":"bench","uid":"{uid}","resourceVersion":"","creationTimestamp":"2026-11-28T20:00:00Z","labels":{{"app":"{app}","pod-template-hash":"{hash}"}},"ownerReferences":[{{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"{app}","uid":"{owner}","controller":true,"blockOwnerDeletion":true}}],"managedFields":[{{"manager":"kube-controller-manager","operation":"Update","apiVersion":"v1","time":"2026-11-28T20:00:00Z","fieldsType":"FieldsV1","fieldsV1":{{{fields}}}}}]}},"spec":{{"volumes":[{{"name":"kube-api-access-{short}","projected":{{"sources":[{{"serviceAccountToken":{{"expirationSeconds":3607,"path":"token"}}}},{{"configMap":{{"name":"kube-root-ca.crt","items":[{{"key":"ca.crt","path":"ca.crt"}}]}}}}],"defaultMode":420}}}}],"containers":[{{"name":"app","image":"registry.example.org/team/{app}:1.2.3","resources":{{"limits":{{"cpu":"500m","memory":"256Mi"}},"requests":{{"cpu":"100m","memory":"64Mi"}}}},"volumeMounts":[{{"name":"kube-api-access-{short}","readOnly":true,"mountPath":"/var/run/secrets/kubernetes.io/serviceaccount"}}],"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File","imagePullPolicy":"IfNotPresent"}}],"restartPolicy":"Always","terminationGracePeriodSeconds":30,"dnsPolicy":"ClusterFirst","serviceAccountName":"default","serviceAccount":"default","nodeName":"node-{node}","securityContext":{{}},"schedulerName":"default-scheduler"}},"status":{{"phase":"Running","conditions":[{conditions}],"hostIP":"10.0.0.{node}","podIP":"10.42.{node}.{ip}","qosClass":"Burstable"}}}}"#,
+        hash = letters(seed % 40 + 99, 10),
+        owner = letters(seed % 40 + 7, 36),
+        fields = fields.join(","),
+        short = letters(seed + 1, 5),
+        node = seed % 200,
+        ip = seed % 250,
+        conditions = conditions.join(","),
+    );
+    Payload::find(text).expect("a hole")
+}
+
+/// Creates and then updates at random, as long as it takes for several checkpoints: what is written to
+/// the disk for each byte of the objects, and what is taken there at most.
+async fn wear(dir: &Path, what: &str, payloads: &Arc<Vec<Payload>>) {
+    const KEYS: usize = 30_000;
+    const WRITES: usize = 200_000;
+    let place = dir.join(what);
+    let (store, scope) = open(dir, what).await;
+    let (written, objects) = (written_kib(), Arc::new(AtomicU64::new(0)));
+    let tasks = Scope::root("clients");
+    for client in 0..64usize {
+        let (store, payloads, objects) = (store.clone(), payloads.clone(), objects.clone());
+        tasks.spawn("client", async move {
+            for n in (client..WRITES).step_by(64) {
+                let at = if n < KEYS { n } else { n.wrapping_mul(2_654_435_761) % KEYS };
+                let payload = payloads[(n / 3) % 512].clone();
+                objects.fetch_add(payload.bytes.len() as u64, Ordering::Relaxed);
+                let key = Key::of("pods", "bench", &format!("pod-{at}"));
+                let write = Write { key, expect: Expect::Any, action: Action::Put(payload) };
+                store.propose(Command::new(vec![write])).await.expect("an outcome");
+            }
+        });
+    }
+    let most = watch_space(&place, &tasks).await;
+    let live = store.state().object_bytes() as f64 / f64::from(1 << 20);
+    scope.stop(Duration::from_secs(60)).await;
+    let objects = objects.load(Ordering::Relaxed) as f64 / 1024.0;
+    row(
+        &format!("{what}: {WRITES} writes of {KEYS} objects: written"),
+        (written_kib() - written) / objects,
+        "x objects",
+    );
+    row("  checkpoints", store.metrics().checkpoints.get() as f64, "");
+    row("  live objects", live, "MiB");
+    row("  most on the disk", most, "MiB");
+    row("  allowed: 4 x live + 64", 4.0 * live + 64.0, "MiB");
+}
+
+async fn one_key(dir: &Path) {
+    const WRITES: usize = 1_000_000;
+    let place = dir.join("one-key");
+    let (store, scope) = open(dir, "one-key").await;
+    let tasks = Scope::root("clients");
+    for client in 0..256 {
+        let store = store.clone();
+        tasks.spawn("client", async move {
+            let payload = pod(client as u64);
+            for _ in (client..WRITES).step_by(256) {
+                let key = Key::of("pods", "bench", "one");
+                let write = Write { key, expect: Expect::Any, action: Action::Put(payload.clone()) };
+                store.propose(Command::new(vec![write])).await.expect("an outcome");
+            }
+        });
+    }
+    let started = Instant::now();
+    let most = watch_space(&place, &tasks).await;
+    row(&format!("{WRITES} updates of one object"), WRITES as f64 / started.elapsed().as_secs_f64(), "a second");
+    row("  most on the disk", most, "MiB");
+    row("  resident", resident_mib(), "MiB");
+    scope.stop(Duration::from_secs(60)).await;
+    row("  on the disk at the end", disk_mib(&place), "MiB");
+}
+
+/// The most space taken in `place` until `tasks` are done.
+async fn watch_space(place: &Path, tasks: &Scope) -> f64 {
+    let mut most = 0.0f64;
+    let mut done = std::pin::pin!(tasks.stop(Duration::from_secs(3_600)));
+    loop {
+        tokio::select! {
+            _ = &mut done => return most.max(disk_mib(place)),
+            () = tokio::time::sleep(Duration::from_millis(200)) => most = most.max(disk_mib(place)),
+        }
     }
 }
 

@@ -5,8 +5,12 @@
 //! loss of power, so its files are fsynced before [`save`] says yes, and only then is the log
 //! truncated. While batches are being written the checkpoint says that it is partial.
 //!
+//! sled writes two to three bytes for each that it is given, so it is given records that are compressed,
+//! where that makes them shorter: `record = 0 bytes | 1 compressed:bytes`.
+//!
 //! sled is open only inside these functions: the state is in memory already.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -15,6 +19,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::base::{Base, Loader, Summary, encode_record, record_sum};
+use super::command::OBJECT_BYTES_MAX;
+use super::damage::{Damages, Part, Remedy};
 use super::files::quarantine;
 use super::state::Position;
 use super::wire::WireError;
@@ -25,6 +31,10 @@ use crate::object::{Key, Revision};
 const SUMMARY: &[u8] = b"summary";
 /// How the records are sealed; not there if none is.
 const SEALED: &[u8] = b"sealed";
+const PLAIN: u8 = 0;
+const PACKED: u8 = 1;
+/// An object with its key and numbers; sealing adds little.
+const RECORD_BYTES_MAX: usize = OBJECT_BYTES_MAX + (64 << 10);
 const CACHE_BYTES: u64 = 4 << 20;
 const BATCH_BYTES: usize = 1 << 20;
 const LOCK_TRIES_MAX: u32 = 100;
@@ -78,7 +88,7 @@ fn read(dir: &Path, seal: &SealRef) -> Result<Option<Base>, CheckpointError> {
     let mut loader = Loader::new(seal.clone());
     for item in db.iter() {
         let (_, record) = item.map_err(|source| failed(dir, source))?;
-        loader.add(&record).map_err(|source| damaged(dir, source))?;
+        unpack(&record).and_then(|record| loader.add(&record)).map_err(|source| damaged(dir, source))?;
     }
     loader.finish(summary).map(Some).map_err(|source| damaged(dir, source))
 }
@@ -95,6 +105,7 @@ pub(super) fn save(
     since: Position,
     changed: &BTreeMap<Key, Revision>,
     seal: &dyn Seal,
+    damages: &Damages,
 ) -> Result<(), CheckpointError> {
     if dir.exists() && guarded(dir, || sealed_as(dir)).is_ok_and(|found| found != seal.generation()) {
         remove(dir)?;
@@ -103,7 +114,8 @@ pub(super) fn save(
     match write() {
         Err(error) if error.is_damage() => {
             let aside = quarantine(dir).map_err(|source| CheckpointError::Aside { path: dir.to_owned(), source })?;
-            tracing::error!(error = %Chain(&error), aside = %aside.display(), "moved the checkpoint aside");
+            tracing::error!(error = %Chain(&error), "the checkpoint cannot be used");
+            damages.add(Part::Checkpoint, dir, Remedy::Replaced { aside });
             write()
         }
         done => done,
@@ -179,6 +191,7 @@ impl Writer<'_> {
                 let sealed = encode_record(object, self.seal);
                 let (record, _) =
                     sealed.map_err(|source| CheckpointError::Seal { dir: self.dir.to_owned(), source })?;
+                let record = pack(&record);
                 self.bytes += record.len();
                 self.batch.insert(key.as_str().as_bytes(), record);
             }
@@ -190,6 +203,31 @@ impl Writer<'_> {
     fn flush(&mut self) -> Result<(), CheckpointError> {
         self.bytes = 0;
         self.db.apply_batch(std::mem::take(&mut self.batch)).map_err(|source| failed(self.dir, source))
+    }
+}
+
+/// A record as it lies in sled.
+fn pack(record: &[u8]) -> Vec<u8> {
+    let packed = lz4_flex::compress_prepend_size(record);
+    match packed.len() < record.len() {
+        true => [&[PACKED][..], &packed].concat(),
+        false => [&[PLAIN][..], record].concat(),
+    }
+}
+
+fn unpack(stored: &[u8]) -> Result<Cow<'_, [u8]>, WireError> {
+    const WHAT: &str = "a record of the checkpoint";
+    match stored.split_first() {
+        Some((&PLAIN, record)) => Ok(record.into()),
+        Some((&PACKED, packed)) => {
+            let len = packed.first_chunk().map_or(0, |len| u32::from_le_bytes(*len));
+            if len as usize > RECORD_BYTES_MAX {
+                return Err(WireError::Value { what: WHAT, value: len.into() });
+            }
+            let record = lz4_flex::decompress_size_prepended(packed);
+            record.map(Cow::Owned).map_err(|_| WireError::Checksum { what: WHAT })
+        }
+        other => Err(WireError::Value { what: WHAT, value: other.map_or(0, |(kind, _)| (*kind).into()) }),
     }
 }
 
@@ -237,5 +275,22 @@ fn damaged(dir: &Path, source: WireError) -> CheckpointError {
     match source.is_locked() {
         true => CheckpointError::Locked { dir, source },
         false => CheckpointError::Damaged { dir, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_lie_in_sled_as_short_as_they_can_be() {
+        let text = r#"{"kind":"Pod","metadata":{"name":"a"}}"#.repeat(40);
+        let packed = pack(text.as_bytes());
+        assert!(packed.len() < text.len() / 4 && unpack(&packed).unwrap() == text.as_bytes());
+        assert_eq!((pack(b"x"), unpack(&pack(b"x")).unwrap().as_ref()), (vec![PLAIN, b'x'], &b"x"[..]));
+        for damaged in [&b""[..], &[7], &[PACKED, 1], &[PACKED, 0xff, 0xff, 0xff, 0x7f, 0], &[PACKED, 9, 0, 0, 0, 0x10]]
+        {
+            assert!(unpack(damaged).is_err(), "{damaged:?}");
+        }
     }
 }

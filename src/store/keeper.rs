@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
 use super::base::Base;
+use super::damage::Damages;
 use super::disk::{self, CheckpointError};
 use super::files::{DiskRef, aside};
 use super::snapshot::{self, SnapshotError};
@@ -20,12 +21,23 @@ pub struct LogLimits {
     /// Beyond this many bytes, or as many as all objects have if that is more: then no checkpoint
     /// costs more than the log that made it necessary.
     pub bytes: u64,
+    /// Each cost the disk a block at least: many small entries are no reason to write much more than that.
     pub entries: usize,
 }
+
+/// What the smallest write costs a disk.
+const BLOCK_BYTES: u64 = 4_096;
 
 impl Default for LogLimits {
     fn default() -> Self {
         Self { bytes: 32 << 20, entries: 50_000 }
+    }
+}
+
+impl LogLimits {
+    /// The log is kept in files of this size, the unit in which space is given back.
+    pub(super) fn file_bytes(self) -> u64 {
+        (self.bytes / 4).clamp(64 << 10, 8 << 20)
     }
 }
 
@@ -65,8 +77,19 @@ impl Keeper {
 
     /// Whether it is time for a checkpoint, of a state with `object_bytes`.
     pub fn is_due(&self, object_bytes: u64) -> bool {
-        let long = self.bytes > self.limits.bytes.max(object_bytes) || self.sizes.len() > self.limits.entries;
+        let many = self.sizes.len() > self.limits.entries && self.sizes.len() as u64 * BLOCK_BYTES > object_bytes;
+        let long = self.bytes > self.limits.bytes.max(object_bytes) || many;
         long && self.bytes >= self.patience
+    }
+
+    /// The newest entry that a log of half its limit can do without, for who keeps nothing else.
+    pub fn half(&self) -> Option<u64> {
+        let mut rest = self.bytes;
+        let half = |(at, (_, size)): (usize, &(u64, u32))| {
+            rest -= u64::from(*size);
+            rest <= self.limits.bytes / 2 && self.sizes.len() - at <= self.limits.entries / 2 + 1
+        };
+        self.sizes.iter().enumerate().position(half).map(|at| self.sizes[at].0)
     }
 
     /// Nothing was cut: do not try again before the log has grown by another quarter of its limit.
@@ -95,6 +118,7 @@ pub(super) struct Checkpoint {
     pub seal: SealRef,
     /// Nothing of what was written before is to be left, not even what was moved aside.
     pub is_afresh: bool,
+    pub damages: Damages,
 }
 
 impl Checkpoint {
@@ -103,7 +127,7 @@ impl Checkpoint {
         if self.is_afresh {
             disk::remove(&self.checkpoint)?;
         }
-        disk::save(&self.checkpoint, &self.base, self.since, &self.changed, &*self.seal)?;
+        disk::save(&self.checkpoint, &self.base, self.since, &self.changed, &*self.seal, &self.damages)?;
         if self.is_afresh {
             snapshot::list_aside(&self.snapshots).iter().for_each(|path| drop(self.disk.remove(path)));
             disk::remove(&aside(&self.checkpoint))?;

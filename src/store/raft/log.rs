@@ -25,8 +25,6 @@ use crate::store::wire::{Reader, WireError, put_u64};
 const GROUP: u64 = 1;
 const HARD_STATE: &[u8] = b"hard";
 const BASE: &[u8] = b"base";
-/// The log is kept in files of this size, the unit in which space is given back.
-const FILE_BYTES: u64 = 8 << 20;
 
 /// Why the log cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -81,13 +79,15 @@ impl MessageExt for Stored {
 }
 
 impl Log {
-    pub fn open(dir: &Path, disk: DiskRef, seal: SealRef) -> Result<Self, LogError> {
+    pub fn open(dir: &Path, disk: DiskRef, seal: SealRef, file_bytes: u64) -> Result<Self, LogError> {
         let files = Arc::new(EngineFiles::new(disk));
         let config = Config {
             dir: dir.to_string_lossy().into_owned(),
             recovery_threads: 2,
-            target_file_size: ReadableSize(FILE_BYTES),
-            purge_threshold: ReadableSize(FILE_BYTES),
+            target_file_size: ReadableSize(file_bytes),
+            purge_threshold: ReadableSize(file_bytes),
+            // Behind the end of a file there must be nothing but zeros: torn and damaged look different then.
+            enable_log_recycle: false,
             ..Config::default()
         };
         let opened = Engine::open_with_file_system(config, files.clone());
