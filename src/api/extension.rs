@@ -37,7 +37,7 @@ impl Reply {
         Self::Json(serde_json::to_vec(value).unwrap_or_default())
     }
 
-    pub(super) fn into_answer(self) -> Answer {
+    pub fn into_answer(self) -> Answer {
         match self {
             Self::Text(content) => text(200, content),
             Self::Json(bytes) => write(Written {

@@ -2,12 +2,11 @@
 
 mod admin;
 mod agent;
-mod auditing;
-mod authentication;
 mod backend;
 mod bootstrap;
 mod cluster;
 pub mod config;
+mod damage;
 mod dialer;
 mod join;
 mod loops;
@@ -21,6 +20,7 @@ mod signing;
 mod snapshot;
 mod token;
 mod wait;
+mod witness;
 
 use std::ffi::OsString;
 
@@ -35,6 +35,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
             let from = config.reset.as_ref().and_then(|reset| reset.from.as_deref());
             snapshot::reset(&config.data_dir, from)
         }
+        Task::Server(config) if config.witness => small_runtime()?.block_on(witness::run(*config)),
         Task::Server(config) => runtime()?.block_on(server::run(*config)),
         Task::Agent(config) => runtime()?.block_on(agent::run(*config)),
         Task::PrintToken { data_dir } => token::print(&data_dir),
@@ -42,6 +43,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
         Task::Member(command) => runtime()?.block_on(member::run(command)),
         Task::Wait { kubeconfig, limit } => runtime()?.block_on(wait::run(&kubeconfig, limit)),
     }
+}
+
+/// One thread: there is next to nothing to do.
+fn small_runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
 }
 
 /// Few threads: the work is short and waits mostly, and each thread costs memory.

@@ -62,7 +62,10 @@ impl Published {
     fn servers(&self) -> Vec<IpAddr> {
         let members = self.store.members().borrow().clone();
         let stored = self.carrier.book().all_stored();
-        let others = stored.iter().filter(|it| members.is_voter(it.number())).filter_map(|it| it.address.parse().ok());
+        let others = stored
+            .iter()
+            .filter(|it| members.is_voter(it.number()) && !it.is_witness)
+            .filter_map(|it| it.address.parse().ok());
         let mut servers = self.facts.servers.clone();
         let mut others: Vec<IpAddr> = others.map(|address: SocketAddr| address.ip()).collect();
         others.sort_unstable();

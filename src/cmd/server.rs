@@ -12,12 +12,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 
-use super::auditing;
-use super::authentication;
 use super::backend::{InProcess, OnLeader};
 use super::bootstrap;
 use super::cluster::{self, Book, Carrier, ClusterServer, Leader, Member};
 use super::config::ServerConfig;
+use super::damage::Reporter;
 use super::dialer::Direct;
 use super::join::{self, server::JoinServer};
 use super::loops::{self, Loops};
@@ -38,7 +37,7 @@ use crate::object::{Gvk, Kind, Timestamp, User};
 use crate::resources::Registry;
 use crate::security::join::JoinToken;
 use crate::security::pki::Pki;
-use crate::security::{kubeconfig, tls};
+use crate::security::{kubeconfig, tls, tokens};
 use crate::store::{Health, NetworkRef, Options, Role, Store};
 
 /// How long a start waits for somebody to lead. The node must run also when nobody does.
@@ -104,16 +103,16 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     let server_dir = config.data_dir.join("server");
 
     let cluster::Prepared { config, joins, members } = cluster::prepare(config).await?;
-    let mut config = config;
-    let mut others = std::mem::take(&mut config.others);
     let config = &config;
     let book = Book::new();
+    let rejoins = members.iter().any(|member| member.name != config.node.name);
     members.into_iter().for_each(|member| book.hear(member));
     let carrier = Carrier::new(book.clone());
 
     let scope = stages.next(root, "store");
     let network: NetworkRef = Arc::new(carrier.clone());
-    let opening = Store::open(Options { network, joins, ..Options::new(server_dir.join("db")) }, &scope);
+    let options = Options { network, joins, rejoins, ..Options::new(server_dir.join("db")) };
+    let opening = Store::open(options, &scope);
     let (store, opened) = tokio::join!(opening, open_identities(config, &server_dir, clock.clone()));
     let store = store.with_context(|| format!("cannot open the store in {}", server_dir.join("db").display()))?;
     let (pki, token) = opened?;
@@ -127,16 +126,10 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     book.open(store.clone());
     carrier.open(member(config, &store), &pki)?;
 
-    let audit = stages.next(root, "audit");
     let http = stages.next(root, "http");
     let api = api(config, &pki, store.clone(), &http, clock.clone(), rand.clone())?;
-    let is_new = joins && !store.members().borrow().contains(store.id());
+    let is_new = store.is_outside();
     api.is_closed.store(is_new, Ordering::Release);
-    if let Some(wanted) = &config.audit {
-        auditing::start(&api, wanted, &audit, clock.clone())?;
-    }
-    authentication::start(&api, &mut others, &config.tokens.issuers, &http)?;
-    api::authn::legacy::start(&api, &http);
     let readiness = Readiness::of(&api);
     api::crd::start(&api, &http);
     api::aggregate::start(&api, &http);
@@ -178,12 +171,13 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
         service_cidrs: config.network.service_cidrs.clone(),
         client_ca_pem: pki.client_ca.pem().to_owned(),
         request_header_ca_pem: pki.request_header_ca.pem().to_owned(),
-        today: api.now().to_string().split('T').next().unwrap_or_default().to_owned(),
     };
     if leads_first(&store).await {
         bootstrap::ensure(&client, &facts).await.context("cannot write what every cluster has")?;
     }
     Published { store: store.clone(), carrier, client: client.clone(), facts }.start(&http);
+    let node = config.node.name.as_str().into();
+    Reporter { store: store.clone(), client: client.clone(), node, clock: clock.clone() }.start(&http);
     readiness.reached();
     write_kubeconfig(config, &pki)?;
     if config.run_controllers || config.run_scheduler || config.run_node {
@@ -214,21 +208,35 @@ async fn leads_first(store: &Store) -> bool {
 }
 
 /// This server, as the others shall know it.
-fn member(config: &ServerConfig, store: &Store) -> Member {
+pub(super) fn member(config: &ServerConfig, store: &Store) -> Member {
     Member {
         id: format!("{:016x}", store.id()),
         name: config.node.name.clone(),
         address: SocketAddr::new(config.advertise_address, config.port).to_string(),
         version: crate::VERSION.to_owned(),
+        is_witness: config.witness,
         is_removed: false,
     }
 }
 
-async fn open_identities(config: &ServerConfig, server_dir: &Path, clock: ClockRef) -> Result<(Arc<Pki>, JoinToken)> {
+pub(super) async fn open_identities(
+    config: &ServerConfig,
+    server_dir: &Path,
+    clock: ClockRef,
+) -> Result<(Arc<Pki>, JoinToken)> {
     let now = Timestamp::from_nanos(clock.wall_nanos()).as_secs();
     let (folder, sans) = (server_dir.join("tls"), sans(config));
     let pki = Scope::blocking(move || Pki::open(&folder, sans, now)).await.context("cannot open the certificates")?;
     let given = config.token.as_ref().map(|token| token.0.as_str());
+    if let Some(given) = given.map(JoinToken::parse)
+        && server_dir.join("token").exists()
+        && !given.accepts_authority(pki.server_ca.pem())
+    {
+        bail!(
+            "--token is of another cluster than {}: leave it out, or choose an empty --data-dir to join that cluster",
+            server_dir.display()
+        );
+    }
     let token = JoinToken::keep(&server_dir.join("token"), given, pki.server_ca.pem());
     Ok((Arc::new(pki), token.context("cannot keep the join token")?))
 }
@@ -247,6 +255,17 @@ fn sans(config: &ServerConfig) -> Vec<String> {
     sans
 }
 
+/// Who asks, by what they show.
+pub(super) fn authn(config: &ServerConfig, pki: &Pki, store: &Store, clock: ClockRef) -> Result<Authn> {
+    let trust = Trust {
+        client_ca: pki.client_ca.der(),
+        request_header_ca: pki.request_header_ca.der(),
+        token_key: pki.token_key.clone(),
+        issuer: tokens::issuer(&config.network.cluster_domain),
+    };
+    Ok(Authn::new(trust, Arc::new(store.clone()), clock)?)
+}
+
 fn api(
     config: &ServerConfig,
     pki: &Pki,
@@ -255,21 +274,15 @@ fn api(
     clock: ClockRef,
     rand: RandRef,
 ) -> Result<Arc<Api>> {
-    let trust = Trust {
-        client_ca: pki.client_ca.der(),
-        request_header_ca: pki.request_header_ca.der(),
-        token_key: pki.token_key.clone(),
-        issuers: config.tokens.issuers.clone(),
-        audiences: config.tokens.audiences.clone(),
-    };
-    let authn = Authn::new(trust, Arc::new(store.clone()), clock.clone())?;
+    let issuer = tokens::issuer(&config.network.cluster_domain);
+    let authn = authn(config, pki, &store, clock.clone())?;
     Ok(Api::new(Setup {
         settings: Settings {
             service_cidrs: config.network.service_cidrs.clone(),
             node_ports: config.network.node_ports.clone(),
             advertise_address: config.advertise_address,
             port: config.port,
-            issuer: config.tokens.issuers[0].clone(),
+            issuer,
         },
         registry: Arc::new(Registry::built_in()),
         store,
@@ -304,7 +317,7 @@ impl Readiness {
 }
 
 /// Takes the address first of all, so that a port in use is known before anything is changed.
-async fn bind(address: SocketAddr) -> Result<TcpListener> {
+pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address} (--bind-address, --https-listen-port): is another server using it?")
     })

@@ -28,10 +28,6 @@ impl Signer for Scribe {
         Ok(format!("{account} {uid} {}", secret.name()))
     }
 
-    fn node_of(&self, request: &CertificateRequestSpec) -> Option<String> {
-        request.request.starts_with("system:node:").then(|| request.request.clone())
-    }
-
     fn sign(&self, _: &CertificateRequestSpec, _: Timestamp) -> Option<Result<String, String>> {
         None
     }
@@ -53,7 +49,6 @@ const KINDS: &[(&str, &Kind)] = &[
     ("pv", &kind::PERSISTENT_VOLUME),
     ("vac", &kind::VOLUME_ATTRIBUTES_CLASS),
     ("pdb", &kind::POD_DISRUPTION_BUDGET),
-    ("csr", &kind::CERTIFICATE_SIGNING_REQUEST),
 ];
 
 /// Marks that say more than one field's worth.

@@ -52,6 +52,11 @@ impl Timestamp {
         time.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
     }
 
+    /// Reads what HTTP has in its `Date`: `Fri, 15 Jan 2027 08:00:00 GMT`.
+    pub fn parse_rfc1123(text: &str) -> Option<Self> {
+        jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok().map(Self)
+    }
+
     /// As `metav1.MicroTime`: always six decimals.
     pub fn micros(self) -> String {
         let micros = self.as_nanos().rem_euclid(1_000_000_000) / 1_000;

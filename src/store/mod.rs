@@ -8,10 +8,13 @@
 mod applier;
 mod base;
 pub mod command;
+mod damage;
 mod datadir;
+mod device;
 mod disk;
 mod entry;
 mod event;
+mod exposition;
 pub mod files;
 mod hub;
 mod keeper;
@@ -30,7 +33,7 @@ mod timeline;
 mod watch;
 mod wire;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -39,10 +42,12 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 pub use command::{Action, Command, CommandError, Expect, Outcome, Payload, Write};
+use damage::Damages;
+pub use damage::{Damage, Part, Remedy};
 pub use datadir::DataDirError;
 pub use event::{Event, EventKind, EventRef};
 pub use keeper::LogLimits;
-pub use metrics::{Count, Metrics};
+pub use metrics::{Count, Doubling, Metrics};
 pub use network::{Ask, Network, NetworkError, NetworkRef};
 pub use raft::{Change, ChangeError, LogError, MemberStatus, Members, OpenError, RewriteError, Status};
 pub use range::KeyRange;
@@ -53,6 +58,7 @@ pub use state::{Position, State};
 pub use watch::{Watch, WatchEnd, WatchError};
 
 use crate::base::clock::{ClockRef, SystemClock};
+use crate::base::error::Chain;
 use crate::base::rand::{RandRef, SystemRand};
 use crate::base::seal::{NoSeal, SealRef};
 use crate::base::service::Scope;
@@ -86,6 +92,10 @@ pub struct Options {
     pub seal: SealRef,
     /// A new directory waits to be taken in by a cluster instead of being one of its own.
     pub joins: bool,
+    /// Other servers are known: what was lost here is got from them, under a new id.
+    pub rejoins: bool,
+    /// Votes and keeps the log, but no objects: so that two others are never without a majority.
+    pub witness: bool,
 }
 
 impl Options {
@@ -100,6 +110,8 @@ impl Options {
             network: Arc::new(network::Nobody),
             seal: NoSeal::shared(),
             joins: false,
+            rejoins: false,
+            witness: false,
         }
     }
 }
@@ -166,7 +178,11 @@ pub struct Store {
     health: tokio::sync::watch::Receiver<Health>,
     role: tokio::sync::watch::Receiver<Role>,
     alone: Arc<AtomicBool>,
+    damages: Damages,
+    dir: Arc<Path>,
     id: u64,
+    replaces: Option<u64>,
+    is_joining: bool,
     members: tokio::sync::watch::Receiver<Members>,
     offers: Offers,
     seal: SealRef,
@@ -207,22 +223,37 @@ impl Store {
         scope: Scope,
         opened: oneshot::Sender<()>,
     ) -> Result<(Driver, Self), OpenError> {
-        let Options { dir, clock, rand, disk, history, log, network, seal, joins } = options;
-        let dir = DataDir::open(&dir, &*rand, joins)?;
+        let Options { dir, clock, rand, disk, history, log, network, seal, joins, rejoins, witness } = options;
+        let path = dir.clone();
+        let mut dir = DataDir::open(&dir, &*rand, joins, witness)?;
         if seal.generation() != 0 {
             dir.seals()?;
         }
-        let recovered = raft::recover(&dir, &disk, &seal)?;
+        let metrics = Arc::<Metrics>::default();
+        let damages = Damages::new(metrics.clone());
+        let recovered = match raft::recover(&dir, &disk, &seal, log, &damages) {
+            Err(error) if error.is_loss() && rejoins => {
+                tracing::error!(error = %Chain(&error), "joining the cluster anew for what is lost here");
+                dir.start_over(&*rand)?;
+                damages.add(Part::Log, dir.log(), Remedy::Rejoined { aside: dir.log().with_extension("damaged") });
+                raft::recover(&dir, &disk, &seal, log, &damages)?
+            }
+            recovered => recovered?,
+        };
+        if recovered.base.members.contains(dir.member) {
+            dir.started_over();
+        }
         let mut inbox = None;
         let link = Link::new(|sender| {
             inbox = Some(sender.clone());
-            Peers::new(network.clone(), scope, sender)
+            Peers::new(network.clone(), scope.clone(), sender)
         });
         let inbox = inbox.expect("a link connects");
         let hub = Hub::new(recovered.base.state.clone(), history);
         let shared = raft::Shared {
             hub,
-            metrics: Arc::default(),
+            metrics,
+            damages,
             health: tokio::sync::watch::Sender::new(Health::Good),
             role: tokio::sync::watch::Sender::new(Role::Follower { term: 0, leader: None }),
             alone: Arc::default(),
@@ -236,14 +267,18 @@ impl Store {
             health: shared.health.subscribe(),
             role: shared.role.subscribe(),
             alone: shared.alone.clone(),
+            damages: shared.damages.clone(),
+            dir: path.into(),
             id: dir.member,
+            replaces: dir.replaces,
+            is_joining: dir.is_joining,
             members: shared.members.subscribe(),
             offers: shared.offers.clone(),
             seal,
             inputs,
             inbox,
         };
-        let driver = Driver::new(dir, disk, clock, log, recovered, shared, (link, network), opened)?;
+        let driver = Driver::new(dir, disk, clock, log, recovered, shared, (link, network, scope), opened)?;
         Ok((driver, store))
     }
 
@@ -305,6 +340,11 @@ impl Store {
                 }
                 Ok(Bytes::new())
             }
+            Ask::Renewals => {
+                let renewals = raft::Renewals::decode(&Bytes::copy_from_slice(question)).map_err(BadQuestion)?;
+                let _ = self.inbox.try_send(Incoming::Renewals(renewals)); // the next ones say the same
+                Ok(Bytes::new())
+            }
             Ask::State => self.offers.answer(question).map_err(BadQuestion),
         }
     }
@@ -312,6 +352,33 @@ impl Store {
     /// This server's own id.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// The id that this server had before it lost a part of what it had, and until it has all again.
+    pub fn replaces(&self) -> Option<u64> {
+        self.replaces
+    }
+
+    /// Whether a cluster that others founded has still to take this server in.
+    pub fn is_outside(&self) -> bool {
+        self.is_joining && !self.members.borrow().contains(self.id)
+    }
+
+    /// What was found damaged since this server started.
+    pub fn damages(&self) -> tokio::sync::watch::Receiver<Vec<Damage>> {
+        self.damages.found()
+    }
+
+    /// What this store counts, as a page for Prometheus.
+    pub fn metrics_page(&self) -> String {
+        let shown = exposition::Shown {
+            metrics: &self.metrics,
+            dir: &self.dir,
+            health: self.health.borrow().clone(),
+            role: *self.role.borrow(),
+            members: self.members.borrow().clone(),
+        };
+        shown.page()
     }
 
     /// Who belongs to the cluster, as far as this server has heard.
@@ -356,6 +423,11 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.inputs.send(Input::Rewrite(reply)).await.map_err(|_| RewriteError::Closed)?;
         answer.await.unwrap_or(Err(RewriteError::Closed))
+    }
+
+    /// Which servers are not to be asked to lead: they have nothing to answer with.
+    pub fn set_witnesses(&self, ids: Vec<u64>) {
+        let _ = self.inputs.try_send(Input::Witnesses(ids)); // told again whenever members change
     }
 
     pub async fn status(&self) -> Option<Status> {

@@ -257,8 +257,7 @@ impl Authz {
     }
 }
 
-/// Whether the user is a node's kubelet.
-pub fn is_node(user: &User) -> bool {
+fn is_node(user: &User) -> bool {
     user.name.starts_with("system:node:") && user.in_group("system:nodes")
 }
 

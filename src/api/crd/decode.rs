@@ -39,7 +39,6 @@ impl Api {
         }
         tree.set("apiVersion", api_version);
         tree.set("kind", kind);
-        crate::api::audit::request(&tree);
         self.settle_custom(act, rules, tree, decoded.complaints)
     }
 

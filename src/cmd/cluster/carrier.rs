@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::Full;
 
-use super::{ADDRESS, Book, FROM, HELLO, MESSAGES, Member, STATE};
+use super::{ADDRESS, Book, FROM, HELLO, MESSAGES, Member, RENEWALS, STATE};
 use crate::client::remote::{Endpoint, Remote, Undelivered, read};
 use crate::object::{Reason, Status};
 use crate::security::pki::Pki;
@@ -134,6 +134,7 @@ impl Network for Carrier {
             let (path, limit) = match ask {
                 Ask::Messages => (MESSAGES, MESSAGES_TIMEOUT),
                 Ask::State => (STATE, STATE_TIMEOUT),
+                Ask::Renewals => (RENEWALS, MESSAGES_TIMEOUT),
             };
             carrier.post_to(&address, path, body, limit).await.map_err(|failure| {
                 let why = failure.status.message.clone();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Member, SERVER};
+use super::{Member, SERVER, presence};
 use crate::base::fs;
 use crate::client::remote::Endpoint;
 use crate::cmd::config::{NetworkConfig, ServerConfig};
@@ -54,13 +54,14 @@ pub struct Prepared {
 pub async fn prepare(mut config: ServerConfig) -> Result<Prepared> {
     let folder = config.data_dir.join("server");
     let file = folder.join("joined.json");
+    let mut members = presence::last_known(&folder);
     let joined = match fs::read_if_there(&file)? {
         Some(text) => serde_json::from_str::<Joined>(&text).context("joined.json is damaged")?,
-        None if config.server.is_none() => return Ok(Prepared { config, joins: false, members: Vec::new() }),
+        None if config.server.is_none() => return Ok(Prepared { config, joins: false, members }),
         None => {
             if folder.join("db").exists() {
                 // A founder, which may look for the others there after all have moved.
-                return Ok(Prepared { config, joins: false, members: Vec::new() });
+                return Ok(Prepared { config, joins: false, members });
             }
             let joined = fetch(&config, &folder).await?;
             fs::write_atomic(&file, &serde_json::to_vec(&joined)?, 0o600)?;
@@ -72,7 +73,9 @@ pub async fn prepare(mut config: ServerConfig) -> Result<Prepared> {
         tracing::info!("the networks are those of the cluster that this server joined");
         config.network = network;
     }
-    Ok(Prepared { config, joins: true, members: joined.members })
+    let told = joined.members.into_iter().filter(|it| members.iter().all(|known| known.id != it.id));
+    members.extend(told.collect::<Vec<_>>());
+    Ok(Prepared { config, joins: true, members })
 }
 
 async fn fetch(config: &ServerConfig, folder: &Path) -> Result<Joined> {

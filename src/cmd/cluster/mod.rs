@@ -11,6 +11,7 @@ mod enter;
 mod join;
 mod presence;
 mod serve;
+mod witness;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,11 +21,13 @@ pub use elsewhere::Leader;
 pub use enter::enter;
 pub use join::{Prepared, prepare};
 pub use serve::ClusterServer;
+pub use witness::WitnessServer;
 
 pub const SERVER: &str = "/v1-skiff/server";
 const MEMBER: &str = "/v1-skiff/member";
 const HELLO: &str = "/v1-skiff/hello";
 const MESSAGES: &str = "/v1-skiff/store/messages";
+const RENEWALS: &str = "/v1-skiff/store/renewals";
 const STATE: &str = "/v1-skiff/store/state";
 pub const MEMBERS: &str = "/v1-skiff/members";
 pub const REMOVE: &str = "/v1-skiff/members/remove";
@@ -45,6 +48,8 @@ pub struct Member {
     /// `host:port`
     pub address: String,
     pub version: String,
+    /// It only votes, and has no API.
+    pub is_witness: bool,
     /// It was taken out, and with its old data it must not come back.
     pub is_removed: bool,
 }
@@ -53,6 +58,17 @@ impl Member {
     pub fn number(&self) -> u64 {
         u64::from_str_radix(&self.id, 16).unwrap_or_default()
     }
+}
+
+/// A server that asks to be taken in.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Arrival {
+    #[serde(flatten)]
+    member: Member,
+    /// In hex, the id that it had before its disk lost something; that one never comes back.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    replaces: String,
 }
 
 /// What `skiff member` shows.

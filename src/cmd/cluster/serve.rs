@@ -9,8 +9,8 @@ use http::HeaderMap;
 use super::book::writes;
 use super::join::{Credentials, Introduction};
 use super::{
-    ADDRESS, Carrier, FROM, HELLO, MEMBER, MEMBERS, MESSAGES, Member, MemberView, PROMOTE, REMOVE, STATE, Which,
-    presence,
+    ADDRESS, Arrival, Carrier, FROM, HELLO, MEMBER, MEMBERS, MESSAGES, Member, MemberView, PROMOTE, REMOVE, RENEWALS,
+    STATE, Which, presence,
 };
 use crate::api::Api;
 use crate::api::extension::Reply;
@@ -41,7 +41,8 @@ pub struct ClusterServer {
 impl ClusterServer {
     /// Keeps this server known to the others.
     pub fn start(&self, scope: &Scope, seed: Option<String>) {
-        presence::start(scope, self.carrier.clone(), self.api.store.clone(), seed);
+        let folder = self.data_dir.join("server");
+        presence::start(scope, self.carrier.clone(), self.api.store.clone(), seed, folder);
     }
 
     pub fn body_bytes_max(path: &str) -> Option<usize> {
@@ -63,6 +64,7 @@ impl ClusterServer {
         let from = self.asker(exchange)?;
         match (exchange.method.as_str(), exchange.line.path.as_str(), from) {
             ("POST", MESSAGES, Asker::Server) => self.ask(Ask::Messages, &body),
+            ("POST", RENEWALS, Asker::Server) => self.ask(Ask::Renewals, &body),
             ("POST", STATE, Asker::Server) => self.ask(Ask::State, &body),
             ("POST", HELLO, Asker::Server) => Ok(Reply::json(&self.carrier.book().all())),
             ("POST", MEMBER, Asker::Server) => self.take_in(exchange, body).await,
@@ -75,7 +77,7 @@ impl ClusterServer {
     }
 
     fn asker(&self, exchange: &Exchange) -> Result<Asker, Status> {
-        let user = self.api.authn.authenticate(&HeaderMap::new(), &exchange.peer.certificates, &exchange.line.path)?;
+        let user = self.api.authn.authenticate(&HeaderMap::new(), &exchange.peer.certificates)?;
         if user.name == SERVER_USER {
             self.hear(exchange)?;
             return Ok(Asker::Server);
@@ -129,8 +131,12 @@ impl ClusterServer {
         if let Some(answer) = self.ask_leader(exchange, MEMBER, &body).await {
             return answer;
         }
-        let member: Member = read(&body)?;
+        let Arrival { member, replaces }: Arrival = read(&body)?;
         self.check_version(&member.version)?;
+        let replaced = self.carrier.book().all_stored().into_iter().find(|it| it.id == replaces);
+        if let Some(replaced) = replaced.filter(|it| it.name == member.name) {
+            self.replace(replaced).await?;
+        }
         self.check_name(&member.name, &member.id)?;
         let store = &self.api.store;
         store.propose(writes(&member)).await.map_err(unavailable)?;
@@ -140,6 +146,15 @@ impl ClusterServer {
             self.change_as_leader(Change::Add(id)).await?;
         }
         Ok(Reply::json(&self.carrier.book().all()))
+    }
+
+    /// A server lost a part of what it had acknowledged, and comes back as another. What the one that it
+    /// was had promised counts no more; the rest must be a majority without it.
+    async fn replace(&self, replaced: Member) -> Result<(), Status> {
+        tracing::warn!(name = replaced.name, id = replaced.id, "a server lost data and comes back under a new id");
+        self.change_as_leader(Change::Remove(replaced.number())).await?;
+        let removed = Member { is_removed: true, ..replaced };
+        self.api.store.propose(writes(&removed)).await.map(drop).map_err(unavailable)
     }
 
     async fn members(&self, exchange: &Exchange, body: Bytes) -> Result<Reply, Status> {
@@ -227,12 +242,15 @@ impl ClusterServer {
 
     /// Servers may be one minor version apart.
     fn check_version(&self, version: &str) -> Result<(), Status> {
-        let minor = |text: &str| text.trim_start_matches('v').split('.').nth(1)?.parse::<i64>().ok();
-        match (minor(version), minor(crate::VERSION)) {
-            (Some(theirs), Some(ours)) if (theirs - ours).abs() <= 1 => Ok(()),
-            _ => Err(Status::new(
+        match are_compatible(version, crate::VERSION) {
+            true => Ok(()),
+            false => Err(Status::new(
                 Reason::Forbidden,
-                format!("this cluster runs {}, which a server of version {version:?} cannot join", crate::VERSION),
+                format!(
+                    "this cluster runs {}, which a server of version {version:?} cannot join: install one that is at \
+                     most one minor version apart",
+                    crate::VERSION
+                ),
             )),
         }
     }
@@ -250,4 +268,35 @@ fn read<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Status> {
 
 fn unavailable(error: impl std::fmt::Display) -> Status {
     Status::new(Reason::ServiceUnavailable, error.to_string())
+}
+
+/// Whether servers of these versions understand each other.
+fn are_compatible(theirs: &str, ours: &str) -> bool {
+    let parts = |text: &str| {
+        let mut parts = text.trim_start_matches('v').split('.');
+        Some((parts.next()?.parse::<u64>().ok()?, parts.next()?.parse::<u64>().ok()?))
+    };
+    match (parts(theirs), parts(ours)) {
+        (Some((major, minor)), Some((our_major, our_minor))) => major == our_major && minor.abs_diff(our_minor) <= 1,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_may_be_one_minor_version_apart() {
+        for (theirs, fit) in [
+            ("v1.36.0+skiff1", true),
+            ("1.35.9", true),
+            ("v1.37.0", true),
+            ("v1.34.0", false),
+            ("v2.36.0", false),
+            ("", false),
+        ] {
+            assert_eq!(are_compatible(theirs, "v1.36.2"), fit, "{theirs}");
+        }
+    }
 }

@@ -9,14 +9,17 @@ use http::{Method, header};
 use http_body_util::Full;
 
 use super::{AUTHORITIES, Answer, NODE, PROXY_USER, Request};
+use crate::base::clock::SystemClock;
 use crate::base::fs;
 use crate::client::remote::{Endpoint, Remote, read};
 use crate::cmd::config::{AgentConfig, NetworkConfig};
-use crate::object::{Reason, Status};
+use crate::object::{Reason, Status, Timestamp};
 use crate::security::join::JoinToken;
 use crate::security::pki::node_client;
 use crate::security::{Identity, ca, hex, random_bytes, tls};
 
+/// Clocks may be a day apart.
+const CLOCKS_APART_MAX_SECS: u64 = 86_400;
 const RETRY: Duration = Duration::from_secs(3);
 const NOBODY: &str = "";
 
@@ -125,19 +128,41 @@ async fn authority(endpoint: &Endpoint, token: &JoinToken, file: &Path) -> Resul
         return Ok(known);
     }
     let stranger = Remote::new(endpoint.clone(), [(NOBODY.to_owned(), tls::unverified_client_config(None)?)]);
-    let pem = send(&stranger, Method::GET, AUTHORITIES, None, Bytes::new()).await?;
+    let request = http::Request::builder().uri(AUTHORITIES).body(Full::default())?;
+    let response = stranger.send(NOBODY, request).await.map_err(Failure::Unreachable)?;
+    compare_clocks(response.headers(), SystemClock::shared().wall_nanos())?;
+    if !response.status().is_success() {
+        let why = format!("{} is no server of skiff: it answers {}", endpoint.authority(), response.status());
+        return Err(Failure::Unreachable(Status::new(Reason::ServiceUnavailable, why)));
+    }
+    let pem = read(response.into_body()).await.map_err(Failure::Unreachable)?;
     let pem = String::from_utf8(pem.into()).context("the server's authority is no PEM")?;
     if token.authority_hash.is_empty() {
         tracing::warn!("the token does not say which server to trust; trusting the one that answers");
     }
     if !token.accepts_authority(&pem) {
         return Err(Failure::Final(anyhow::anyhow!(
-            "{} is not the server that the token belongs to: its authority is another",
+            "{} is not the server that the token belongs to: its authority is another; `skiff token` prints the right \
+             token on a server of the cluster to join",
             endpoint.authority()
         )));
     }
     fs::write_atomic(file, pem.as_bytes(), 0o600)?;
     Ok(pem)
+}
+
+/// Certificates are good for a time only: with a clock far off none would be believed, and nobody would
+/// know why.
+fn compare_clocks(headers: &http::HeaderMap, now_nanos: i128) -> Result<(), Failure> {
+    let date = headers.get(header::DATE).and_then(|value| value.to_str().ok());
+    let Some(theirs) = date.and_then(Timestamp::parse_rfc1123) else { return Ok(()) };
+    let ours = Timestamp::from_nanos(now_nanos);
+    match ours.as_secs().abs_diff(theirs.as_secs()) > CLOCKS_APART_MAX_SECS {
+        false => Ok(()),
+        true => Err(Failure::Final(anyhow::anyhow!(
+            "this machine's clock says {ours}, the server's {theirs}: set the clock that is wrong, then start again"
+        ))),
+    }
 }
 
 async fn send(server: &Remote, method: Method, path: &str, token: Option<&str>, body: Bytes) -> Result<Bytes, Failure> {
@@ -154,7 +179,7 @@ async fn send(server: &Remote, method: Method, path: &str, token: Option<&str>, 
     let status = Status::from_wire(code.as_u16(), &bytes);
     match status.reason {
         Reason::Unauthorized | Reason::Forbidden | Reason::BadRequest => {
-            Err(Failure::Final(anyhow::anyhow!("the server refuses this node: {status}")))
+            Err(Failure::Final(anyhow::anyhow!("the server refuses this machine: {status}")))
         }
         _ => Err(Failure::Unreachable(status)),
     }
@@ -176,4 +201,22 @@ fn joined(config: &AgentConfig, files: &Files, answer: Answer) -> Result<Joined>
         client_ca: answer.client_ca,
         network: answer.network.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_are_years_apart_are_named() {
+        let headers = |date: &str| [(header::DATE, date.parse().expect("a date"))].into_iter().collect();
+        let now = 1_800_000_000_i128 * 1_000_000_000;
+        let near = Timestamp::from_nanos(now + 3_600 * 1_000_000_000).rfc1123();
+        assert!(compare_clocks(&headers(&near), now).is_ok());
+        let Err(Failure::Final(error)) = compare_clocks(&headers("Sat, 28 Nov 2020 10:00:00 GMT"), now) else {
+            panic!("years apart")
+        };
+        assert!(error.to_string().contains("2020-11-28T10:00:00Z") && error.to_string().contains("set the clock"));
+        assert!(compare_clocks(&headers("no date"), now).is_ok(), "whoever says nothing is believed");
+    }
 }

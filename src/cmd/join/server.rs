@@ -74,7 +74,10 @@ impl JoinServer {
         if self.token.accepts_secret(offered.secret()) {
             return Ok(());
         }
-        Err(Status::new(Reason::Unauthorized, "this is not the token of this server"))
+        Err(Status::new(
+            Reason::Unauthorized,
+            "this is not the token of this cluster: `skiff token` prints it on a server",
+        ))
     }
 
     async fn admit(&self, request: &Request) -> Result<Answer, Status> {

@@ -3,6 +3,8 @@
 
 mod driver;
 mod engine_files;
+mod frames;
+mod inspect;
 mod log;
 mod membership;
 mod node;
@@ -10,6 +12,7 @@ mod offers;
 mod peers;
 mod queue;
 mod recover;
+mod renewals;
 mod status;
 mod storage;
 mod transport;
@@ -23,5 +26,6 @@ pub(super) use peers::{Peers, decode};
 pub(super) use queue::{Input, Proposal};
 pub use recover::OpenError;
 pub(super) use recover::{recover, replay, restart_log};
+pub(super) use renewals::Renewals;
 pub use status::{MemberStatus, Status};
 pub(super) use transport::{Inbox, Incoming, Link};

@@ -36,6 +36,7 @@ pub(in crate::store) enum Input {
     /// Lets another server lead, if this one does.
     HandOver,
     Status(oneshot::Sender<Status>),
+    Witnesses(Vec<u64>),
 }
 
 /// Proposals between being asked for and being answered.

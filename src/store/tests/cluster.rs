@@ -96,6 +96,9 @@ pub(super) struct Cluster {
     starts: u32,
     limits: LogLimits,
     history: RingLimits,
+    witnesses: BTreeSet<u64>,
+    /// Disks that are not simply the machine's.
+    pub disks: BTreeMap<u64, DiskRef>,
 }
 
 impl Cluster {
@@ -114,7 +117,16 @@ impl Cluster {
         };
         let net = Net(Arc::new(Mutex::new(state)));
         let dir = tempfile::tempdir().unwrap();
-        let mut cluster = Self { net, scopes: BTreeMap::new(), dir, starts: 0, limits, history };
+        let mut cluster = Self {
+            net,
+            scopes: BTreeMap::new(),
+            dir,
+            starts: 0,
+            limits,
+            history,
+            witnesses: BTreeSet::new(),
+            disks: BTreeMap::new(),
+        };
         cluster.start(1).await;
         cluster
     }
@@ -136,19 +148,39 @@ impl Cluster {
         members.wait_for(|members| members.voters.contains(&id)).await.unwrap();
     }
 
-    fn path(&self, id: u64) -> std::path::PathBuf {
+    pub async fn join_witness(&mut self, id: u64) {
+        self.witnesses.insert(id);
+        self.join(id).await;
+        for (_, store) in self.running() {
+            store.set_witnesses(vec![id]);
+        }
+    }
+
+    pub fn path(&self, id: u64) -> std::path::PathBuf {
         self.dir.path().join(format!("{id}"))
     }
 
     pub async fn start(&mut self, id: u64) {
+        self.open(id, self.path(id)).await;
+    }
+
+    /// Starts a server that knows others to get from what it lost; if it did, it is `id` from now on.
+    pub async fn start_anew(&mut self, old: u64, id: u64) {
+        self.open(id, self.path(old)).await;
+    }
+
+    async fn open(&mut self, id: u64, path: std::path::PathBuf) {
         let options = Options {
             clock: Arc::new(TestClock(Instant::now())),
             rand: Arc::new(Fixed(id)),
             network: Arc::new(Port { from: id, net: self.net.clone() }),
             joins: id != 1,
+            rejoins: id != 1,
+            witness: self.witnesses.contains(&id),
+            disk: self.disks.get(&id).cloned().unwrap_or_else(SystemDisk::shared),
             log: self.limits,
             history: self.history,
-            ..Options::new(self.path(id))
+            ..Options::new(path)
         };
         let scope = Scope::root("server");
         let store = Store::open(options, &scope).await.unwrap();
@@ -382,4 +414,137 @@ async fn the_last_of_three_goes_on_alone_when_it_is_told_to() {
     assert_eq!((store.id(), store.members().borrow().voters.clone()), (9, vec![9]));
     store.propose(command("create a/y 1")).await.unwrap();
     assert_eq!(store.state().len(), 21);
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewals_write_nothing_to_any_disk_and_are_seen_everywhere() {
+    let cluster = Cluster::of(3, 1).await;
+    cluster.run("create leases/n/a 0").await;
+    let leader = cluster.leader().await;
+    let renew = async |value: u32| {
+        let command = command(&format!("put leases/n/a {value}")).volatile();
+        show_outcome(&cluster.store(leader).propose(command).await.expect("an outcome"))
+    };
+    renew(0).await; // reserves revisions, in the log
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let writes = || -> u64 { cluster.running().iter().map(|(_, store)| store.metrics().log_writes.get()).sum() };
+    let before = writes();
+    for value in 1..=50 {
+        renew(value).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(writes(), before);
+    let seen = cluster.agreed().await;
+    assert!(seen.contains("=50"), "{seen}");
+
+    // The leader renews once more, which it can tell nobody any more, and is replaced.
+    cluster.cut_off([leader]);
+    let unheard = renew(51).await;
+    let next = cluster.leader().await;
+    assert_ne!(next, leader);
+    let made = cluster.run("create a/x 1").await;
+    let revision = |shown: &str| shown.split(':').next().unwrap().parse::<u64>().unwrap();
+    assert!(revision(&made) > revision(&unheard), "{made} after {unheard}");
+    cluster.cut_off([]);
+    let seen = cluster.agreed().await;
+    assert!(seen.contains("=50") && !seen.contains("=51"), "what nobody heard of gives way: {seen}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_log_says_is_the_same_everywhere_after_a_leader_with_renewals_was_lost() {
+    let mut cluster = Cluster::of(3, 3).await;
+    cluster.run("create leases/n/a 0").await;
+    let leader = cluster.leader().await;
+    let renewal = |value: u32| command(&format!("put leases/n/a {value}")).volatile();
+    cluster.store(leader).propose(renewal(0)).await.unwrap();
+    let logged = cluster.store(leader).state().get(&key("leases/n/a")).unwrap().revision();
+    cluster.cut_off([leader]);
+    cluster.store(leader).propose(renewal(7)).await.unwrap();
+    cluster.leader().await;
+    // Conditional on what the log says: the old leader, which has something newer, must decide the same.
+    let done = cluster.run(&format!("update leases/n/a@{logged} 8")).await;
+    assert!(done.contains("=8"), "{done}");
+    cluster.cut_off([]);
+    assert!(cluster.agreed().await.contains("=8"));
+    cluster.crash(leader).await;
+    cluster.start(leader).await;
+    cluster.run("create a/y 1").await;
+    assert!(cluster.agreed().await.contains("=8"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_servers_and_a_witness_survive_the_loss_of_any_one() {
+    for lost in 1..=3 {
+        let mut cluster = Cluster::founded(lost).await;
+        cluster.join(2).await;
+        cluster.join_witness(3).await;
+        for n in 0..20 {
+            cluster.run(&format!("create a/x{n} {n}")).await;
+        }
+        cluster.cut_off([lost]);
+        let leader = cluster.leader().await;
+        assert_ne!(leader, 3, "a witness leads nobody");
+        cluster.run("create a/y 1").await;
+        cluster.cut_off([]);
+        cluster.run("create a/z 1").await;
+        for (id, store) in cluster.running() {
+            store.reached(Revision(if id == 3 { 0 } else { 22 })).await.unwrap();
+        }
+        assert!(cluster.store(3).state().is_empty(), "it has no objects");
+        assert_eq!(show_state(&cluster.store(1).state()), show_state(&cluster.store(2).state()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_witness_brings_the_newest_writes_to_the_server_that_lacks_them() {
+    let mut cluster = Cluster::founded(1).await;
+    cluster.join(2).await;
+    cluster.join_witness(3).await;
+    cluster.run("create a/x 1").await;
+    let first = cluster.leader().await;
+    let other = 3 - first;
+    cluster.cut_off([other]);
+    for n in 0..30 {
+        cluster.run(&format!("create a/y{n} {n}")).await; // only this one and the witness have it
+    }
+    cluster.cut_off([first]);
+    assert_eq!(cluster.leader().await, other);
+    assert_eq!(cluster.store(other).state().len(), 31);
+    cluster.run("create a/z 1").await;
+    cluster.cut_off([]);
+    cluster.crash(3).await;
+    cluster.start(3).await;
+    cluster.run("create a/w 1").await;
+    assert_eq!(cluster.store(other).state().len(), 33);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_of_a_witness_is_bounded_and_survives_its_restart() {
+    let history = RingLimits { events: 3, ..RingLimits::default() };
+    let mut cluster = Cluster::with(1, LogLimits { bytes: 0, entries: 8 }, history).await;
+    cluster.join(2).await;
+    cluster.join_witness(3).await;
+    for n in 0..100 {
+        cluster.run(&format!("put a/x{} {n}", n % 7)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let kept = std::fs::read_dir(cluster.path(3).join("snapshots")).unwrap().count();
+    assert_eq!(kept, 1, "it noted where its log begins");
+    cluster.crash(3).await;
+    cluster.start(3).await;
+    let leader = cluster.leader().await;
+    cluster.cut_off([3 - leader]);
+    cluster.run("create a/y 1").await;
+}
+
+#[tokio::test]
+async fn the_directory_of_a_witness_is_nobody_elses() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { joins: true, witness: true, ..Options::new(dir.path().join("store")) };
+    let scope = Scope::root("test");
+    drop(Store::open(options.clone(), &scope).await.unwrap());
+    assert!(scope.stop(Duration::from_secs(30)).await);
+    let other = Options { witness: false, ..options.clone() };
+    let refused = Store::open(other, &Scope::root("test")).await.err().expect("refused").to_string();
+    assert!(refused.contains("--witness"), "{refused}");
 }

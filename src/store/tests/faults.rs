@@ -148,3 +148,34 @@ async fn after_a_failed_fsync_nothing_is_acknowledged_any_more() {
     assert!(after.shown().contains("pods/a/x@1=1"));
     after.run("create a/z 1").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_fsync_fails_is_replaced_and_nothing_is_lost() {
+    let mut cluster = super::cluster::Cluster::founded(1).await;
+    let disks: Vec<FaultyDisk> = (0..3).map(|_| FaultyDisk::new()).collect();
+    cluster.stop(1).await;
+    for (id, disk) in (1..).zip(&disks) {
+        cluster.disks.insert(id, Arc::new(disk.clone()));
+    }
+    cluster.start(1).await;
+    cluster.join(2).await;
+    cluster.join(3).await;
+    cluster.run("create a/x 1").await;
+    let first = cluster.leader().await;
+    disks[first as usize - 1].becomes(FAILS_TO_SYNC);
+    let store = cluster.store(first);
+    let refused = store.propose(command("create a/y 1")).await.unwrap_err();
+    assert_eq!(refused, ProposeError::Unknown, "the others may have it");
+    assert!(matches!(*store.health().borrow(), Health::LogFailed { .. }) && !store.leads());
+    assert!(!store.state().is_empty(), "reads go on");
+    disks[first as usize - 1].becomes(GOOD);
+
+    let second = cluster.leader().await;
+    assert_ne!(second, first);
+    cluster.run("put a/y 2").await;
+    assert!(store.propose(command("create a/z 1")).await.is_err(), "it takes part in nothing any more");
+    cluster.stop(first).await;
+    cluster.start(first).await; // what the disk really holds
+    let agreed = cluster.agreed().await;
+    assert!(agreed.contains("a/x@1=1") && agreed.contains("=2"), "{agreed}");
+}

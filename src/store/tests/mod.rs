@@ -6,12 +6,14 @@
 
 mod chaos;
 mod cluster;
+mod damage;
 mod durable;
 mod faults;
 mod history;
 mod model;
 mod mvcc;
 mod sealed;
+mod space;
 
 use std::time::Duration;
 

@@ -51,7 +51,7 @@ impl Driver {
         }
         let Some(wanted) = members.raft_change(change) else { return Ok(None) };
         if change == Change::Remove(self.id) {
-            self.node.hand_over(&members.voters);
+            self.hand_over();
             return Err(ChangeError::Busy);
         }
         self.settle_volatile();
@@ -98,6 +98,9 @@ impl Driver {
                 "this server was removed from its cluster: it answers with what it has, and learns nothing new; \
                  to join again, stop it and remove its data directory"
             );
+        }
+        if members.contains(self.id) {
+            self.dir.started_over();
         }
         self.link.out.keep(&|id| members.contains(id));
         self.heard.retain(|id, _| members.contains(*id));

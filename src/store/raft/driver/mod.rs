@@ -5,8 +5,10 @@
 //! it is asked nothing: no ticks, no writes.
 
 mod members;
+mod renewals;
 mod rewrite;
 mod snapshots;
+mod witness;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -27,7 +29,9 @@ use crate::object::Revision;
 use crate::store::applier::Applier;
 use crate::store::base::Base;
 use crate::store::command::Outcome;
+use crate::store::damage::Damages;
 use crate::store::datadir::DataDir;
+use crate::store::device;
 use crate::store::entry::{Entry, EntryBuilder, Op, encode_op};
 use crate::store::files::DiskRef;
 use crate::store::hub::Hub;
@@ -53,6 +57,8 @@ const INPUTS_MAX: usize = 512;
 const HOUSEKEEPING_TICKS: u64 = 10;
 /// How many revisions are reserved for volatile writes at once.
 const RESERVE: u64 = 10_000;
+/// A log write that takes so long holds everybody up.
+const SLOW_WRITE: Duration = Duration::from_millis(500);
 /// How long a full disk is left alone before a write is tried again.
 const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
 
@@ -60,6 +66,7 @@ const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
 pub(in crate::store) struct Shared {
     pub hub: Arc<Hub>,
     pub metrics: Arc<Metrics>,
+    pub damages: Damages,
     pub health: watch::Sender<Health>,
     pub role: watch::Sender<Role>,
     /// The states given to other servers.
@@ -83,6 +90,11 @@ pub(in crate::store) struct Driver {
     keeper: Keeper,
     link: Link,
     network: NetworkRef,
+    /// What is asked of others runs here.
+    scope: Scope,
+    /// Who is not to lead, and whether this server is such.
+    witnesses: Vec<u64>,
+    is_witness: bool,
     queue: Queue,
     barriers: Barriers,
     /// Answers that are given once readers can see what they tell.
@@ -99,6 +111,8 @@ pub(in crate::store) struct Driver {
     /// When each of the others was last heard of.
     heard: BTreeMap<u64, Duration>,
     ticks: u64,
+    /// What was written without the log up to here is told to the others, after the entry at the index.
+    passed: (u64, Revision),
     /// The term in which this server proposed to go on as the leader, and whether that is applied.
     leading: Option<(u64, bool)>,
     /// The next entry reserves revisions for volatile writes.
@@ -120,11 +134,16 @@ impl Driver {
         limits: LogLimits,
         recovered: Recovered,
         shared: Shared,
-        (link, network): (Link, NetworkRef),
+        (link, network, scope): (Link, NetworkRef, Scope),
         opened: oneshot::Sender<()>,
     ) -> Result<Self, LogError> {
-        let Recovered { base, node } = recovered;
-        let applier = Applier::new(shared.hub.clone(), shared.metrics.clone(), clock.clone());
+        let Recovered { base, mut node } = recovered;
+        let is_witness = dir.is_witness;
+        let mut applier = Applier::new(shared.hub.clone(), shared.metrics.clone(), clock.clone());
+        if is_witness {
+            node.prefer_others();
+            applier.keep_no_objects();
+        }
         let mut driver = Self {
             id: dir.member,
             dir,
@@ -137,6 +156,9 @@ impl Driver {
             keeper: Keeper::new(limits),
             link,
             network,
+            scope,
+            witnesses: Vec::new(),
+            is_witness,
             queue: Queue::default(),
             barriers: Barriers::default(),
             answers: Vec::new(),
@@ -149,6 +171,7 @@ impl Driver {
             changes: VecDeque::new(),
             heard: BTreeMap::new(),
             ticks: 0,
+            passed: (0, Revision::ZERO),
             leading: None,
             reserving: false,
             failed: false,
@@ -233,7 +256,8 @@ impl Driver {
             Input::Barrier(reply) => self.barriers.push(reply),
             Input::Change(change, reply) => self.change_members(change, reply),
             Input::Rewrite(reply) => self.rewrite.push(reply),
-            Input::HandOver => self.node.hand_over(&self.members.current().voters),
+            Input::HandOver => self.hand_over(),
+            Input::Witnesses(ids) => self.witnesses = ids,
             Input::Status(reply) => drop(reply.send(self.status())),
         }
     }
@@ -249,6 +273,7 @@ impl Driver {
                     _ => self.node.receive(message),
                 }
             }
+            Incoming::Renewals(renewals) => self.follow(renewals),
             Incoming::Unreachable(id) => self.node.unreachable(id),
         }
     }
@@ -259,6 +284,8 @@ impl Driver {
         if self.ticks.is_multiple_of(HOUSEKEEPING_TICKS) {
             self.barriers.again();
             self.look_after_others();
+            self.pass_renewals();
+            self.pass_the_lead();
         }
     }
 
@@ -274,29 +301,6 @@ impl Driver {
             (true, refusal) => self.accept_volatile(proposal, refusal),
             (false, Some(error)) => drop(proposal.reply.send(Err(error))),
             (false, None) => self.queue.push(proposal),
-        }
-    }
-
-    /// In memory if nothing is on its way through the log; otherwise the log is being written anyway.
-    fn accept_volatile(&mut self, proposal: Proposal, refusal: Option<ProposeError>) {
-        let leads = self.leading.is_some_and(|(_, resumed)| resumed) || refusal.is_some();
-        let quiet = self.node.is_idle() && self.queue.is_empty();
-        if self.is_alone() && leads && quiet {
-            let decoded = Entry::decode(&single(&proposal.encoded));
-            let command = decoded.ok().and_then(|mut entry| entry.ops.pop());
-            if let Some(Op::Command(command)) = command
-                && let Ok(outcome) = self.applier.volatile(command)
-            {
-                self.answers.push((proposal.reply, outcome));
-                return;
-            }
-        }
-        match refusal {
-            Some(error) => drop(proposal.reply.send(Err(error))),
-            None => {
-                self.reserving = true;
-                self.queue.push(proposal);
-            }
         }
     }
 
@@ -318,6 +322,7 @@ impl Driver {
                 self.on_failure(error);
             }
         }
+        self.shared.metrics.last_index.set(self.node.last_index());
         self.applier.publish();
         for (reply, outcome) in self.answers.drain(..) {
             let _ = reply.send(Ok(outcome)); // whoever asked may have gone
@@ -332,6 +337,9 @@ impl Driver {
 
     /// A leader's first entry takes the revisions on from where its predecessor may have been.
     fn lead(&mut self) {
+        if self.is_witness {
+            return;
+        }
         let Role::Leader { term } = self.node.role() else {
             if self.leading.take().is_some() {
                 self.queue.refuse_proposed(&ProposeError::Unknown); // the next leader decides about them
@@ -342,7 +350,7 @@ impl Driver {
         };
         if self.leading.is_none_or(|(led, _)| led != term) {
             self.leading = Some((term, false));
-            let mut entry = EntryBuilder::new(self.applier.state().revision());
+            let mut entry = self.begin_entry();
             entry.push(&encode_op(&Op::Resume));
             self.node.propose(entry.finish());
         }
@@ -360,11 +368,11 @@ impl Driver {
             }
             self.lead();
         }
-        let (mut entry, replies) = match self.node.is_leader() {
+        let (mut entry, replies) = match self.node.is_leader() && !self.is_witness {
             true => self.queue.fill(self.begin_entry()),
             false => return self.queue.refuse_waiting(&self.not_leader()),
         };
-        self.shared.metrics.proposals.add(replies.len() as u64);
+        self.shared.metrics.batched(replies.len());
         if std::mem::take(&mut self.reserving) {
             let to = Revision(self.applier.state().revision().0 + RESERVE);
             entry.push(&encode_op(&Op::Reserve(to)));
@@ -389,10 +397,24 @@ impl Driver {
         let Some(write) = self.node.start_write() else { return };
         self.rewrite_writes(&write);
         let (log, metrics, clock) = (self.node.log().clone(), self.shared.metrics.clone(), self.clock.clone());
+        let folder = self.dir.log();
         self.writing = Some(Box::pin(Scope::blocking(move || {
             let started = clock.elapsed();
             log.append(&write)?;
-            metrics.wrote(entry_bytes(&write), clock.elapsed().saturating_sub(started));
+            let took = clock.elapsed().saturating_sub(started);
+            metrics.wrote(entry_bytes(&write), took);
+            if took >= SLOW_WRITE {
+                metrics.slow_log_writes.add(1);
+                let (slow, device) = (metrics.slow_log_writes.get(), device::of(&folder));
+                if slow.is_power_of_two() {
+                    tracing::warn!(
+                        ?took,
+                        device,
+                        slow,
+                        "writing the log was slow: is something else using this disk, or is it worn out?"
+                    );
+                }
+            }
             Ok(write.entries.last().map_or(0, |entry| entry.index))
         })));
     }
@@ -426,6 +448,9 @@ impl Driver {
         match Node::new(self.id, self.node.log().clone(), self.members.current(), applied) {
             Ok(node) => self.node = node,
             Err(error) => return self.on_failure(error),
+        }
+        if self.is_witness {
+            self.node.prefer_others();
         }
         self.leading = None;
         self.applier.resume();
@@ -492,7 +517,9 @@ impl Driver {
         };
         let leads = matches!(role, Role::Leader { .. });
         self.shared.alone.store(self.is_alone(), Ordering::Release);
-        self.shared.role.send_if_modified(|told| std::mem::replace(told, role) != role);
+        if self.shared.role.send_if_modified(|told| std::mem::replace(told, role) != role) {
+            self.shared.metrics.leader_changes.add(1);
+        }
         if leads || !self.is_alone() {
             self.opened.take().map(|opened| opened.send(()));
         }
@@ -526,12 +553,6 @@ async fn settled<T>(running: &mut Option<BoxFuture<'static, T>>) -> T {
         }
         None => std::future::pending().await,
     }
-}
-
-fn single(command: &[u8]) -> Bytes {
-    let mut entry = EntryBuilder::new(Revision::ZERO);
-    entry.push(command);
-    entry.finish().into()
 }
 
 fn entry_bytes(write: &LogWrite) -> u64 {

@@ -87,7 +87,7 @@ impl Driver {
             return None;
         }
         self.rewrite.go_to(Stage::Taking);
-        Some(Base { state: self.applier.state().clone(), members: self.members.current().clone() })
+        Some(Base { state: self.applier.logged(), members: self.members.current().clone() })
     }
 
     pub(super) fn rewrite_taken(&mut self, cut: bool) {

@@ -20,6 +20,12 @@ impl Driver {
         if self.stopping || self.checkpointing.is_some() || self.shared.offers.is_open() {
             return;
         }
+        if self.is_witness {
+            if self.keeper.is_due(0) {
+                self.start_hollow_checkpoint();
+            }
+            return;
+        }
         let afresh = self.begin_rewrite();
         let is_afresh = afresh.is_some();
         let (base, changed) = match afresh {
@@ -47,6 +53,7 @@ impl Driver {
             checkpoint: self.dir.checkpoint(),
             seal,
             is_afresh,
+            damages: self.shared.damages.clone(),
         };
         let (metrics, clock) = (self.shared.metrics.clone(), self.clock.clone());
         self.checkpointing = Some(Box::pin(Scope::blocking(move || {
@@ -72,6 +79,7 @@ impl Driver {
                 tracing::debug!(index = taken.position.index, "took a checkpoint");
             }
             Err(error) => {
+                self.shared.metrics.checkpoint_failures.add(1);
                 tracing::warn!(error = %Chain(&error), "cannot take a checkpoint: the log keeps growing until one succeeds");
                 self.rewrite_failed(&error);
                 self.keeper.wait();
@@ -82,7 +90,12 @@ impl Driver {
     /// Offers the present state to those that lack entries which are gone here. While it is there the
     /// log is not cut, so that whoever takes it can go on from it.
     pub(super) fn make_offer(&mut self) {
-        let base = Base { state: self.applier.state().clone(), members: self.members.current().clone() };
+        if self.is_witness {
+            self.node.set_offer(None);
+            tracing::warn!("a server lacks more than a witness has: it must hear from another that has everything");
+            return;
+        }
+        let base = Base { state: self.applier.logged(), members: self.members.current().clone() };
         tracing::info!(index = base.state.position().index, "a server needs the whole state: offering it");
         self.node.set_offer(Some((base.state.position(), &base.members)));
         self.shared.offers.set(Some(base));
@@ -105,6 +118,7 @@ impl Driver {
             disk: self.disk.clone(),
             snapshots: self.dir.snapshots(),
             seal: self.shared.seal.clone(),
+            hollow: self.is_witness,
         };
         self.fetching = Some(Box::pin(async move { fetch.run().await.map(|base| (message, base)) }));
     }

@@ -1,10 +1,6 @@
 //! Signs approved certificate requests for the cluster's own signers.
 //!
-//! A request that its signer must not sign is marked as failed, once. What is approved without people
-//! is in [`approve`], what is removed in [`clean`].
-
-pub mod approve;
-pub mod clean;
+//! A request that its signer must not sign is marked as failed, once. Nothing is approved here.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
