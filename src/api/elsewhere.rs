@@ -13,6 +13,7 @@ use http_body_util::Full;
 use crate::object::{Reason, Status, User, Verb};
 use crate::resources::Resource;
 
+use super::audit;
 use super::body;
 use super::http::{Answer, Exchange};
 use super::pipeline::Api;
@@ -72,7 +73,7 @@ impl Api {
         let request = Request {
             method: exchange.method.clone(),
             uri: exchange.uri.clone(),
-            headers: kept(&exchange.headers),
+            headers: kept(exchange),
             body: body.clone(),
         };
         let deadline = tokio::time::Instant::now() + LEADERLESS_MAX;
@@ -88,7 +89,10 @@ impl Api {
                 continue;
             };
             match elsewhere.ask(&exchange.user, &request).await {
-                Ok((code, headers, bytes)) => return Ok(answer(code, &headers, bytes)),
+                Ok((code, headers, bytes)) => {
+                    audit::handed_over();
+                    return Ok(answer(code, &headers, bytes));
+                }
                 Err(NoAnswer::Lost(status)) => return Err(status),
                 Err(NoAnswer::Untouched(status)) if tokio::time::Instant::now() > deadline => return Err(status),
                 Err(NoAnswer::Untouched(_)) => tokio::time::sleep(LOOK_EVERY).await,
@@ -116,11 +120,18 @@ impl Api {
 }
 
 /// The headers that say how the request is to be understood, but not by whom it was made.
-fn kept(headers: &HeaderMap) -> HeaderMap {
-    [header::ACCEPT, header::CONTENT_TYPE, header::USER_AGENT]
-        .into_iter()
-        .filter_map(|name| Some((name.clone(), headers.get(name)?.clone())))
-        .collect()
+fn kept(exchange: &Exchange) -> HeaderMap {
+    let names = [header::ACCEPT, header::CONTENT_TYPE, header::USER_AGENT];
+    let mut kept: HeaderMap =
+        names.into_iter().filter_map(|name| Some((name.clone(), exchange.headers.get(name)?.clone()))).collect();
+    // The audit log of the leader is to have it as one request, from where it came.
+    if let Some((id, sources)) = audit::current().map(|record| record.origin()) {
+        let values = [("audit-id", id), ("x-forwarded-for", sources.join(","))];
+        kept.extend(values.into_iter().filter_map(|(name, value)| {
+            Some((http::HeaderName::from_static(name), http::HeaderValue::from_str(&value).ok()?))
+        }));
+    }
+    kept
 }
 
 fn answer(code: StatusCode, headers: &HeaderMap, bytes: Bytes) -> Answer {

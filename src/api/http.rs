@@ -22,6 +22,7 @@ use crate::object::{Body, Call, Encoding, Reason, Status, Target, User, Verb};
 use crate::resources::{Resource, Verbs};
 
 use super::aggregate;
+use super::audit;
 use super::authn::impersonate;
 use super::authz::{Ask, ResourceRef};
 use super::body::{self, AnswerBody, BoxError};
@@ -32,7 +33,7 @@ use super::pipeline::Api;
 use super::pipeline::act::{no_such_method, no_such_resource};
 use super::request::RequestLine;
 use super::respond::{View, Written};
-use super::{encode, options, plain, stream, subresources};
+use super::{elsewhere, encode, options, plain, stream, subresources};
 
 pub type Answer = Response<AnswerBody>;
 
@@ -113,16 +114,31 @@ impl Api {
             user: Arc::default(),
             peer: peer.clone(),
         };
-        let worked = AssertUnwindSafe(self.work(&mut exchange, body, upgrade)).catch_unwind().await;
+        let record = self.audit.get().map(|audit| {
+            let id = audit_id.to_str().unwrap_or_default();
+            audit.arrived(id, &exchange.uri, &exchange.headers, exchange.peer.address)
+        });
+        let work = audit::within(record.clone(), self.work(&mut exchange, body, upgrade));
+        let worked = AssertUnwindSafe(work).catch_unwind().await;
         let mut answer = match worked {
             Ok(Ok(answer)) => answer,
-            Ok(Err(status)) => failure(&status, exchange.error_format()),
+            Ok(Err(status)) => {
+                record.iter().for_each(|record| record.failed(&status));
+                failure(&status, exchange.error_format())
+            }
             Err(_) => {
                 tracing::error!(path = exchange.line.path, "a request handler panicked; this is a bug worth reporting");
                 let status = Status::internal("this request caused apiserver to panic. Look in the logs for details");
+                record.iter().for_each(|record| record.panicked(&status));
                 failure(&status, Format::JSON)
             }
         };
+        if let Some(record) = record {
+            record.answered(answer.status().as_u16());
+            if is_long(&exchange.line) {
+                answer = answer.map(|body| body.map_frame(move |frame| (&record, frame).1).boxed_unsync());
+            }
+        }
         let headers = answer.headers_mut();
         headers.insert(AUDIT_ID, audit_id);
         headers.entry(header::CACHE_CONTROL).or_insert(NO_CACHE);
@@ -132,7 +148,20 @@ impl Api {
 
     /// Who asks, and in whose name.
     fn identify(&self, exchange: &Exchange) -> Result<Arc<User>, Status> {
-        let user = self.authn.authenticate(&exchange.headers, &exchange.peer.certificates)?;
+        let user = self.authn.authenticate(&exchange.headers, &exchange.peer.certificates, &exchange.line.path);
+        if let Some((audit, record)) = self.audit.get().zip(audit::current()) {
+            let nobody = Arc::default();
+            let ask = ask(user.as_ref().unwrap_or(&nobody), &exchange.line);
+            let version = exchange.line.target.as_ref().map_or("", |target| target.version.as_str());
+            audit.begin(&record, &ask, version, is_long(&exchange.line));
+            match &user {
+                // The server that handed it over has said that it came.
+                Ok(_) if exchange.headers.contains_key(elsewhere::HANDED_OVER) => (),
+                Ok(_) => record.received(),
+                Err(status) => record.refused(status),
+            }
+        }
+        let user = user?;
         impersonate(&self.authz, &user, &ask(&user, &exchange.line), &exchange.headers)
     }
 
@@ -155,10 +184,11 @@ impl Api {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(Status::new(Reason::ServiceUnavailable, "this server is joining its cluster"));
         }
+        self.authn.prepare(&exchange.headers).await;
         exchange.user = self.identify(exchange)?;
         let load = load_of(&exchange.line);
         let Ok(seat) = self.flow.enter(load, &exchange.user) else { return Ok(too_many()) };
-        self.authz.check(&ask(&exchange.user, &exchange.line))?;
+        self.permit(&ask(&exchange.user, &exchange.line))?;
         if let Some(remote) = self.aggregator.route(&exchange.line.path) {
             return aggregate::proxy::serve(self, &remote, exchange, body, upgrade, seat).await;
         }
@@ -252,6 +282,7 @@ impl Api {
             user_agent: exchange.header(header::USER_AGENT).into(),
         };
         let answer = self.run(call).await?;
+        audit::reply(&answer.reply, || view.shown(&answer.reply));
         let mut response = write(view.reply(answer.reply)?);
         warn(response.headers_mut(), &answer.warnings);
         Ok(response)
@@ -350,12 +381,15 @@ fn review(resource: &Resource) -> bool {
     resource.verbs == Verbs::CreateOnly && !resource.is_namespaced()
 }
 
-fn load_of(line: &RequestLine) -> Load {
+/// Whether it may last as long as its client likes.
+fn is_long(line: &RequestLine) -> bool {
     const LONG: &[&str] = &["exec", "attach", "portforward", "proxy", "log"];
-    let subresource = line.target.as_ref().map_or("", |target| target.subresource.as_str());
+    line.verb == "watch" || line.target.as_ref().is_some_and(|target| LONG.contains(&target.subresource.as_str()))
+}
+
+fn load_of(line: &RequestLine) -> Load {
     match line.verb {
-        "watch" => Load::LongRunning,
-        _ if LONG.contains(&subresource) => Load::LongRunning,
+        _ if is_long(line) => Load::LongRunning,
         "get" | "list" | "head" | "options" => Load::Read,
         _ if line.target.is_none() => Load::Read,
         _ => Load::Write,

@@ -28,6 +28,9 @@ pub struct Metrics {
     pub terminations: Family<Counter>,
     pub rejected: Family<Counter>,
     pub objects: Family<Gauge>,
+    pub audit_events: Family<Counter>,
+    pub audit_errors: Family<Counter>,
+    pub audit_levels: Family<Counter>,
     start_secs: i64,
 }
 
@@ -75,6 +78,17 @@ impl Metrics {
                 "Requests turned away with Try again later.",
                 &["request_kind"],
             ),
+            audit_events: Family::new("apiserver_audit_event_total", "Audit events made.", &[]),
+            audit_errors: Family::new(
+                "apiserver_audit_error_total",
+                "Audit events that were lost, by what lost them.",
+                &["plugin"],
+            ),
+            audit_levels: Family::new(
+                "apiserver_audit_level_total",
+                "Requests, by how much of them is audited.",
+                &["level"],
+            ),
             objects: Family::new("apiserver_storage_objects", "Stored objects, by resource.", &["resource"]),
             start_secs,
         }
@@ -91,6 +105,9 @@ impl Metrics {
         self.terminations.render(&mut page);
         self.rejected.render(&mut page);
         self.objects.render(&mut page);
+        self.audit_events.render(&mut page);
+        self.audit_errors.render(&mut page);
+        self.audit_levels.render(&mut page);
         let _ = write!(
             page,
             "# HELP process_start_time_seconds Start time of the process, in seconds since 1970.\n\

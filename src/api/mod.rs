@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod aggregate;
 pub mod alloc;
+pub mod audit;
 pub mod authn;
 pub mod authz;
 mod body;
@@ -23,6 +24,7 @@ pub mod metrics;
 pub mod negotiate;
 pub mod openapi;
 mod options;
+pub mod outgoing;
 pub mod pipeline;
 mod plain;
 pub mod request;

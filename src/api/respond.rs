@@ -79,6 +79,16 @@ impl View {
         }
     }
 
+    /// A reply as the client reads it, whatever encoding it asked for.
+    pub fn shown(&self, reply: &Reply) -> Option<Tree> {
+        use futures_util::FutureExt;
+        use http_body_util::BodyExt;
+        let format = Format { encoding: Encoding::Json, pretty: false, ..self.format };
+        let written = Self { format, gzip: false, ..self.clone() }.reply(reply.clone()).ok()?;
+        let whole = written.body.collect().now_or_never()?.ok()?;
+        serde_json::from_slice(&whole.to_bytes()).ok()
+    }
+
     /// One stored object, as a whole body.
     pub fn one(&self, object: &ObjectRef) -> Result<Bytes, Status> {
         let plain = self.format.encoding == Encoding::Json && !self.format.pretty;

@@ -22,6 +22,8 @@ const CONNECTIONS_MAX: usize = 10_000;
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const HEADERS_MAX: Duration = Duration::from_secs(32);
 const HTTP2_STREAMS_MAX: u32 = 250;
+/// Tokens with many groups are long; what is longer still gets 431.
+const HEADERS_BYTES_MAX: u32 = 256 * 1024;
 /// How long connections are given to finish what they do when the server stops.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
@@ -94,6 +96,7 @@ async fn serve_connection<S: Site>(
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_header_list_size(HEADERS_BYTES_MAX)
         .keep_alive_interval(Duration::from_secs(30));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);

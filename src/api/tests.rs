@@ -57,7 +57,8 @@ pub async fn world() -> World {
         client_ca: authority.der(),
         request_header_ca: authority.der(),
         token_key: token_key.clone(),
-        issuer: issuer.clone(),
+        issuers: vec![issuer.clone()],
+        audiences: vec![issuer.clone()],
     };
     let api = Api::new(Setup {
         proxy_identity: None,
@@ -86,6 +87,10 @@ pub async fn world() -> World {
 }
 
 impl World {
+    pub fn admin(&self) -> Peer {
+        self.admin.clone()
+    }
+
     /// Sends `METHOD PATH` as the administrator; the answer's code and body.
     pub async fn send(&self, line: &str, body: Tree) -> (u16, Tree) {
         self.send_with(line, body, &[]).await

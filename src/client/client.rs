@@ -165,6 +165,24 @@ impl Client {
         }
     }
 
+    /// Whether the server allows what a SubjectAccessReview asks about.
+    pub async fn review_access(&self, mut review: Tree) -> Result<bool, Status> {
+        const GROUP: &str = "authorization.k8s.io";
+        review.set("apiVersion", format!("{GROUP}/v1"));
+        review.set("kind", "SubjectAccessReview");
+        let place = Target {
+            group: GROUP.into(),
+            version: "v1".into(),
+            resource: "subjectaccessreviews".into(),
+            ..Target::default()
+        };
+        match self.send(Verb::Create, place, Options::default(), Body::Tree(review)).await? {
+            Reply::Tree { tree, .. } => Ok(tree.flag("status.allowed") == Some(true)),
+            Reply::Object { object, .. } => Ok(object.tree().flag("status.allowed") == Some(true)),
+            _ => Err(unexpected("a review")),
+        }
+    }
+
     /// The changes of a collection; `options.resource_version` says after which.
     pub async fn watch(&self, kind: &Kind, namespace: &str, options: Options) -> Result<Events, Status> {
         let place = target(kind, namespace, "", "");

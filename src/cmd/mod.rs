@@ -2,6 +2,8 @@
 
 mod admin;
 mod agent;
+mod auditing;
+mod authentication;
 mod backend;
 mod bootstrap;
 mod cluster;

@@ -12,6 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 
+use super::auditing;
+use super::authentication;
 use super::backend::{InProcess, OnLeader};
 use super::bootstrap;
 use super::cluster::{self, Book, Carrier, ClusterServer, Leader, Member};
@@ -37,7 +39,7 @@ use crate::object::{Gvk, Kind, Timestamp, User};
 use crate::resources::Registry;
 use crate::security::join::JoinToken;
 use crate::security::pki::Pki;
-use crate::security::{kubeconfig, tls, tokens};
+use crate::security::{kubeconfig, tls};
 use crate::store::{Health, NetworkRef, Options, Role, Store};
 
 /// How long a start waits for somebody to lead. The node must run also when nobody does.
@@ -103,6 +105,8 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     let server_dir = config.data_dir.join("server");
 
     let cluster::Prepared { config, joins, members } = cluster::prepare(config).await?;
+    let mut config = config;
+    let mut others = std::mem::take(&mut config.others);
     let config = &config;
     let book = Book::new();
     let rejoins = members.iter().any(|member| member.name != config.node.name);
@@ -126,10 +130,16 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     book.open(store.clone());
     carrier.open(member(config, &store), &pki)?;
 
+    let audit = stages.next(root, "audit");
     let http = stages.next(root, "http");
     let api = api(config, &pki, store.clone(), &http, clock.clone(), rand.clone())?;
     let is_new = store.is_outside();
     api.is_closed.store(is_new, Ordering::Release);
+    if let Some(wanted) = &config.audit {
+        auditing::start(&api, wanted, &audit, clock.clone())?;
+    }
+    authentication::start(&api, &mut others, &config.tokens.issuers, &http)?;
+    api::authn::legacy::start(&api, &http);
     let readiness = Readiness::of(&api);
     api::crd::start(&api, &http);
     api::aggregate::start(&api, &http);
@@ -171,6 +181,7 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
         service_cidrs: config.network.service_cidrs.clone(),
         client_ca_pem: pki.client_ca.pem().to_owned(),
         request_header_ca_pem: pki.request_header_ca.pem().to_owned(),
+        today: api.now().to_string().split('T').next().unwrap_or_default().to_owned(),
     };
     if leads_first(&store).await {
         bootstrap::ensure(&client, &facts).await.context("cannot write what every cluster has")?;
@@ -261,7 +272,8 @@ pub(super) fn authn(config: &ServerConfig, pki: &Pki, store: &Store, clock: Cloc
         client_ca: pki.client_ca.der(),
         request_header_ca: pki.request_header_ca.der(),
         token_key: pki.token_key.clone(),
-        issuer: tokens::issuer(&config.network.cluster_domain),
+        issuers: config.tokens.issuers.clone(),
+        audiences: config.tokens.audiences.clone(),
     };
     Ok(Authn::new(trust, Arc::new(store.clone()), clock)?)
 }
@@ -274,7 +286,6 @@ fn api(
     clock: ClockRef,
     rand: RandRef,
 ) -> Result<Arc<Api>> {
-    let issuer = tokens::issuer(&config.network.cluster_domain);
     let authn = authn(config, pki, &store, clock.clone())?;
     Ok(Api::new(Setup {
         settings: Settings {
@@ -282,7 +293,7 @@ fn api(
             node_ports: config.network.node_ports.clone(),
             advertise_address: config.advertise_address,
             port: config.port,
-            issuer,
+            issuer: config.tokens.issuers[0].clone(),
         },
         registry: Arc::new(Registry::built_in()),
         store,

@@ -20,14 +20,24 @@ impl Signer for Signing {
         self.0.token_key.sign(&claims).map_err(|error| error.to_string())
     }
 
+    fn node_of(&self, request: &CertificateRequestSpec) -> Option<String> {
+        csr::node_of(&ask(request, &pem(request)))
+    }
+
     fn sign(&self, request: &CertificateRequestSpec, now: Timestamp) -> Option<Result<String, String>> {
-        let pem = BASE64.decode(&request.request).ok().and_then(|pem| String::from_utf8(pem).ok()).unwrap_or_default();
-        let ask = csr::Ask {
-            signer: &request.signer_name,
-            request: &pem,
-            usages: request.usages.iter().map(String::as_str).collect(),
-            lifetime_secs: request.expiration_seconds,
-        };
-        csr::sign(&self.0, &ask, now.as_secs())
+        csr::sign(&self.0, &ask(request, &pem(request)), now.as_secs())
+    }
+}
+
+fn pem(request: &CertificateRequestSpec) -> String {
+    BASE64.decode(&request.request).ok().and_then(|pem| String::from_utf8(pem).ok()).unwrap_or_default()
+}
+
+fn ask<'a>(request: &'a CertificateRequestSpec, pem: &'a str) -> csr::Ask<'a> {
+    csr::Ask {
+        signer: &request.signer_name,
+        request: pem,
+        usages: request.usages.iter().map(String::as_str).collect(),
+        lifetime_secs: request.expiration_seconds,
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod addons;
 pub mod attributes;
+pub mod bootstrap;
 pub mod certificates;
 pub mod clusterrole;
 pub mod cronjob;
@@ -12,6 +13,7 @@ pub mod endpoints;
 pub mod ephemeral;
 pub mod gc;
 pub mod job;
+pub mod legacy_tokens;
 pub mod namespace;
 pub mod node;
 pub mod quota;
@@ -35,6 +37,11 @@ pub static CONTROLLERS: &[&Controller] = &[
     &tokens::CONTROLLER,
     &rootca::CONTROLLER,
     &certificates::CONTROLLER,
+    &certificates::approve::CONTROLLER,
+    &certificates::clean::CONTROLLER,
+    &bootstrap::CLEANER,
+    &bootstrap::SIGNER,
+    &legacy_tokens::CONTROLLER,
     &clusterrole::CONTROLLER,
     &namespace::CONTROLLER,
     &gc::CONTROLLER,

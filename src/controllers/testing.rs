@@ -28,6 +28,10 @@ impl Signer for Scribe {
         Ok(format!("{account} {uid} {}", secret.name()))
     }
 
+    fn node_of(&self, request: &CertificateRequestSpec) -> Option<String> {
+        request.request.starts_with("system:node:").then(|| request.request.clone())
+    }
+
     fn sign(&self, _: &CertificateRequestSpec, _: Timestamp) -> Option<Result<String, String>> {
         None
     }
@@ -49,6 +53,7 @@ const KINDS: &[(&str, &Kind)] = &[
     ("pv", &kind::PERSISTENT_VOLUME),
     ("vac", &kind::VOLUME_ATTRIBUTES_CLASS),
     ("pdb", &kind::POD_DISRUPTION_BUDGET),
+    ("csr", &kind::CERTIFICATE_SIGNING_REQUEST),
 ];
 
 /// Marks that say more than one field's worth.

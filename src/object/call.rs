@@ -163,7 +163,7 @@ pub struct Call {
 }
 
 /// What a successful call gives back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Reply {
     /// One object in its storage version, to be converted and encoded as the client asked.
     Object {
@@ -181,7 +181,7 @@ pub enum Reply {
 }
 
 /// One page of a collection, at one revision.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct List {
     pub items: Vec<ObjectRef>,
     pub revision: Revision,

@@ -149,20 +149,24 @@ impl FieldErrors {
         self.0.push(FieldError { complaint, field: field.into(), body });
     }
 
-    /// The 422 answer for an object of `kind` named `name`.
-    pub fn into_status(self, kind: &Gvk, name: &str) -> Status {
-        // The message says each complaint once; the causes are all there.
+    /// All of them as one text, each said once.
+    pub fn message(&self) -> String {
         let mut lines: Vec<String> = Vec::new();
         for line in self.0.iter().map(|error| format!("{}: {}", error.field, error.body)) {
             if !lines.contains(&line) {
                 lines.push(line);
             }
         }
-        let told = match lines.as_slice() {
+        match lines.as_slice() {
             [] => "unknown".into(),
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
-        };
+        }
+    }
+
+    /// The 422 answer for an object of `kind` named `name`.
+    pub fn into_status(self, kind: &Gvk, name: &str) -> Status {
+        let told = self.message();
         let group_kind =
             if kind.group.is_empty() { kind.kind.to_string() } else { format!("{}.{}", kind.kind, kind.group) };
         let causes = self.0.into_iter().map(|error| Cause {

@@ -51,6 +51,14 @@ enum Usage {
     Extended(Extended),
 }
 
+/// The user's name of the node that a request for a kubelet's client certificate is for; `None` if it is
+/// no such request.
+pub fn node_of(ask: &Ask<'_>) -> Option<String> {
+    let facts = x509::request_facts(ask.request)?;
+    check_kubelet_client(&facts, &ask.usages).ok()?;
+    Some(facts.common_name)
+}
+
 /// Signs what is asked, or says why not, in upstream's words. `None` if the signer is not ours.
 pub fn sign(pki: &Pki, ask: &Ask<'_>, now_secs: i64) -> Option<Result<String, String>> {
     let (_, check, by_server) = SIGNERS.iter().find(|(name, ..)| *name == ask.signer)?;

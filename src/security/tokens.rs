@@ -129,10 +129,10 @@ impl TokenKey {
         jsonwebtoken::encode(&header, claims, &self.signing).map_err(|error| TokenError::Malformed(error.to_string()))
     }
 
-    /// The claims of a token that this key signed for `issuer`, and that is good at `now_secs`.
-    pub fn verify(&self, token: &str, issuer: &str, now_secs: i64) -> Result<Claims, TokenError> {
+    /// The claims of a token that this key signed for one of `issuers`, and that is good at `now_secs`.
+    pub fn verify(&self, token: &str, issuers: &[String], now_secs: i64) -> Result<Claims, TokenError> {
         let claims = self.read(token)?;
-        claims.check(issuer, now_secs)?;
+        claims.check(issuers, now_secs)?;
         Ok(claims)
     }
 
@@ -208,9 +208,9 @@ impl Claims {
         self.iss == LEGACY_ISSUER
     }
 
-    /// Whether they are `issuer`'s and good at `now_secs`.
-    pub fn check(&self, issuer: &str, now_secs: i64) -> Result<(), TokenError> {
-        if self.iss != issuer && self.iss != LEGACY_ISSUER {
+    /// Whether they are of one of `issuers` and good at `now_secs`.
+    pub fn check(&self, issuers: &[String], now_secs: i64) -> Result<(), TokenError> {
+        if !issuers.contains(&self.iss) && self.iss != LEGACY_ISSUER {
             return Err(TokenError::Foreign);
         }
         let expired = match self.exp {
@@ -267,17 +267,17 @@ mod tests {
     fn a_token_is_good_from_its_making_to_its_end() {
         let key = key();
         let token = key.sign(&claims()).unwrap();
-        let verify = |now| key.verify(&token, &issuer("cluster.local"), now);
+        let verify = |now| key.verify(&token, &[issuer("cluster.local")], now);
         assert_eq!(verify(NOW), Ok(claims()));
         assert_eq!(verify(NOW + 3600 + LEEWAY_SECS), Err(TokenError::OutOfTime));
         assert_eq!(verify(NOW - LEEWAY_SECS - 1), Err(TokenError::OutOfTime));
-        assert_eq!(key.verify(&token, "https://elsewhere", NOW), Err(TokenError::Foreign));
+        assert_eq!(key.verify(&token, &["https://elsewhere".into()], NOW), Err(TokenError::Foreign));
     }
 
     #[test]
     fn another_clusters_token_and_garbage_are_refused() {
         let token = key().sign(&claims()).unwrap();
-        let verify = |token: &str| key().verify(token, &issuer("cluster.local"), NOW);
+        let verify = |token: &str| key().verify(token, &[issuer("cluster.local")], NOW);
         assert!(matches!(verify(&token), Err(TokenError::Malformed(_))));
         assert_eq!(verify("garbage"), Err(TokenError::Foreign));
         assert!(verify(&format!("{}x", token)).is_err());
@@ -288,7 +288,7 @@ mod tests {
     fn a_legacy_token_has_no_end() {
         let key = key();
         let token = key.sign(&Claims::legacy("ns", "bot", "u", "bot-token")).unwrap();
-        let read = key.verify(&token, &issuer("cluster.local"), NOW * 2).unwrap();
+        let read = key.verify(&token, &[issuer("cluster.local")], NOW * 2).unwrap();
         assert_eq!(read.bound().unwrap().secret.unwrap().name, "bot-token");
     }
 
@@ -296,6 +296,6 @@ mod tests {
     fn a_token_without_end_that_is_not_legacy_is_refused() {
         let key = key();
         let token = key.sign(&Claims { exp: None, ..claims() }).unwrap();
-        assert_eq!(key.verify(&token, &issuer("cluster.local"), NOW), Err(TokenError::OutOfTime));
+        assert_eq!(key.verify(&token, &[issuer("cluster.local")], NOW), Err(TokenError::OutOfTime));
     }
 }

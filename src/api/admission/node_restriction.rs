@@ -2,8 +2,8 @@
 //! kubelets know.
 
 use super::{Attributes, Operation, Plugin};
-use crate::object::Status;
 use crate::object::tree::{Tree, TreePath};
+use crate::object::{Status, Target};
 
 const MIRROR: &str = "kubernetes.io/config.mirror";
 /// Labels below these domains are the cluster's, not the node's to set.
@@ -219,10 +219,64 @@ fn check_token(on: &Attributes<'_>, node: &str, request: &Tree) -> Result<(), St
             bound.text("uid")
         ));
     }
-    if pod.tree().text("spec.nodeName") != node {
+    let pod = pod.tree();
+    if pod.text("spec.nodeName") != node {
         return Err("node requested token bound to a pod scheduled on a different node".into());
     }
-    Ok(())
+    check_audience(on, &pod, request)
+}
+
+/// A kubelet gets tokens for the audiences that its pods name, and for those it is given by a role.
+fn check_audience(on: &Attributes<'_>, pod: &Tree, request: &Tree) -> Result<(), String> {
+    let audience = match request.items("spec.audiences") {
+        [] => "",
+        [one] => one.as_str().unwrap_or_default(),
+        _ => return Err("node may only request 0 or 1 audiences".into()),
+    };
+    if names_audience(on, pod, audience) {
+        return Ok(());
+    }
+    let target = Target {
+        version: "v1".into(),
+        resource: audience.into(),
+        namespace: on.namespace.into(),
+        name: on.name.into(),
+        ..Target::default()
+    };
+    match on.ask_resource(on.user, "request-serviceaccounts-token-audience", &target) {
+        None => Ok(()),
+        Some(_) => Err(format!(
+            "audience {audience:?} not found in pod spec volume, {} is not authorized to request tokens for this audience",
+            on.user.name
+        )),
+    }
+}
+
+/// Whether a volume of the pod, or the CSI driver behind one, wants tokens for the audience.
+fn names_audience(on: &Attributes<'_>, pod: &Tree, audience: &str) -> bool {
+    pod.items("spec.volumes").iter().any(|volume| {
+        let mut sources = volume.items("projected.sources").iter().filter(|source| source.has("serviceAccountToken"));
+        sources.any(|source| source.text("serviceAccountToken.audience") == audience)
+            || driver_of(on, pod, volume).is_some_and(|driver| {
+                let driver = on.get("csidrivers.storage.k8s.io", "", &driver).map(|driver| driver.tree());
+                let mut wanted = driver.iter().flat_map(|driver| driver.items("spec.tokenRequests"));
+                wanted.any(|token| token.text("audience") == audience)
+            })
+    })
+}
+
+/// The CSI driver behind a volume, through its claim if it has one.
+fn driver_of(on: &Attributes<'_>, pod: &Tree, volume: &Tree) -> Option<String> {
+    let claim = match volume.text("persistentVolumeClaim.claimName") {
+        "" if volume.has("ephemeral.volumeClaimTemplate") => {
+            format!("{}-{}", pod.text("metadata.name"), volume.text("name"))
+        }
+        "" => return volume.at("csi.driver").and_then(Tree::as_str).map(str::to_owned),
+        claim => claim.to_owned(),
+    };
+    let claim = on.get("persistentvolumeclaims", on.namespace, &claim)?.tree();
+    let volume = on.get("persistentvolumes", "", claim.text("spec.volumeName"))?.tree();
+    volume.at("spec.csi.driver").and_then(Tree::as_str).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -56,6 +56,14 @@ async fn a_node_gets_tokens_that_are_bound_to_its_pods() {
     let request = |spec: Tree| json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
     let (code, answer) = as_node(&world, &line, request(json!({ "boundObjectRef": bound }))).await;
     assert_eq!(code, 201, "{answer}");
+    let other = request(json!({ "boundObjectRef": bound, "audiences": ["vault"] }));
+    let (code, told) = as_node(&world, &line, other).await;
+    assert_eq!(code, 403);
+    assert!(told.text("message").contains("audience \"vault\" not found in pod spec volume"), "{told}");
+    let mut stranger = request(json!({}));
+    stranger.set("metadata.uid", "other");
+    let (code, told) = world.send(&line, stranger).await;
+    assert_eq!((code, told.text("reason")), (409, "Conflict"));
     let (code, told) = as_node(&world, &line, request(json!({}))).await;
     assert_eq!((code, told.text("reason")), (403, "Forbidden"));
     assert!(told.text("message").ends_with("node requested token not bound to a pod"), "{told}");

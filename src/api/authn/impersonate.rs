@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
+use super::super::audit;
 use super::super::authz::{Ask, Authz, ResourceRef, forbidden};
 use super::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED};
 use crate::object::{Status, User};
@@ -46,7 +47,10 @@ pub fn impersonate(authz: &Authz, user: &Arc<User>, ask: &Ask<'_>, headers: &Hea
     let mut refusal = None;
     for mode in MODES.into_iter().filter(|mode| mode.applies(&wanted, user)) {
         match (Attempt { authz, user, ask, mode }).run(&wanted) {
-            Ok(other) => return Ok(Arc::new(other)),
+            Ok(other) => {
+                audit::acts_as(&other, &mode.constraint());
+                return Ok(Arc::new(other));
+            }
             Err(status) => drop(refusal.get_or_insert(status)),
         }
     }
@@ -167,7 +171,7 @@ impl Attempt<'_> {
     }
 
     fn verb(&self) -> String {
-        if self.is_constrained() { format!("impersonate:{}", self.mode.name()) } else { "impersonate".into() }
+        if self.is_constrained() { self.mode.constraint() } else { "impersonate".into() }
     }
 
     /// The API group of users and groups.
@@ -177,6 +181,11 @@ impl Attempt<'_> {
 }
 
 impl Mode {
+    /// The verb that the mode needs; empty for the old way.
+    fn constraint(self) -> String {
+        if self == Self::Legacy { String::new() } else { format!("impersonate:{}", self.name()) }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::AssociatedNode => "associated-node",

@@ -1,15 +1,18 @@
 //! Who asks? From a connection's certificates and a request's headers to a user.
 //!
-//! In upstream's order: a front proxy speaking for somebody, a client certificate, a bearer token;
-//! with none of these it is `system:anonymous`. Something presented and found wrong is never
+//! In upstream's order: a front proxy speaking for somebody, a client certificate, a bearer token (for
+//! bootstrapping, of another issuer, of a service account); with none of these it is `system:anonymous`. Something presented and found wrong is never
 //! anonymous but refused with 401, without saying why: the log does, at debug level.
 
 mod certificate;
 mod impersonate;
+pub mod legacy;
+pub mod oidc;
 mod service_account;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use http::{HeaderMap, header};
@@ -25,6 +28,8 @@ use crate::store::Store;
 pub use impersonate::impersonate;
 
 use certificate::Certificates;
+use legacy::LegacyUse;
+use oidc::Issuers;
 use service_account::ServiceAccounts;
 
 pub const AUTHENTICATED: &str = "system:authenticated";
@@ -52,14 +57,20 @@ pub struct Trust<'a> {
     /// Signs the certificates of proxies that may name somebody else in headers.
     pub request_header_ca: &'a CertificateDer<'static>,
     pub token_key: Arc<TokenKey>,
-    /// Of service-account tokens; also the audience they must be for.
-    pub issuer: String,
+    /// Of service-account tokens: the first signs, the others are believed too.
+    pub issuers: Vec<String>,
+    /// What tokens for this API are for.
+    pub audiences: Vec<String>,
 }
 
 pub struct Authn {
     users: Certificates,
     proxies: Certificates,
     accounts: ServiceAccounts,
+    /// Other issuers; replaced when their configuration changes.
+    others: ArcSwap<Issuers>,
+    /// Legacy tokens seen in use.
+    pub(super) used: LegacyUse,
     objects: Arc<dyn Objects>,
     clock: ClockRef,
 }
@@ -87,20 +98,43 @@ impl Authn {
         Ok(Self {
             users: Certificates::of(trust.client_ca)?,
             proxies: Certificates::of(trust.request_header_ca)?,
-            accounts: ServiceAccounts::new(trust.token_key, trust.issuer),
+            accounts: ServiceAccounts::new(trust.token_key, trust.issuers, trust.audiences),
+            others: ArcSwap::default(),
+            used: LegacyUse::default(),
             objects,
             clock,
         })
     }
 
-    /// The user who sent a request with `headers` over a connection on which `certificates` were
+    /// Gets ready to judge the token in `headers`: asks its issuer for the key that it names, if that is
+    /// not known yet.
+    pub async fn prepare(&self, headers: &HeaderMap) {
+        if self.others.load().is_empty() {
+            return;
+        }
+        if let Some(token) = bearer(headers) {
+            self.prepare_for(&token).await;
+        }
+    }
+
+    pub async fn prepare_for(&self, token: &str) {
+        self.others.load_full().look_for_key_of(token).await;
+    }
+
+    /// Believes other issuers from now on.
+    pub fn believe(&self, others: Issuers) {
+        self.others.store(Arc::new(others));
+    }
+
+    /// The user who sent a request for `path` with `headers` over a connection on which `certificates` were
     /// presented (and their key proved).
     pub fn authenticate(
         &self,
         headers: &HeaderMap,
         certificates: &[CertificateDer<'static>],
+        path: &str,
     ) -> Result<Arc<User>, Status> {
-        self.identify(headers, certificates).map_err(|why| {
+        self.identify(headers, certificates, path).map_err(|why| {
             tracing::debug!(%why, "refused credentials");
             Status::new(Reason::Unauthorized, "Unauthorized")
         })
@@ -110,18 +144,34 @@ impl Authn {
     pub fn token_user(&self, token: &str, audiences: &[String]) -> Result<TokenUser, Refused> {
         if let Some((id, secret)) = bootstrap_token(token) {
             let user = self.bootstrap_user(id, secret)?;
-            let audiences = self.accounts.audiences_or_own(audiences);
-            return Ok(TokenUser { user, audiences });
+            return self.for_this_api(user, audiences);
         }
-        self.accounts.user(token, audiences, self.objects.as_ref(), self.now())
+        if let Some(user) = self.others.load().user(token, self.now().as_secs()) {
+            return self.for_this_api(user?, audiences);
+        }
+        self.accounts.user(token, audiences, self.objects.as_ref(), &self.used, self.now())
     }
 
-    /// The audience of tokens for this API.
-    pub fn audience(&self) -> &str {
-        self.accounts.issuer()
+    /// The audiences of tokens for this API.
+    pub fn audiences(&self) -> &[String] {
+        self.accounts.audiences()
     }
 
-    fn identify(&self, headers: &HeaderMap, certificates: &[CertificateDer<'static>]) -> Result<Arc<User>, Refused> {
+    /// A user whose token names no audience of its own here.
+    fn for_this_api(&self, user: Arc<User>, asked: &[String]) -> Result<TokenUser, Refused> {
+        let audiences = self.accounts.own_of(asked);
+        if audiences.is_empty() {
+            return Err(Refused::because(format!("token is for the audiences of this API, not for {asked:?}")));
+        }
+        Ok(TokenUser { user, audiences })
+    }
+
+    fn identify(
+        &self,
+        headers: &HeaderMap,
+        certificates: &[CertificateDer<'static>],
+        path: &str,
+    ) -> Result<Arc<User>, Refused> {
         let now = self.now().as_secs();
         let mut refused = None;
         if !certificates.is_empty() {
@@ -136,7 +186,8 @@ impl Authn {
         match (bearer(headers), refused) {
             (Some(token), _) => self.token_user(&token, &[]).map(|found| found.user),
             (None, Some(why)) => Err(why),
-            (None, None) => Ok(User::named(ANONYMOUS, &[UNAUTHENTICATED])),
+            (None, None) if self.others.load().anonymous.allows(path) => Ok(User::named(ANONYMOUS, &[UNAUTHENTICATED])),
+            (None, None) => Err(Refused::because("no credentials")),
         }
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::legacy::{self, LegacyUse};
 use super::{Objects, Refused, TokenUser, secret_text};
+use crate::api::audit;
 use crate::object::{Key, Timestamp, User};
 use crate::security::same_secret;
 use crate::security::tokens::{Bound, Claims, Ref, TokenKey};
@@ -18,21 +20,28 @@ const DELETION_LEEWAY: Duration = Duration::from_secs(60);
 
 pub struct ServiceAccounts {
     key: Arc<TokenKey>,
-    issuer: String,
+    /// The first signs; tokens of the others are still good.
+    issuers: Vec<String>,
+    /// What tokens for this API are for.
+    audiences: Vec<String>,
     remembered: Mutex<HashMap<[u8; 32], Arc<Claims>>>,
 }
 
 impl ServiceAccounts {
-    pub fn new(key: Arc<TokenKey>, issuer: String) -> Self {
-        Self { key, issuer, remembered: Mutex::default() }
+    pub fn new(key: Arc<TokenKey>, issuers: Vec<String>, audiences: Vec<String>) -> Self {
+        Self { key, issuers, audiences, remembered: Mutex::default() }
     }
 
-    pub fn issuer(&self) -> &str {
-        &self.issuer
+    pub fn audiences(&self) -> &[String] {
+        &self.audiences
     }
 
-    pub fn audiences_or_own(&self, asked: &[String]) -> Vec<String> {
-        if asked.is_empty() { vec![self.issuer.clone()] } else { asked.to_vec() }
+    /// Those of `asked` that are this API's, for users whose tokens name none; all if none are asked for.
+    pub fn own_of(&self, asked: &[String]) -> Vec<String> {
+        match asked.is_empty() {
+            true => self.audiences.clone(),
+            false => asked.iter().filter(|audience| self.audiences.contains(audience)).cloned().collect(),
+        }
     }
 
     pub fn user(
@@ -40,12 +49,13 @@ impl ServiceAccounts {
         token: &str,
         audiences: &[String],
         objects: &dyn Objects,
+        used: &LegacyUse,
         now: Timestamp,
     ) -> Result<TokenUser, Refused> {
         let claims = self.claims(token, now)?;
-        let asked = self.audiences_or_own(audiences);
+        let asked = if audiences.is_empty() { self.audiences.clone() } else { audiences.to_vec() };
         // Legacy tokens name no audience and are for the API alone.
-        let meant = if claims.is_legacy() { std::slice::from_ref(&self.issuer) } else { claims.aud.as_slice() };
+        let meant = if claims.is_legacy() { &self.audiences } else { &claims.aud };
         let audiences: Vec<String> = asked.into_iter().filter(|audience| meant.contains(audience)).collect();
         if audiences.is_empty() {
             return Err(Refused::because(format!("token is for {meant:?}, not for this")));
@@ -55,6 +65,13 @@ impl ServiceAccounts {
             return Err(Refused::because("token contradicts itself about its subject"));
         }
         check_bound(&claims, &bound, token, objects, now)?;
+        if claims.is_legacy() {
+            legacy::check(&bound, &claims.sub, objects, used, now)?;
+        } else if let Some(late) = bound.warnafter.map(|after| now.as_secs() - after).filter(|late| *late > 0) {
+            audit::annotate("authentication.k8s.io/stale-token", || {
+                format!("subject: {}, seconds after warning threshold: {late}", claims.sub)
+            });
+        }
         Ok(TokenUser { user: user_of(&claims, &bound), audiences })
     }
 
@@ -62,10 +79,10 @@ impl ServiceAccounts {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let known = self.remembered.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&digest).cloned();
         if let Some(claims) = known {
-            claims.check(&self.issuer, now.as_secs()).map_err(Refused::because)?;
+            claims.check(&self.issuers, now.as_secs()).map_err(Refused::because)?;
             return Ok(claims);
         }
-        let claims = Arc::new(self.key.verify(token, &self.issuer, now.as_secs()).map_err(Refused::because)?);
+        let claims = Arc::new(self.key.verify(token, &self.issuers, now.as_secs()).map_err(Refused::because)?);
         let mut remembered = self.remembered.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if remembered.len() >= REMEMBERED_MAX {
             remembered.clear();

@@ -60,7 +60,8 @@ fn world() -> World {
         client_ca: clients.der(),
         request_header_ca: proxies.der(),
         token_key: key.clone(),
-        issuer: tokens::issuer("cluster.local"),
+        issuers: vec![tokens::issuer("cluster.local"), "https://before".into()],
+        audiences: vec![tokens::issuer("cluster.local")],
     };
     let authn = Authn::new(trust, shelf.clone(), clock.clone()).unwrap();
     World { _folder: folder, clients, proxies, key, shelf, clock, authn }
@@ -80,7 +81,7 @@ impl World {
         let chain = certificate.map(|(authority, subject)| {
             tls::certificates(&authority.issue(&subject, NOW).unwrap().certificate).unwrap()
         });
-        match self.authn.authenticate(&headers(lines), &chain.unwrap_or_default()) {
+        match self.authn.authenticate(&headers(lines), &chain.unwrap_or_default(), "/api") {
             Ok(user) => format!("{} [{}]", user.name, user.groups.join(", ")),
             Err(status) => format!("{} {}", status.code(), status.message),
         }
@@ -144,9 +145,9 @@ fn a_remembered_certificate_ends_all_the_same() {
     let world = world();
     let identity = world.clients.issue(&Subject::client("bob", ""), NOW).unwrap();
     let chain = tls::certificates(&identity.certificate).unwrap();
-    assert!(world.authn.authenticate(&HeaderMap::new(), &chain).is_ok());
+    assert!(world.authn.authenticate(&HeaderMap::new(), &chain, "/api").is_ok());
     world.clock.advance(Duration::from_secs(400 * 24 * 3600));
-    assert!(world.authn.authenticate(&HeaderMap::new(), &chain).is_err());
+    assert!(world.authn.authenticate(&HeaderMap::new(), &chain, "/api").is_err());
 }
 
 #[test]
@@ -213,6 +214,75 @@ fn a_bootstrap_token_is_good_while_its_secret_says_so() {
     assert_eq!(world.bearer("abcdef.0123456789abcdee"), REFUSED);
     put("2001-01-01T00:00:00Z");
     assert_eq!(world.bearer("abcdef.0123456789abcdef"), REFUSED);
+}
+
+#[test]
+fn a_former_issuers_tokens_are_still_good() {
+    let world = world().with_bot();
+    assert_eq!(world.bearer(&world.token(|claims| claims.iss = "https://before".into())), BOT);
+    assert_eq!(world.bearer(&world.token(|claims| claims.iss = "https://elsewhere".into())), REFUSED);
+}
+
+#[test]
+fn a_legacy_token_is_good_until_its_secret_is_marked_and_its_use_is_noted() {
+    let world = world().with_bot();
+    let token = world.key.sign(&Claims::legacy("ns", "bot", "u1", "bot-token")).unwrap();
+    let encoded = base64::engine::general_purpose::STANDARD.encode(&token);
+    let put = |labels: Tree| {
+        let tree = json!({"metadata": {"labels": labels}, "data": {"token": encoded}});
+        world.shelf.put("secrets", "ns", "bot-token", tree);
+    };
+    let noted = || world.authn.used.take().len();
+    put(json!({}));
+    assert_eq!((world.bearer(&token).as_str(), noted()), (BOT, 1));
+    put(json!({legacy::LAST_USED: "2027-01-15"}));
+    assert_eq!((world.bearer(&token).as_str(), noted()), (BOT, 0));
+    put(json!({legacy::LAST_USED: "2027-01-13"}));
+    assert_eq!((world.bearer(&token).as_str(), noted()), (BOT, 1));
+    put(json!({legacy::INVALID_SINCE: "2027-01-15"}));
+    assert_eq!((world.bearer(&token).as_str(), noted()), (REFUSED, 0));
+    world.shelf.put("secrets", "ns", "bot-token", json!({"data": {"token": "b3RoZXI="}}));
+    assert_eq!(world.bearer(&token), REFUSED);
+}
+
+#[test]
+fn a_bootstrap_token_is_for_this_api_alone() {
+    let world = world();
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let data = json!({
+        "token-id": encode("abcdef"), "token-secret": encode("0123456789abcdef"),
+        "usage-bootstrap-authentication": encode("true"),
+    });
+    let tree = json!({"type": "bootstrap.kubernetes.io/token", "data": data});
+    world.shelf.put("secrets", "kube-system", "bootstrap-token-abcdef", tree);
+    let audiences = |asked: &[&str]| {
+        let asked: Vec<String> = asked.iter().map(ToString::to_string).collect();
+        world.authn.token_user("abcdef.0123456789abcdef", &asked).map(|found| found.audiences).ok()
+    };
+    let own = tokens::issuer("cluster.local");
+    assert_eq!(audiences(&[]), Some(vec![own.clone()]));
+    assert_eq!(audiences(&["vault", &own]), Some(vec![own]));
+    assert_eq!(audiences(&["vault"]), None);
+}
+
+#[test]
+fn tokens_with_another_algorithm_or_none_are_refused() {
+    use jsonwebtoken::{Algorithm, EncodingKey, Header};
+    let world = world().with_bot();
+    let good = world.token(|_| ());
+    let payload = good.split('.').nth(1).unwrap();
+    let claims: Tree = serde_json::from_slice(&BASE64.decode(payload).unwrap()).unwrap();
+    // The public key, as anybody can read it, taken for a shared secret.
+    let public = world.key.jwks()["keys"][0]["x"].as_str().unwrap().to_owned();
+    let secret = EncodingKey::from_secret(&BASE64.decode(public).unwrap());
+    let confused = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &secret).unwrap();
+    assert_eq!(world.bearer(&confused), REFUSED);
+    let none = BASE64.encode(r#"{"alg":"none"}"#);
+    for unsigned in [format!("{none}.{payload}."), format!("{none}.{payload}.AAAA"), format!("..{payload}")] {
+        assert_eq!(world.bearer(&unsigned), REFUSED);
+    }
+    assert_eq!(world.bearer(&"a".repeat(1_000_000)), REFUSED);
+    assert_eq!(world.bearer(&good), BOT);
 }
 
 struct Policy(Vec<ObjectRef>);

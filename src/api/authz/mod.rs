@@ -257,7 +257,8 @@ impl Authz {
     }
 }
 
-fn is_node(user: &User) -> bool {
+/// Whether the user is a node's kubelet.
+pub fn is_node(user: &User) -> bool {
     user.name.starts_with("system:node:") && user.in_group("system:nodes")
 }
 

@@ -61,6 +61,18 @@ pub fn decide(node: &str, verb: &str, at: &ResourceRef<'_>, is_related: IsRelate
             }
             _ => refuse("can only get, create, update, patch, or delete a CSINode"),
         },
+        ("resource.k8s.io", "resourceslices") => match verb {
+            _ if !at.subresource.is_empty() => refuse("cannot authorize ResourceSlice subresources"),
+            "create" => Verdict::Allowed,
+            "get" | "update" | "patch" | "delete" => related(node, at, is_related),
+            "watch" | "list" | "deletecollection" if at.selects("spec.nodeName", node) => Verdict::Allowed,
+            "watch" | "list" | "deletecollection" => {
+                refuse("can only list/watch/deletecollection resourceslices with nodeName field selector")
+            }
+            _ => refuse(
+                "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection",
+            ),
+        },
         ("", "nodes") => match (at.subresource, verb) {
             ("", "create" | "update" | "patch") | ("status", "update" | "patch") => Verdict::Allowed,
             ("", "get" | "list" | "watch") if at.name == node => Verdict::Allowed,

@@ -24,6 +24,10 @@ pub fn is_related(state: &State, node: &str, resource: &str, namespace: &str, na
             let stored = state.get(&Key::of("volumeattachments.storage.k8s.io", "", name));
             stored.is_some_and(|attachment| attachment.tree().text("spec.nodeName") == node)
         }
+        "resourceslices.resource.k8s.io" => {
+            let stored = state.get(&Key::of("resourceslices.resource.k8s.io", "", name));
+            stored.is_some_and(|slice| slice.tree().text("spec.nodeName") == node)
+        }
         "resourceclaims.resource.k8s.io" => pods.any(|pod| {
             let statuses = pod.tree();
             let made = statuses.items("status.resourceClaimStatuses").iter();

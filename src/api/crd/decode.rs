@@ -39,6 +39,7 @@ impl Api {
         }
         tree.set("apiVersion", api_version);
         tree.set("kind", kind);
+        crate::api::audit::request(&tree);
         self.settle_custom(act, rules, tree, decoded.complaints)
     }
 

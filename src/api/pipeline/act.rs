@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::api::audit;
 use crate::object::status::Details;
 use crate::object::{Call, Gvk, Key, Reason, Status};
 use crate::resources::{Registry, Resource, ResourceVersion};
@@ -29,6 +30,9 @@ impl Act {
             return Err(no_such_resource());
         }
         let deprecation = resource.versions[version_at].deprecation.clone();
+        if !deprecation.is_empty() {
+            audit::annotate("k8s.io/deprecated", || "true".to_owned());
+        }
         let warnings = if deprecation.is_empty() { Vec::new() } else { vec![deprecation] };
         Ok(Self { call, resource, version_at, warnings, tracks_fields: true })
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Api;
 use super::act::Act;
-use crate::api::encode;
+use crate::api::{audit, encode};
 use crate::object::codec::json::to_json;
 use crate::object::codec::protobuf::Envelope;
 use crate::object::codec::yaml;
@@ -73,6 +73,7 @@ impl Api {
         fill(&mut tree, schema);
         tree.set("kind", expected.kind.as_ref());
         tree.set("apiVersion", expected.api_version());
+        audit::request(&tree);
         Ok(tree)
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 
 use crate::api::admission::{Attributes, Operation};
+use crate::api::audit;
 use crate::api::crd::{self, CustomView};
 use crate::api::options;
 use crate::object::field::FieldErrors;
@@ -217,6 +218,7 @@ impl Api {
             Body::Bytes(encoding, bytes) => Some(self.decode_delete_options(encoding, &bytes)?),
             Body::Patch(..) => None,
         };
+        body.iter().for_each(audit::request);
         let options = DeleteOptions::read(act, body)?;
         act.call.options.dry_run |= options.dry_run;
         Ok(options)

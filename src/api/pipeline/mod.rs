@@ -22,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 use futures_util::future::BoxFuture;
 
 use crate::base::clock::ClockRef;
-use crate::base::rand::RandRef;
+use crate::base::rand::{self, RandRef};
 use crate::base::service::Scope;
 use crate::object::{Answer, Call, ObjectRef, Reason, Status, Timestamp, Tree, TreePath, Verb};
 use crate::resources::{Registry, Resource};
@@ -35,8 +35,9 @@ use super::admission::policy::Programs;
 use super::admission::webhook::Caller;
 use super::aggregate::Aggregator;
 use super::alloc::Allocator;
+use super::audit::{self, Audit};
 use super::authn::Authn;
-use super::authz::{Ask, Authz, ResourceRef, StoredPolicies};
+use super::authz::{Ask, Authz, Decision, ResourceRef, StoredPolicies, forbidden};
 use super::crd::CustomView;
 use super::elsewhere::{Elsewhere, NOT_LEADER};
 use super::extension::Extension;
@@ -72,6 +73,8 @@ pub struct Api {
     pub health: Health,
     pub metrics: Arc<Metrics>,
     pub flow: Flow,
+    /// What is written down of requests, set once at start if anything is.
+    pub audit: OnceLock<Arc<Audit>>,
     /// Held by the one write that is charged to quotas.
     pub(super) quota_turn: tokio::sync::Mutex<()>,
     /// Paths that are not Kubernetes', set once at start.
@@ -118,6 +121,7 @@ impl Api {
             allocator: Allocator::new(&settings, store.clone()),
             health,
             flow: Flow::new(metrics.clone()),
+            audit: OnceLock::new(),
             aggregator: Aggregator::new(proxy_identity),
             quota_turn: tokio::sync::Mutex::default(),
             extension: OnceLock::new(),
@@ -134,8 +138,27 @@ impl Api {
 
     /// Answers a call of anybody: checks the right to make it, then makes it.
     pub async fn handle(&self, call: Call) -> Result<Answer, Status> {
-        self.authorize(&call)?;
-        self.run(call).await
+        let Some(record) = self.record(&call) else {
+            self.authorize(&call)?;
+            return self.run(call).await;
+        };
+        let work = async {
+            self.authorize(&call)?;
+            self.run(call).await
+        };
+        let outcome = audit::within(Some(record.clone()), work).await;
+        audit::finished(&record, &outcome);
+        outcome
+    }
+
+    /// The record of a call from within this process, if there is an audit log.
+    pub(super) fn record(&self, call: &Call) -> Option<Arc<audit::Record>> {
+        let audit = self.audit.get()?;
+        let record = audit.called(rand::uuid(&*self.rand), call);
+        let ask = Ask::resource(&call.user, call.verb.as_str(), ResourceRef::from(&call.target));
+        audit.begin(&record, &ask, &call.target.version, call.verb == Verb::Watch);
+        record.received();
+        Some(record)
     }
 
     /// As [`Api::run`], for handlers that make calls of their own.
@@ -146,7 +169,17 @@ impl Api {
     pub fn authorize(&self, call: &Call) -> Result<(), Status> {
         let verb = call.verb.as_str();
         let at = ResourceRef::from(&call.target).selecting(verb, &call.options.field_selector);
-        self.authz.check(&Ask::resource(&call.user, verb, at))
+        self.permit(&Ask::resource(&call.user, verb, at))
+    }
+
+    /// Lets pass what is allowed, and notes why.
+    pub(super) fn permit(&self, ask: &Ask<'_>) -> Result<(), Status> {
+        let decision = self.authz.decide(ask);
+        audit::decided(&decision);
+        match decision {
+            Decision::Allowed(_) => Ok(()),
+            Decision::Forbidden(reason) => Err(forbidden(ask, &reason)),
+        }
     }
 
     /// Answers a call that is authorised already.

@@ -11,7 +11,7 @@ use super::decode::Strictness;
 use super::fields::{VersionsOf, reset_fields};
 use super::metadata;
 use super::update::Part;
-use crate::api::encode;
+use crate::api::{audit, encode};
 use crate::object::codec::{json, yaml};
 use crate::object::patch::{self, FieldManager, Patched};
 use crate::object::schema::{Schema, builtin, decode, decode_untyped, fill};
@@ -157,7 +157,10 @@ impl Api {
 /// The patch in a call's body.
 pub(crate) fn take_patch(act: &mut Act) -> Result<(PatchKind, Bytes), Status> {
     match std::mem::take(&mut act.call.body) {
-        Body::Patch(kind, bytes) => Ok((kind, bytes)),
+        Body::Patch(kind, bytes) => {
+            audit::patch(&bytes);
+            Ok((kind, bytes))
+        }
         _ => Err(Status::bad_request("the body is no patch")),
     }
 }

@@ -15,6 +15,7 @@ use super::Api;
 use super::act::Act;
 use super::read::parse_revision;
 use super::select::Selection;
+use crate::api::audit;
 use crate::api::crd::CustomView;
 use crate::object::{Call, Event, Revision, Status};
 use crate::store::{EventKind, EventRef, Watch, WatchEnd, WatchError};
@@ -48,8 +49,25 @@ struct Watching {
 impl Api {
     /// Follows a collection, or one object. The caller's right to do so is checked here.
     pub fn watch(self: &Arc<Self>, call: Call) -> Result<Events, Status> {
-        self.authorize(&call)?;
-        self.watch_authorized(call)
+        let record = self.record(&call);
+        let watched = audit::sync_within(record.clone(), || {
+            self.authorize(&call)?;
+            self.watch_authorized(call)
+        });
+        let Some(record) = record else { return watched };
+        match watched {
+            Ok(events) => {
+                record.answered(200);
+                Ok(Box::pin(events.inspect(move |_| {
+                    let _held = &record;
+                })))
+            }
+            Err(status) => {
+                record.failed(&status);
+                record.answered(status.code());
+                Err(status)
+            }
+        }
     }
 
     pub(crate) fn watch_authorized(self: &Arc<Self>, call: Call) -> Result<Events, Status> {

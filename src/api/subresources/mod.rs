@@ -5,6 +5,7 @@ pub mod connect;
 mod eviction;
 mod reviews;
 mod scale;
+mod selectors;
 mod token;
 
 use super::admission::{Attributes, Operation};
@@ -60,6 +61,6 @@ async fn part(api: &Api, act: Act, part: Part) -> Result<Answer, Status> {
 pub async fn run_unstored(api: &Api, act: Act) -> Result<Answer, Status> {
     match act.resource.name.as_str() {
         "bindings" => binding::bind(api, act).await,
-        _ => reviews::run(api, act),
+        _ => reviews::run(api, act).await,
     }
 }

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::api::authz::{Ask, Decision, ResourceRef, Rule};
+use super::selectors;
+use crate::api::authz::{Ask, Decision, ResourceRef, Rule, is_node};
 use crate::api::pipeline::Api;
 use crate::api::pipeline::act::{Act, no_such_method};
 use crate::api::pipeline::metadata;
 use crate::object::tree::{Tree, TreePath, json};
 use crate::object::{Answer, Reply, Status, User, Verb};
 
-pub fn run(api: &Api, mut act: Act) -> Result<Answer, Status> {
+pub async fn run(api: &Api, mut act: Act) -> Result<Answer, Status> {
     if act.resource.name.as_str() == "componentstatuses" {
         return component_statuses(api, act);
     }
@@ -43,7 +44,10 @@ pub fn run(api: &Api, mut act: Act) -> Result<Answer, Status> {
             review.set("status", json!({"userInfo": user_info(&user)}));
             review.unset("metadata.managedFields");
         }
-        "tokenreviews" => token(api, &mut review)?,
+        "tokenreviews" => {
+            api.authn.prepare_for(review.text("spec.token")).await;
+            token(api, &mut review)?;
+        }
         _ => return Err(no_such_method()),
     }
     Ok(Answer { reply: Reply::Tree { tree: review, created: true }, warnings: act.warnings })
@@ -71,19 +75,31 @@ fn subject_of(review: &Tree) -> Result<Arc<User>, Status> {
 fn access(api: &Api, review: &mut Tree, user: Arc<User>) -> Result<(), Status> {
     let spec = review.get("spec").cloned().unwrap_or_default();
     let (resource, path) = (spec.get("resourceAttributes"), spec.get("nonResourceAttributes"));
+    let mut errors = crate::object::FieldErrors::default();
+    let selecting = resource.map(|at| {
+        selectors::validate(at, &mut errors);
+        selectors::read(at)
+    });
+    if !errors.is_empty() {
+        let kind = crate::object::Gvk::of("authorization.k8s.io/v1", review.text("kind"));
+        return Err(errors.into_status(&kind, ""));
+    }
+    let selecting = selecting.unwrap_or_default();
     let ask = match (resource, path) {
-        (Some(at), None) => Ask::resource(
-            &user,
-            at.text("verb"),
-            ResourceRef {
+        (Some(at), None) => {
+            let verb = at.text("verb");
+            let what = ResourceRef {
                 group: at.text("group"),
                 resource: at.text("resource"),
                 subresource: at.text("subresource"),
                 namespace: at.text("namespace"),
                 name: at.text("name"),
                 fields: "",
-            },
-        ),
+            };
+            let fields =
+                if matches!(verb, "list" | "watch" | "deletecollection") { selecting.fields.as_str() } else { "" };
+            Ask::resource(&user, verb, ResourceRef { fields, ..what })
+        }
         (None, Some(at)) => Ask::path(&user, at.text("verb"), at.text("path")),
         (given, _) => {
             let mut errors = crate::object::FieldErrors::default();
@@ -104,6 +120,9 @@ fn access(api: &Api, review: &mut Tree, user: Arc<User>) -> Result<(), Status> {
     if status.text("reason").is_empty() {
         status.unset("reason");
     }
+    if !selecting.complaints.is_empty() {
+        status.set("evaluationError", selecting.complaints.join("; "));
+    }
     review.set("status", status);
     Ok(())
 }
@@ -119,8 +138,14 @@ fn rules(api: &Api, review: &mut Tree, user: &User) -> Result<(), Status> {
     let paths: Vec<&Arc<Rule>> = found.rules.iter().filter(is_path).collect();
     let resources: Vec<&Arc<Rule>> = found.rules.iter().filter(|rule| !is_path(rule)).collect();
     let mut status = json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
-    if !found.errors.is_empty() {
-        status["evaluationError"] = found.errors.join(", ").into();
+    // What the node authorizer allows depends on which objects a node's pods name.
+    let mut errors = found.errors;
+    if is_node(user) {
+        status["incomplete"] = true.into();
+        errors.push("node authorizer does not support user rule resolution".into());
+    }
+    if !errors.is_empty() {
+        status["evaluationError"] = errors.join(", ").into();
     }
     review.set("status", status);
     review.set("spec", json!({}));

@@ -1,6 +1,7 @@
 //! `serviceaccounts/token`: a signed token for a service account, bound to what asks for it.
 
 use crate::api::admission::{Attributes, Operation};
+use crate::api::audit;
 use crate::api::pipeline::Api;
 use crate::api::pipeline::act::Act;
 use crate::api::pipeline::metadata;
@@ -21,6 +22,7 @@ const YEAR_SECS: i64 = 365 * 24 * 3_600;
 
 pub async fn request(api: &Api, mut act: Act) -> Result<Answer, Status> {
     let mut request = api.decode_as(&mut act, "authentication.k8s.io/v1", "TokenRequest")?;
+    let wanted_uid = request.text("metadata.uid").to_owned();
     metadata::wipe_system_fields(&mut request);
     request.set_default("spec.expirationSeconds", DEFAULT_SECS);
     api.track_fields(&act, &mut request);
@@ -36,18 +38,25 @@ pub async fn request(api: &Api, mut act: Act) -> Result<Answer, Status> {
         request.set(&path, expected.as_str());
     }
     let account = api.state().get(&act.key()).cloned().ok_or_else(|| act.not_found())?;
+    if !wanted_uid.is_empty() && wanted_uid != account.meta().uid {
+        let why = format!(
+            "the UID in the token request ({wanted_uid}) does not match the UID of the service account ({})",
+            account.meta().uid
+        );
+        return Err(Status::conflict(&GroupResource::new(KIND.group.as_ref(), KIND.kind.as_ref()), &name, why));
+    }
     let now = api.now();
     request.set("metadata.uid", account.meta().uid.as_str());
     request.set("metadata.creationTimestamp", now);
     request.unset("status");
-    if request.items("spec.audiences").is_empty() {
-        request.set("spec.audiences", json!([api.authn.audience()]));
-    }
     check(&request)?;
     let state = api.state();
     let attributes = Attributes::of(api, &act, &state, Operation::Create, None);
     api.admission.admit(&attributes, &mut request, &mut Vec::new())?;
     drop(attributes);
+    if request.items("spec.audiences").is_empty() {
+        request.set("spec.audiences", json!(api.authn.audiences()));
+    }
 
     let mut bound = Bound {
         namespace,
@@ -56,7 +65,8 @@ pub async fn request(api: &Api, mut act: Act) -> Result<Answer, Status> {
     };
     bind(api, &request, &mut bound)?;
     let asked = request.int("spec.expirationSeconds").unwrap_or(DEFAULT_SECS);
-    let own_audience = request.items("spec.audiences").iter().all(|audience| audience == api.authn.audience());
+    let is_own = |audience: &Tree| api.authn.audiences().iter().any(|own| audience == own);
+    let own_audience = request.items("spec.audiences").iter().all(is_own);
     let lives = if asked == REPLACED_SECS && bound.pod.is_some() && own_audience {
         bound.warnafter = Some(now.as_secs() + asked);
         YEAR_SECS
@@ -74,6 +84,7 @@ pub async fn request(api: &Api, mut act: Act) -> Result<Answer, Status> {
         bound: Some(bound),
         ..Claims::default()
     };
+    audit::annotate("authentication.kubernetes.io/issued-credential-id", || format!("JTI={}", claims.jti));
     let token = api.token_key.sign(&claims).map_err(Status::internal)?;
     let expires = Timestamp::from_secs(now.as_secs()) + Duration::from_secs(asked.max(0) as u64);
     request.set("status", json!({"token": token, "expirationTimestamp": expires}));

@@ -19,6 +19,8 @@ pub struct Facts {
     pub service_cidrs: Vec<IpNet>,
     pub client_ca_pem: String,
     pub request_header_ca_pem: String,
+    /// `YYYY-MM-DD`.
+    pub today: String,
 }
 
 pub fn namespaces() -> Vec<Item> {
@@ -42,6 +44,7 @@ pub fn objects(facts: &Facts) -> Vec<Item> {
         service_cidr(facts),
         service(facts),
         authentication(facts),
+        token_tracking(facts),
     ]
     .into_iter()
     .chain(servers(facts))
@@ -51,6 +54,13 @@ pub fn objects(facts: &Facts) -> Vec<Item> {
 /// Where the `kubernetes` service leads to.
 pub fn servers(facts: &Facts) -> Vec<Item> {
     vec![endpoints(facts), endpoint_slice(facts)]
+}
+
+/// Since when it is written down that a token in a Secret is used.
+fn token_tracking(facts: &Facts) -> Item {
+    let metadata = json!({"namespace": "kube-system", "name": "kube-apiserver-legacy-service-account-token-tracking"});
+    let data = json!({"since": facts.today});
+    Item::new(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}), as_it_is)
 }
 
 fn priority_class(name: &str, value: i64, description: &str) -> Item {

@@ -77,7 +77,7 @@ impl ClusterServer {
     }
 
     fn asker(&self, exchange: &Exchange) -> Result<Asker, Status> {
-        let user = self.api.authn.authenticate(&HeaderMap::new(), &exchange.peer.certificates)?;
+        let user = self.api.authn.authenticate(&HeaderMap::new(), &exchange.peer.certificates, &exchange.line.path)?;
         if user.name == SERVER_USER {
             self.hear(exchange)?;
             return Ok(Asker::Server);

@@ -48,7 +48,7 @@ impl WitnessServer {
             HELLO | "/metrics" => None,
             _ => return Err(not_leader()),
         };
-        let user = self.authn.authenticate(&HeaderMap::new(), &peer.certificates)?;
+        let user = self.authn.authenticate(&HeaderMap::new(), &peer.certificates, path)?;
         if path == "/metrics" && user.in_group("system:masters") {
             return Ok(Reply::text(self.store.metrics_page()));
         }

@@ -53,6 +53,10 @@ pub struct ServerFlags {
     #[command(flatten)]
     pub components: ComponentFlags,
     #[command(flatten)]
+    pub authentication: AuthenticationFlags,
+    #[command(flatten)]
+    pub audit: AuditFlags,
+    #[command(flatten)]
     pub node: NodeFlags,
 }
 
@@ -301,6 +305,89 @@ pub struct ComponentFlags {
     /// Do not run the scheduler
     #[arg(long, env = "SKIFF_DISABLE_SCHEDULER")]
     pub disable_scheduler: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Authentication")]
+pub struct AuthenticationFlags {
+    /// File that says whose tokens are believed (apiserver.config.k8s.io/v1 AuthenticationConfiguration)
+    #[arg(long, value_name = "FILE", env = "SKIFF_AUTHENTICATION_CONFIG")]
+    pub authentication_config: Option<PathBuf>,
+    /// Whether requests that do not say whose they are may be answered [default: true]
+    #[arg(long, value_name = "BOOL", env = "SKIFF_ANONYMOUS_AUTH")]
+    pub anonymous_auth: Option<bool>,
+    /// Issuer of the cluster's service-account tokens; more are believed too [default:
+    /// https://kubernetes.default.svc.DOMAIN]
+    #[arg(long, value_name = "URL", env = "SKIFF_SERVICE_ACCOUNT_ISSUER")]
+    pub service_account_issuer: Vec<String>,
+    /// What tokens for this API are for [default: the issuers]
+    #[arg(long, value_name = "NAME", env = "SKIFF_API_AUDIENCES", value_delimiter = ',')]
+    pub api_audiences: Vec<String>,
+    /// OpenID issuer whose tokens are believed
+    #[arg(long, value_name = "URL", env = "SKIFF_OIDC_ISSUER_URL")]
+    pub oidc_issuer_url: Option<String>,
+    /// What its tokens have to be for
+    #[arg(long, value_name = "NAME", env = "SKIFF_OIDC_CLIENT_ID")]
+    pub oidc_client_id: Option<String>,
+    /// Authorities of the issuer's certificate [default: those of the system]
+    #[arg(long, value_name = "FILE", env = "SKIFF_OIDC_CA_FILE")]
+    pub oidc_ca_file: Option<PathBuf>,
+    /// Claim that is the user's name
+    #[arg(long, value_name = "CLAIM", env = "SKIFF_OIDC_USERNAME_CLAIM", default_value = "sub")]
+    pub oidc_username_claim: String,
+    /// What is put before the user's name; - is nothing [default: the issuer and #, nothing for email]
+    #[arg(long, value_name = "TEXT", env = "SKIFF_OIDC_USERNAME_PREFIX", allow_hyphen_values = true)]
+    pub oidc_username_prefix: Option<String>,
+    /// Claim that is the user's groups
+    #[arg(long, value_name = "CLAIM", env = "SKIFF_OIDC_GROUPS_CLAIM")]
+    pub oidc_groups_claim: Option<String>,
+    /// What is put before the groups' names
+    #[arg(long, value_name = "TEXT", env = "SKIFF_OIDC_GROUPS_PREFIX", default_value = "")]
+    pub oidc_groups_prefix: String,
+    /// Signatures that are accepted
+    #[arg(long, value_name = "NAME", env = "SKIFF_OIDC_SIGNING_ALGS", value_delimiter = ',', default_value = "RS256")]
+    pub oidc_signing_algs: Vec<String>,
+    /// Claim that tokens must have
+    #[arg(long, value_name = "KEY=VALUE", env = "SKIFF_OIDC_REQUIRED_CLAIM", value_delimiter = ',')]
+    pub oidc_required_claim: Vec<String>,
+}
+
+impl AuthenticationFlags {
+    /// Whether an issuer is described by flags.
+    pub fn has_oidc(&self) -> bool {
+        self.oidc_issuer_url.is_some()
+            || self.oidc_client_id.is_some()
+            || self.oidc_ca_file.is_some()
+            || self.oidc_username_prefix.is_some()
+            || self.oidc_groups_claim.is_some()
+            || !self.oidc_required_claim.is_empty()
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Audit log")]
+pub struct AuditFlags {
+    /// Policy that says how much of which request is recorded (audit.k8s.io/v1)
+    #[arg(long, value_name = "FILE", env = "SKIFF_AUDIT_POLICY_FILE")]
+    pub audit_policy_file: Option<PathBuf>,
+    /// File to write the audit log to; - is standard output
+    #[arg(long, value_name = "FILE", env = "SKIFF_AUDIT_LOG_PATH", requires = "audit_policy_file")]
+    pub audit_log_path: Option<PathBuf>,
+    /// Days to keep old audit logs; 0 keeps them for ever
+    #[arg(long, value_name = "DAYS", env = "SKIFF_AUDIT_LOG_MAXAGE", default_value_t = 366)]
+    pub audit_log_maxage: u32,
+    /// How many old audit logs to keep; 0 keeps all
+    #[arg(long, value_name = "COUNT", env = "SKIFF_AUDIT_LOG_MAXBACKUP", default_value_t = 100)]
+    pub audit_log_maxbackup: usize,
+    /// Megabytes of an audit log before the next is begun; 0 never begins another
+    #[arg(long, value_name = "MB", env = "SKIFF_AUDIT_LOG_MAXSIZE", default_value_t = 100)]
+    pub audit_log_maxsize: u64,
+    /// Kubeconfig of a webhook that gets the audit events
+    #[arg(long, value_name = "FILE", env = "SKIFF_AUDIT_WEBHOOK_CONFIG_FILE", requires = "audit_policy_file")]
+    pub audit_webhook_config_file: Option<PathBuf>,
+    /// Bytes from which on an event loses its objects [default: no limit]
+    #[arg(long, value_name = "BYTES", env = "SKIFF_AUDIT_LOG_TRUNCATE_MAX_EVENT_SIZE")]
+    pub audit_log_truncate_max_event_size: Option<usize>,
 }
 
 #[derive(Debug, Args)]

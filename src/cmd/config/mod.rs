@@ -4,6 +4,7 @@
 //! default. What is wrong is refused here, with the flag, the value and what would be right;
 //! behind this module every value is known to be good.
 
+mod authn;
 mod file;
 pub mod flags;
 pub mod values;
@@ -19,7 +20,11 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use ipnet::IpNet;
 
+use crate::api::audit::file::Keep;
+use crate::api::audit::policy::Policy;
 use crate::base::telemetry::LogSettings;
+use crate::security::kubeconfig::Kubeconfig;
+pub use authn::{Others, TokenConfig};
 use flags::{AgentFlags, Cli, Command, CommonFlags, NodeFlags, ServerFlags};
 use values::{NodeLabel, NodeTaint, SecretText, ServerUrl};
 
@@ -63,6 +68,20 @@ pub struct ServerConfig {
     /// The node that runs in this process, unless `--disable-agent`.
     pub run_node: bool,
     pub node: NodeConfig,
+    /// Of service-account tokens.
+    pub tokens: TokenConfig,
+    /// Whom else to believe; taken when the API starts.
+    pub others: Others,
+    pub audit: Option<AuditConfig>,
+}
+
+/// What is recorded of requests, and where.
+#[derive(Debug)]
+pub struct AuditConfig {
+    pub policy: Policy,
+    pub log: Option<(PathBuf, Keep)>,
+    pub webhook: Option<Kubeconfig>,
+    pub event_bytes_max: Option<usize>,
 }
 
 /// What a new cluster of one begins with: a snapshot, or what this server has.
@@ -182,6 +201,8 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
         }
     }
     let node = node(flags.node)?;
+    let audit = audit(flags.audit)?;
+    let (tokens, others) = authn::read(flags.authentication, &net.cluster_domain.0)?;
     let dns = match net.cluster_dns.as_slice() {
         [] => net.service_cidr.iter().map(|cidr| nth_address(cidr, 10)).collect(),
         given => given.to_vec(),
@@ -218,8 +239,40 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
         run_scheduler: !flags.components.disable_scheduler,
         run_node: !flags.components.disable_agent,
         node,
+        tokens,
+        others,
+        audit,
         data_dir,
     })
+}
+
+fn audit(flags: flags::AuditFlags) -> Result<Option<AuditConfig>> {
+    let Some(path) = flags.audit_policy_file else { return Ok(None) };
+    let read = |flag: &str, path: &Path| {
+        std::fs::read_to_string(path).with_context(|| format!("cannot read --{flag} {}", path.display()))
+    };
+    let policy = Policy::parse(&read("audit-policy-file", &path)?);
+    let policy = policy.map_err(|why| anyhow::anyhow!("--audit-policy-file {}: {why}", path.display()))?;
+    let webhook = match &flags.audit_webhook_config_file {
+        None => None,
+        Some(path) => {
+            let parsed = Kubeconfig::parse(&read("audit-webhook-config-file", path)?, path.parent());
+            Some(parsed.map_err(|why| anyhow::anyhow!("--audit-webhook-config-file {}: {why}", path.display()))?)
+        }
+    };
+    if flags.audit_log_path.is_none() && webhook.is_none() {
+        bail!(
+            "--audit-policy-file is given and nowhere to write to: want --audit-log-path or --audit-webhook-config-file"
+        );
+    }
+    let keep =
+        Keep { age_days: flags.audit_log_maxage, files: flags.audit_log_maxbackup, megabytes: flags.audit_log_maxsize };
+    let log = match flags.audit_log_path {
+        Some(path) if path == Path::new("-") => Some((path, keep)),
+        Some(path) => Some((absolute(&path)?, keep)),
+        None => None,
+    };
+    Ok(Some(AuditConfig { policy, log, webhook, event_bytes_max: flags.audit_log_truncate_max_event_size }))
 }
 
 fn agent(flags: AgentFlags) -> Result<AgentConfig> {

@@ -79,3 +79,55 @@ fn a_misspelt_key_in_the_file_is_refused() {
     std::fs::write(&file, "cluster-cird: 10.0.0.0/16\n").unwrap();
     assert!(server_with("", &file).unwrap_err().to_string().contains("cluster-cird"));
 }
+
+#[test]
+fn an_issuer_of_tokens_is_described_whole_or_not_at_all() {
+    let told = |args: &str| server_of(args).unwrap_err().to_string();
+    assert!(told("--oidc-client-id x").contains("must be specified together"));
+    let issuer = "--oidc-issuer-url https://i --oidc-client-id x";
+    assert!(told(&format!("{issuer} --oidc-signing-algs HS256")).contains("RS256"));
+    assert!(told(&format!("{issuer} --oidc-required-claim a")).contains("KEY=VALUE"));
+    assert!(told("--oidc-issuer-url http://i --oidc-client-id x").contains("URL scheme must be https"));
+    assert!(told(&format!("{issuer} --service-account-issuer https://i")).contains("must not overlap"));
+    let config = server_of(issuer).unwrap();
+    assert_eq!(config.others.config.issuers[0].audiences, ["x"]);
+    assert!(config.others.config.anonymous.enabled);
+    assert!(!server_of("--anonymous-auth false").unwrap().others.config.anonymous.enabled);
+}
+
+#[test]
+fn tokens_are_for_their_issuers_unless_it_is_said() {
+    let config = server_of("--cluster-domain example.org").unwrap();
+    assert_eq!(config.tokens.issuers, ["https://kubernetes.default.svc.example.org"]);
+    assert_eq!(config.tokens.audiences, config.tokens.issuers);
+    let config = server_of("--service-account-issuer https://a --service-account-issuer https://b --api-audiences x,y");
+    let config = config.unwrap();
+    assert_eq!(config.tokens.issuers, ["https://a", "https://b"]);
+    assert_eq!(config.tokens.audiences, ["x", "y"]);
+}
+
+#[test]
+fn a_configuration_file_for_authentication_excludes_flags_for_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("authn.yaml");
+    let text =
+        "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\nanonymous: {enabled: false}\n";
+    std::fs::write(&file, text).unwrap();
+    let args = format!("--authentication-config {}", file.display());
+    assert!(!server_of(&args).unwrap().others.config.anonymous.enabled);
+    for more in ["--oidc-client-id x", "--anonymous-auth true"] {
+        assert!(server_of(&format!("{args} {more}")).is_err(), "{more}");
+    }
+}
+
+#[test]
+fn an_audit_policy_needs_somewhere_to_write_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.yaml");
+    std::fs::write(&file, "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n").unwrap();
+    let args = format!("--audit-policy-file {}", file.display());
+    assert!(server_of(&args).unwrap_err().to_string().contains("--audit-log-path"));
+    let config = server_of(&format!("{args} --audit-log-path - --audit-log-maxsize 7")).unwrap();
+    assert_eq!(config.audit.unwrap().log.unwrap().1.megabytes, 7);
+    assert!(server_of("--audit-log-path x").is_err());
+}

@@ -128,6 +128,15 @@ async fn take(client: &Client, recorder: &Recorder, step: Step) -> Result<Option
             Err(status) if status.is(Reason::NotFound) => Ok(None),
             Err(status) => Err(failure("post to", &status)),
         },
+        Step::FirstAllowed(choices) => {
+            for (review, step) in choices {
+                let allowed = client.review_access(review).await.map_err(|status| failure("review", &status))?;
+                if allowed {
+                    return Box::pin(take(client, recorder, *step)).await;
+                }
+            }
+            Ok(None)
+        }
         Step::Note(note) => {
             recorder.record(note);
             Ok(None)

@@ -57,6 +57,10 @@ pub trait Signer: Send + Sync + 'static {
     /// The token that a secret holds for a service account of this uid.
     fn account_token(&self, secret: &Key, account: &str, uid: &str) -> Result<String, String>;
 
+    /// The user's name of the node that a request for a kubelet's client certificate is for; `None` if
+    /// it is no such request.
+    fn node_of(&self, request: &CertificateRequestSpec) -> Option<String>;
+
     /// The certificate in PEM, or why it must not be signed; `None` if the signer is not ours.
     fn sign(&self, request: &CertificateRequestSpec, now: Timestamp) -> Option<Result<String, String>>;
 }

@@ -76,6 +76,8 @@ pub enum Step {
         subresource: &'static str,
         body: Tree,
     },
+    /// Takes the first step whose review, a SubjectAccessReview, the server allows.
+    FirstAllowed(Vec<(Tree, Box<Step>)>),
     Note(Note),
 }
 

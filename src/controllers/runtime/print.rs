@@ -47,6 +47,14 @@ impl fmt::Display for Step {
             Self::DeleteAll { kind, namespace } => write!(f, "delete all {} in {namespace}", kind.plural),
             Self::Put { kind, subresource, object } => write!(f, "put {}/{subresource}", of_tree(kind, object)),
             Self::Post { kind, key, subresource, .. } => write!(f, "post {}/{subresource}", of_key(kind, key)),
+            Self::FirstAllowed(choices) => {
+                let choice = |(review, step): &(Tree, Box<Self>)| {
+                    let at = |field: &str| review.text(&format!("spec.resourceAttributes.{field}")).to_owned();
+                    format!("{} {} as {}: {step}", at("verb"), at("subresource"), review.text("spec.user"))
+                };
+                let choices: Vec<String> = choices.iter().map(choice).collect();
+                write!(f, "first allowed of {}", choices.join(", "))
+            }
             Self::Note(note) => {
                 let about = format!("{}/{}", note.regarding.kind.to_lowercase(), note.regarding.name);
                 write!(f, "event {about} {:?} {}: {}", note.kind, note.reason, note.message)

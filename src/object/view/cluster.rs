@@ -1,5 +1,7 @@
 //! What shapes the cluster itself: namespaces, accounts, roles and custom resources.
 
+use std::collections::BTreeMap;
+
 use super::common::{Condition, Named, Raw};
 use super::selector::LabelSelector;
 
@@ -79,6 +81,10 @@ fields! {
         signer_name: String,
         usages: Vec<String>,
         expiration_seconds: Option<i64>,
+        username: String,
+        uid: String,
+        groups: Vec<String>,
+        extra: BTreeMap<String, Vec<String>>,
     }
 
     CertificateRequestStatus {

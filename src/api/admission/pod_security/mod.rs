@@ -9,6 +9,7 @@ mod subject;
 use std::collections::BTreeMap;
 
 use super::{Attributes, Operation, Plugin};
+use crate::api::audit;
 use crate::object::field::FieldErrors;
 use crate::object::tree::{Tree, TreePath};
 use crate::object::{ObjectRef, Status};
@@ -45,7 +46,9 @@ impl Plugin for PodSecurity {
             ("namespaces", _) if on.subresource.is_empty() => check_namespace(on, object, warnings),
             (_, Some((_, path))) if on.subresource.is_empty() => {
                 if let Some(template) = object.at(path) {
-                    warn(&policy_of(on), template, warnings);
+                    let policy = policy_of(on);
+                    note(&policy, template);
+                    warn(&policy, template, warnings);
                 }
                 Ok(())
             }
@@ -63,11 +66,25 @@ fn check_pod(on: &Attributes<'_>, pod: &Tree, warnings: &mut Vec<String>) -> Res
     if on.old.is_some_and(|old| !is_significant(pod, old)) {
         return Ok(());
     }
+    audit::annotate("pod-security.kubernetes.io/enforce-policy", || policy.enforce.to_string());
+    note(&policy, pod);
     if let Some(told) = checks::violations(&policy.enforce, &Subject::of(pod)) {
         return Err(on.forbidden(pod, format!("violates PodSecurity \"{}\": {}", policy.enforce, told.details)));
     }
     warn(&policy, pod, warnings);
     Ok(())
+}
+
+/// What the audit log says of a pod that is let in all the same.
+fn note(policy: &Policy, pod: &Tree) {
+    if policy.audit.level == Level::Privileged {
+        return;
+    }
+    if let Some(told) = checks::violations(&policy.audit, &Subject::of(pod)) {
+        audit::annotate("pod-security.kubernetes.io/audit-violations", || {
+            format!("would violate PodSecurity \"{}\": {}", policy.audit, told.details)
+        });
+    }
 }
 
 fn warn(policy: &Policy, pod: &Tree, warnings: &mut Vec<String>) {

@@ -21,10 +21,11 @@ pub struct Standard {
     pub version: Option<u32>,
 }
 
-/// Auditing has a mode of its own, for which there is no place to write yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     pub enforce: Standard,
+    /// Violations go into the audit log.
+    pub audit: Standard,
     pub warn: Standard,
 }
 
@@ -49,7 +50,7 @@ impl Policy {
     pub fn of(labels: &StringMap) -> (Self, Vec<Wrong>) {
         let mut wrong = Vec::new();
         let enforce = read(labels, "enforce", Level::Restricted, &mut wrong);
-        read(labels, "audit", Level::Privileged, &mut wrong);
+        let audit = read(labels, "audit", Level::Privileged, &mut wrong);
         let mut warn = read(labels, "warn", Level::Privileged, &mut wrong);
         let has = |name: &str| labels.contains_key(&format!("{PREFIX}{name}"));
         let is_sound = labels.get(&format!("{PREFIX}enforce")).is_some_and(|level| level_of(level).is_some());
@@ -60,7 +61,7 @@ impl Policy {
                 warn.version = enforce.version;
             }
         }
-        (Self { enforce, warn }, wrong)
+        (Self { enforce, audit, warn }, wrong)
     }
 }
 

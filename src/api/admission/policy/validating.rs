@@ -5,27 +5,54 @@ use std::collections::BTreeMap;
 use super::{Rights, trimmed, vars};
 use crate::api::admission::Attributes;
 use crate::api::admission::webhook::rules;
-use crate::api::encode;
 use crate::api::pipeline::Api;
+use crate::api::{audit, encode};
 use crate::object::cel::{Budget, Env, Value};
 use crate::object::status::Cause;
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::{Tree, TreePath, json};
 use crate::object::{GroupResource, Gvk, Reason, Status};
 use crate::store::KeyRange;
 
 const POLICIES: &str = "validatingadmissionpolicies.admissionregistration.k8s.io";
 const BINDINGS: &str = "validatingadmissionpolicybindings.admissionregistration.k8s.io";
 const MESSAGE_BYTES_MAX: usize = 5 * 1024;
+/// Longer notes for the audit log are cut.
+const NOTE_BYTES_MAX: usize = 10 * 1024;
+const FAILURE_NOTE: &str = "validation.policy.admission.k8s.io/validation_failure";
 
 /// Why a policy denies a write.
 struct Denial {
     reason: String,
     message: String,
+    /// Which of the policy's validations it is.
+    index: usize,
+}
+
+/// What a policy wants to have in the audit log: a key's distinct values.
+type Notes = BTreeMap<String, Vec<String>>;
+
+fn take_note(notes: &mut Notes, key: &str, value: Option<&str>) {
+    let value = value.unwrap_or_default().trim();
+    let end = (0..=NOTE_BYTES_MAX.min(value.len())).rev().find(|at| value.is_char_boundary(*at)).unwrap_or_default();
+    let values = notes.entry(key.to_owned()).or_default();
+    if !value.is_empty() && !values.iter().any(|own| own == &value[..end]) {
+        values.push(value[..end].to_owned());
+    }
+}
+
+/// What the audit log says of a write that a policy only watches.
+fn failure_note(denial: &Denial, policy: &str, binding: &Tree) -> String {
+    let actions = Tree::from(binding.items("spec.validationActions").to_vec());
+    let (message, policy, binding) = (json!(denial.message), json!(policy), json!(binding.text("metadata.name")));
+    format!(
+        r#"[{{"message":{message},"policy":{policy},"binding":{binding},"expressionIndex":{},"validationActions":{actions}}}]"#,
+        denial.index
+    )
 }
 
 impl Denial {
     fn of(message: impl Into<String>) -> Self {
-        Self { reason: String::new(), message: message.into() }
+        Self { reason: String::new(), message: message.into(), index: 0 }
     }
 }
 
@@ -47,14 +74,18 @@ impl Api {
             let name = policy.text("metadata.name").to_owned();
             let Some(seen) = concerned(self, policy.at("spec.matchConstraints"), on, object)? else { continue };
             let own = bindings.iter().filter(|binding| binding.text("spec.policyName") == name);
+            let mut notes = Notes::new();
             for binding in own {
                 let restricted = binding.at("spec.matchResources");
                 if restricted.is_some() && concerned(self, restricted, on, object)?.is_none() {
                     continue;
                 }
                 let (object, old) = (shown(on, object, &seen), shown(on, on.old, &seen));
-                let denials = self.ask_policy(&policy, binding, on, object.as_ref(), old.as_ref());
+                let denials = self.ask_policy(&policy, binding, on, object.as_ref(), old.as_ref(), &mut notes);
                 self.act_on(denials, &policy, binding, on, object.as_ref(), warnings)?;
+            }
+            for (key, values) in notes {
+                audit::annotate(format!("{name}/{key}"), || values.join(", "));
             }
         }
         Ok(())
@@ -79,6 +110,9 @@ impl Api {
                 )
             }));
         }
+        if let Some(denial) = denials.first().filter(|_| does("Audit")) {
+            audit::annotate(FAILURE_NOTE, || failure_note(denial, policy, binding));
+        }
         match denials.into_iter().next() {
             Some(denial) if does("Deny") => {
                 let message = format!(
@@ -99,6 +133,7 @@ impl Api {
         on: &Attributes<'_>,
         object: Option<&Tree>,
         old: Option<&Tree>,
+        notes: &mut Notes,
     ) -> Vec<Denial> {
         let fails_open = policy.text("spec.failurePolicy") == "Ignore";
         let params = match self.params(policy, binding, on) {
@@ -106,7 +141,7 @@ impl Api {
             Err(_) if fails_open => return Vec::new(),
             Err(why) => return vec![Denial::of(format!("failed to configure binding: {why}"))],
         };
-        params.into_iter().flat_map(|params| self.judge(policy, params, on, object, old, fails_open)).collect()
+        params.into_iter().flat_map(|params| self.judge(policy, params, on, object, old, fails_open, notes)).collect()
     }
 
     fn judge(
@@ -117,6 +152,7 @@ impl Api {
         object: Option<&Tree>,
         old: Option<&Tree>,
         fails_open: bool,
+        notes: &mut Notes,
     ) -> Vec<Denial> {
         let failed = |why: String| if fails_open { Vec::new() } else { vec![Denial::of(why)] };
         let mut all = vars(on, object, old);
@@ -132,15 +168,27 @@ impl Api {
         let lazy = |name: &str| variables.value(name);
         let env = Env { vars: all.clone(), lazy: Some(&lazy), authorizer: Some(&rights) };
         let mut denials = Vec::new();
-        for validation in policy.items("spec.validations") {
+        for (index, validation) in policy.items("spec.validations").iter().enumerate() {
             let expression = trimmed(validation, "expression");
             match self.evaluate(expression, &env, &budget) {
                 Ok(Value::Bool(true)) => (),
                 Ok(_) => denials.push(Denial {
                     reason: validation.text("reason").to_owned(),
                     message: self.message_of(validation, &env, &budget),
+                    index,
                 }),
                 Err(why) => denials.extend(failed(format!("expression '{expression}' resulted in error: {why}"))),
+            }
+        }
+        for note in policy.items("spec.auditAnnotations") {
+            let expression = trimmed(note, "valueExpression");
+            match self.evaluate(expression, &env, &budget) {
+                Ok(Value::Null) => (),
+                Ok(value) if value.str().is_some() => take_note(notes, note.text("key"), value.str()),
+                Ok(_) => denials.extend(failed(format!(
+                    "valueExpression '{expression}' resulted in unsupported return type. Return type must be either string or null."
+                ))),
+                Err(why) => denials.extend(failed(format!("valueExpression '{expression}' resulted in error: {why}"))),
             }
         }
         denials

@@ -8,19 +8,30 @@ use super::review::{self, Verdict};
 use super::rules::{self, Seen};
 use crate::api::admission::Attributes;
 use crate::api::admission::policy::{self, Rights};
-use crate::api::encode;
 use crate::api::pipeline::Api;
+use crate::api::{audit, encode};
 use crate::base::rand;
 use crate::object::cel::{Budget, Env, Value};
 use crate::object::codec::json::to_json;
 use crate::object::patch::json::apply;
 use crate::object::schema::{builtin, custom, decode, fill};
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::{Tree, TreePath, json};
 use crate::object::{ObjectRef, Status};
 
 const MUTATING: &str = "mutatingwebhookconfigurations.admissionregistration.k8s.io";
 const VALIDATING: &str = "validatingwebhookconfigurations.admissionregistration.k8s.io";
 const TIMEOUT_SECS: i64 = 10;
+
+/// Beginnings of annotations in the audit log.
+const MUTATION_NOTE: &str = "mutation.webhook.admission.k8s.io/";
+const PATCH_NOTE: &str = "patch.webhook.admission.k8s.io/";
+const VALIDATION_NOTE: &str = "validating.webhook.admission.k8s.io/";
+
+/// One hook, and the configuration that it is in.
+struct Hook {
+    configuration: String,
+    spec: Tree,
+}
 
 /// What became of one hook's asking.
 enum Asked {
@@ -44,39 +55,64 @@ impl Api {
         let mut asked: Vec<usize> = Vec::new();
         let mut again: Vec<usize> = Vec::new();
         for (at, hook) in hooks.iter().enumerate() {
-            let (called, changed) = self.mutate_by(on, hook, object, warnings).await?;
+            let (called, changed) = self.mutate_by(on, hook, (0, at), object, warnings).await?;
             if changed {
                 again = asked.clone();
             }
-            if called && hook.text("reinvocationPolicy") == "IfNeeded" {
+            if called && hook.spec.text("reinvocationPolicy") == "IfNeeded" {
                 asked.push(at);
             }
         }
         for at in again {
-            self.mutate_by(on, &hooks[at], object, warnings).await?;
+            self.mutate_by(on, &hooks[at], (1, at), object, warnings).await?;
         }
         Ok(())
     }
 
-    /// Asks one hook; says whether it was asked and whether it changed the object.
+    /// Asks one hook in its round and place; says whether it was asked and whether it changed the object.
     async fn mutate_by(
         &self,
         on: &Attributes<'_>,
-        hook: &Tree,
+        hook: &Hook,
+        (round, at): (usize, usize),
         object: &mut Tree,
         warnings: &mut Vec<String>,
     ) -> Result<(bool, bool), Status> {
-        let Some(seen) = self.concerned(on, hook, present(object))? else { return Ok((false, false)) };
-        let verdict = match self.ask(on, hook, &seen, present(object), true).await? {
-            Asked::Nothing => return Ok((true, false)),
-            Asked::Verdict(verdict) => verdict,
+        let spec = &hook.spec;
+        let Some(seen) = self.concerned(on, spec, present(object))? else { return Ok((false, false)) };
+        let place = format!("{MUTATION_NOTE}round_{round}_index_{at}");
+        let changed = match self.ask(on, spec, &seen, present(object), true, &place).await {
+            Err(status) => Err(status),
+            Ok(Asked::Nothing) => Ok(false),
+            Ok(Asked::Verdict(verdict)) => {
+                warnings.extend(verdict.warnings.iter().cloned());
+                self.take_patch(on, spec, &seen, &verdict, object).await.inspect(|changed| {
+                    if *changed {
+                        let key = format!("{PATCH_NOTE}round_{round}_index_{at}");
+                        audit::annotate_with_request(key, || patch_note(hook, &verdict.patch));
+                    }
+                })
+            }
         };
-        warnings.extend(verdict.warnings);
-        if let Some(denied) = verdict.denied {
-            return Err(denied);
+        let is_changed = matches!(changed, Ok(true));
+        audit::annotate(place, || mutation_note(hook, is_changed));
+        changed.map(|changed| (true, changed))
+    }
+
+    /// Applies what a hook wants changed; says whether that changed anything.
+    async fn take_patch(
+        &self,
+        on: &Attributes<'_>,
+        hook: &Tree,
+        seen: &Seen,
+        verdict: &Verdict,
+        object: &mut Tree,
+    ) -> Result<bool, Status> {
+        if let Some(denied) = &verdict.denied {
+            return Err(denied.clone());
         }
         if verdict.patch.is_empty() || verdict.patch == b"[]" {
-            return Ok((true, false));
+            return Ok(false);
         }
         let name = hook.text("name");
         let Some(before) = present(object) else {
@@ -84,12 +120,12 @@ impl Api {
                 "admission webhook {name:?} attempted to modify the object, which is not supported for this operation"
             )));
         };
-        let shown = self.shown(on, &seen, before).await?;
+        let shown = self.shown(on, seen, before).await?;
         let patched = apply(shown, &verdict.patch).map_err(|status| Status::internal(status.message))?;
-        let after = self.revived(on, &seen, patched.tree).await?;
+        let after = self.revived(on, seen, patched.tree).await?;
         let changed = *before != after;
         *object = after;
-        Ok((true, changed))
+        Ok(changed)
     }
 
     /// Lets the validating hooks refuse `object` (none is a deletion).
@@ -104,9 +140,10 @@ impl Api {
             return Ok(());
         }
         let mut asking = Vec::new();
-        for hook in &hooks {
-            if let Some(seen) = self.concerned(on, hook, object)? {
-                asking.push(async move { self.ask(on, hook, &seen, object, false).await });
+        for Hook { spec, .. } in &hooks {
+            if let Some(seen) = self.concerned(on, spec, object)? {
+                let place = format!("{VALIDATION_NOTE}round_0_index_{}", asking.len());
+                asking.push(async move { self.ask(on, spec, &seen, object, false, &place).await });
             }
         }
         let mut first = Ok(());
@@ -177,15 +214,22 @@ impl Api {
         seen: &Seen,
         object: Option<&Tree>,
         mutating: bool,
+        place: &str,
     ) -> Result<Asked, Status> {
         let name = hook.text("name");
         if on.dry_run && !matches!(hook.text("sideEffects"), "None" | "NoneOnDryRun") {
             return Err(Status::bad_request(format!("admission webhook {name:?} does not support dry run")));
         }
         match self.call(on, hook, seen, object, mutating).await {
-            Ok(verdict) => Ok(Asked::Verdict(verdict)),
+            Ok(verdict) => {
+                for (key, value) in &verdict.annotations {
+                    audit::annotate(format!("{name}/{key}"), || value.clone());
+                }
+                Ok(Asked::Verdict(verdict))
+            }
             Err(why) if hook.text("failurePolicy") == "Ignore" => {
                 tracing::warn!(webhook = name, why, "a webhook failed; the request goes on without it");
+                audit::annotate(format!("failed-open.{place}"), || name.to_owned());
                 Ok(Asked::Nothing)
             }
             Err(why) => Err(Status::internal(format!("failed calling webhook {name:?}: {why}"))),
@@ -280,9 +324,26 @@ impl Api {
 }
 
 /// Every hook of a kind of configuration, in the order of the configurations' names.
-fn hooks(on: &Attributes<'_>, resource: &str) -> Vec<Tree> {
-    let configurations = on.list(resource, "");
-    configurations.iter().flat_map(|object: &ObjectRef| object.tree().items("webhooks").to_vec()).collect()
+fn hooks(on: &Attributes<'_>, resource: &str) -> Vec<Hook> {
+    let of = |object: &ObjectRef| {
+        let configuration = object.key().name().to_owned();
+        let specs = object.tree().items("webhooks").to_vec().into_iter();
+        specs.map(move |spec| Hook { configuration: configuration.clone(), spec })
+    };
+    on.list(resource, "").iter().flat_map(of).collect()
+}
+
+/// What the audit log says of a hook that may change objects.
+fn mutation_note(hook: &Hook, mutated: bool) -> String {
+    let (configuration, name) = (json!(hook.configuration), json!(hook.spec.text("name")));
+    format!(r#"{{"configuration":{configuration},"webhook":{name},"mutated":{mutated}}}"#)
+}
+
+/// As [`mutation_note`], with what it changed.
+fn patch_note(hook: &Hook, patch: &[u8]) -> String {
+    let (configuration, name) = (json!(hook.configuration), json!(hook.spec.text("name")));
+    let patch: Tree = serde_json::from_slice(patch).unwrap_or_default();
+    format!(r#"{{"configuration":{configuration},"webhook":{name},"patch":{patch},"patchType":"JSONPatch"}}"#)
 }
 
 fn present(object: &Tree) -> Option<&Tree> {

@@ -16,6 +16,8 @@ pub struct Verdict {
     pub warnings: Vec<String>,
     /// Set when it denies the request.
     pub denied: Option<Status>,
+    /// What it wants to have in the audit log.
+    pub annotations: Vec<(String, String)>,
 }
 
 /// The question, about an object in the version that the hook wants to see.
@@ -108,7 +110,9 @@ pub fn verdict(hook: &str, review: &Tree, version: &str, uid: &str, mutating: bo
     let warnings = response.items("warnings").iter().filter_map(Tree::as_str).map(str::to_owned).collect();
     let is_allowed = response.flag("allowed") == Some(true);
     let denied = (!is_allowed).then(|| denial(hook, response.get("status")));
-    Ok(Verdict { patch, warnings, denied })
+    let text = |(key, value): (&String, &Tree)| Some((key.clone(), value.as_str()?.to_owned()));
+    let annotations = response.map("auditAnnotations").into_iter().flatten().filter_map(text).collect();
+    Ok(Verdict { patch, warnings, denied, annotations })
 }
 
 fn denial(hook: &str, result: Option<&Tree>) -> Status {

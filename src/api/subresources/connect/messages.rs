@@ -39,9 +39,9 @@ pub fn send(
     }
     let headers = websocket::accept(asked, protocol);
     let headers = headers.ok_or_else(|| Status::bad_request("Sec-WebSocket-Key is missing"))?;
-    let scope = api.scope.clone();
+    let (scope, record) = (api.scope.clone(), crate::api::audit::current());
     api.scope.spawn("messages", async move {
-        let _held = seat;
+        let _held = (seat, record);
         let work = async {
             let Ok(client) = client.await else { return };
             let client = WebSocketStream::from_raw_socket(TokioIo::new(client), Role::Server, None).await;

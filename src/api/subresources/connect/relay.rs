@@ -82,9 +82,9 @@ pub fn join(
 ) -> Result<Answer, Status> {
     let client = client.ok_or_else(|| Status::bad_request("Upgrade request required"))?;
     let server = hyper::upgrade::on(&mut response);
-    let scope = api.scope.clone();
+    let (scope, record) = (api.scope.clone(), crate::api::audit::current());
     api.scope.spawn("relay", async move {
-        let _held = seat;
+        let _held = (seat, record);
         let work = async {
             let (client, server) = tokio::try_join!(client, server)?;
             let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));

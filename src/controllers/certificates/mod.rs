@@ -1,6 +1,10 @@
 //! Signs approved certificate requests for the cluster's own signers.
 //!
-//! A request that its signer must not sign is marked as failed, once. Nothing is approved here.
+//! A request that its signer must not sign is marked as failed, once. What is approved without people
+//! is in [`approve`], what is removed in [`clean`].
+
+pub mod approve;
+pub mod clean;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;

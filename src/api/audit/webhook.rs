@@ -1,0 +1,83 @@
+//! Events posted to a webhook, as lists, and again after a while when it does not take them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Uri, header};
+
+use super::sink::Writer;
+use crate::api::outgoing::Outgoing;
+
+const ATTEMPTS_MAX: u32 = 5;
+const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+
+pub struct Webhook {
+    pub outgoing: Outgoing,
+    pub url: Uri,
+    /// `Bearer …`, if the webhook wants one.
+    pub authorization: Option<HeaderValue>,
+}
+
+impl Writer for Webhook {
+    fn name(&self) -> &'static str {
+        "webhook"
+    }
+
+    async fn write(&mut self, batch: Vec<Arc<[u8]>>) -> Result<(), String> {
+        let body = list(&batch);
+        let mut backoff = BACKOFF_FIRST;
+        for attempt in 1.. {
+            let failed = match self.post(body.clone()).await {
+                Ok(code) if code.is_success() => return Ok(()),
+                Ok(code) => (format!("the webhook answered {code}"), code.is_server_error() || code.as_u16() == 429),
+                Err(why) => (why, true),
+            };
+            match failed {
+                (_, true) if attempt < ATTEMPTS_MAX => tokio::time::sleep(backoff).await,
+                (why, _) => return Err(why),
+            }
+            backoff *= 2;
+        }
+        Ok(())
+    }
+}
+
+impl Webhook {
+    async fn post(&self, body: Bytes) -> Result<http::StatusCode, String> {
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(self.url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json, */*");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let request = request.body(body).map_err(|error| error.to_string())?;
+        self.outgoing.send(request).await.map(|(code, _)| code)
+    }
+}
+
+fn list(batch: &[Arc<[u8]>]) -> Bytes {
+    let mut body = br#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":["#.to_vec();
+    for (at, event) in batch.iter().enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(event);
+    }
+    body.extend_from_slice(b"]}\n");
+    body.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_one_list() {
+        let events: Vec<Arc<[u8]>> = vec![br#"{"a":1}"#[..].into(), br#"{"a":2}"#[..].into()];
+        let tree: serde_json::Value = serde_json::from_slice(&list(&events)).unwrap();
+        assert_eq!((tree["kind"].as_str(), tree["items"][1]["a"].as_i64()), (Some("EventList"), Some(2)));
+    }
+}
