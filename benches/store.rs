@@ -58,7 +58,7 @@ fn run(phase: &str, dir: &Path) {
         "fill" => runtime.block_on(write_all(dir, "creates")),
         "rewrite" => runtime.block_on(write_all(dir, "updates")),
         "restart" => runtime.block_on(restart(dir)),
-        "pods" => runtime.block_on(wear(dir, "pods", &(0..512).map(pod).collect())),
+        "pods" => runtime.block_on(wear(dir, "pods", &Arc::new((0..512).map(pod).collect()))),
         "letters" => runtime.block_on(wear(dir, "letters", &payloads())),
         "one-key" => runtime.block_on(one_key(dir)),
         other => panic!("no such phase: {other}"),

@@ -4,14 +4,15 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::servers::{Server, config_map, ports, until};
+use super::servers::{PORTS, Server, config_map, ports, until};
 use skiff::object::kind::CONFIG_MAP;
 
 /// What a server says that ends by itself.
 fn refusal(root: &Path, number: u16, arguments: &[String]) -> String {
-    let mut command = Server::command(root, number);
+    let port = ports() + 9; // none of them gets so far as to be asked anything
+    let mut command = Server::command_at(root, number, port);
     command.args(arguments);
-    let mut server = Server::spawn(root, number, command);
+    let mut server = Server::spawn_at(root, number, port, command);
     let deadline = Instant::now() + Duration::from_secs(60);
     let status = loop {
         match server.child.try_wait().expect("a server") {
@@ -30,6 +31,7 @@ fn at_first() -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_cannot_join_is_told_why() {
+    PORTS.set(10);
     let root = tempfile::tempdir().expect("a directory");
     let first = Server::start(root.path(), 1);
     first.ready().await;
@@ -41,7 +43,8 @@ async fn who_cannot_join_is_told_why() {
     let other = format!("--token=K10{}::server:guessed", "0".repeat(64));
     let other = refusal(root.path(), 3, &[at_first(), other]);
     assert!(other.contains("its authority is another") && other.contains("skiff token"), "{other}");
-    let twice = refusal(root.path(), 4, &[at_first(), format!("--token={token}"), "--node-name=server-1".into()]);
+    let elsewhere = tempfile::tempdir().expect("another machine");
+    let twice = refusal(elsewhere.path(), 1, &[at_first(), format!("--token={token}")]);
     assert!(twice.contains("has the name") && twice.contains("choose another --node-name"), "{twice}");
     let witness = refusal(root.path(), 5, &["--witness".into()]);
     assert!(witness.contains("--server and --token"), "{witness}");
@@ -49,6 +52,7 @@ async fn who_cannot_join_is_told_why() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_and_a_witness_go_on_without_their_leader() {
+    PORTS.set(20);
     let root = tempfile::tempdir().expect("a directory");
     let mut first = Server::start(root.path(), 1);
     first.ready().await;
@@ -83,6 +87,7 @@ async fn two_servers_and_a_witness_go_on_without_their_leader() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_find_each_other_after_all_have_moved() {
+    PORTS.set(30);
     let root = tempfile::tempdir().expect("a directory");
     let mut servers = Vec::new();
     for number in 1..=3u16 {

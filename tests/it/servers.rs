@@ -20,9 +20,15 @@ use skiff::security::{Identity, tls};
 const ADMIN: &str = "system:admin";
 const READY_MAX: Duration = Duration::from_secs(120);
 
+thread_local! {
+    /// Tests that run at once take different ones; the servers are started by the test's own thread.
+    pub static PORTS: std::cell::Cell<u16> = const { std::cell::Cell::new(0) };
+}
+
 /// The first of ten ports to use.
 pub fn ports() -> u16 {
-    std::env::var("SKIFF_SERVER_PORTS").ok().map_or(20443, |text| text.parse().expect("a port"))
+    let first = std::env::var("SKIFF_SERVER_PORTS").ok().map_or(20443, |text| text.parse::<u16>().expect("a port"));
+    first + PORTS.get()
 }
 
 pub struct Server {
