@@ -75,10 +75,12 @@ impl Keeper {
         self.bytes += size as u64;
     }
 
-    /// Whether it is time for a checkpoint, of a state with `object_bytes`.
-    pub fn is_due(&self, object_bytes: u64) -> bool {
+    /// Whether it is time for a checkpoint, of a state with `object_bytes`. Entries take `share` of their
+    /// bytes on the disk: where they compress well a log of twice the objects is still a short one.
+    pub fn is_due(&self, object_bytes: u64, share: f64) -> bool {
+        let worth = (object_bytes as f64 * (1.0 / share.max(0.5)).clamp(1.0, 2.0)) as u64;
         let many = self.sizes.len() > self.limits.entries && self.sizes.len() as u64 * BLOCK_BYTES > object_bytes;
-        let long = self.bytes > self.limits.bytes.max(object_bytes) || many;
+        let long = self.bytes > self.limits.bytes.max(worth) || many;
         long && self.bytes >= self.patience
     }
 

@@ -6,6 +6,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use raft_engine::env::{FileSystem, Handle, Permission, WriteExt};
@@ -14,11 +15,13 @@ use crate::store::files::{DiskFile, DiskRef};
 
 pub(super) struct EngineFiles {
     disk: DiskRef,
+    written: Arc<AtomicU64>,
     failure: Arc<OnceLock<Arc<str>>>,
 }
 
 pub(super) struct EngineFile {
     file: Box<dyn DiskFile>,
+    written: Arc<AtomicU64>,
     failure: Arc<OnceLock<Arc<str>>>,
 }
 
@@ -30,7 +33,12 @@ pub(super) struct Cursor {
 
 impl EngineFiles {
     pub fn new(disk: DiskRef) -> Self {
-        Self { disk, failure: Arc::default() }
+        Self { disk, written: Arc::default(), failure: Arc::default() }
+    }
+
+    /// How many bytes were written since this was made.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Why something that was written may not be durable.
@@ -39,7 +47,7 @@ impl EngineFiles {
     }
 
     fn handle(&self, file: Box<dyn DiskFile>) -> EngineFile {
-        EngineFile { file, failure: self.failure.clone() }
+        EngineFile { file, written: self.written.clone(), failure: self.failure.clone() }
     }
 }
 
@@ -101,6 +109,7 @@ impl Read for Cursor {
 impl Write for Cursor {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let len = self.file.file.write_at(bytes, self.offset)?;
+        self.file.written.fetch_add(len as u64, Ordering::Relaxed);
         self.offset += len as u64;
         Ok(len)
     }

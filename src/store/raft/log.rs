@@ -95,6 +95,11 @@ impl Log {
         Ok(Self { engine, files, seal })
     }
 
+    /// How many bytes went to the disk since it was opened: entries are compressed.
+    pub fn written(&self) -> u64 {
+        self.files.written()
+    }
+
     pub fn saved(&self) -> Result<Saved, LogError> {
         let mut saved = Saved::default();
         if let Some(bytes) = self.engine.get(GROUP, HARD_STATE) {

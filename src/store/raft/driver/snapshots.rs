@@ -15,13 +15,16 @@ use crate::store::raft::offers::{Fetch, FetchError};
 use crate::store::state::Position;
 use crate::store::timeline::Timeline;
 
+/// How much must have been written before it says how well it is compressed.
+const SHARE_KNOWN_BYTES: u64 = 4 << 20;
+
 impl Driver {
     pub(super) fn start_checkpoint(&mut self) {
         if self.stopping || self.checkpointing.is_some() || self.shared.offers.is_open() {
             return;
         }
         if self.is_witness {
-            if self.keeper.is_due(0) {
+            if self.keeper.is_due(0, 1.0) {
                 self.start_hollow_checkpoint();
             }
             return;
@@ -30,7 +33,7 @@ impl Driver {
         let is_afresh = afresh.is_some();
         let (base, changed) = match afresh {
             Some(base) => (base, BTreeMap::new()),
-            None if !self.keeper.is_due(self.applier.state().object_bytes()) => return,
+            None if !self.keeper.is_due(self.applier.state().object_bytes(), self.log_share()) => return,
             None => self.applier.base(|index| Members::clone(self.members.at(index))),
         };
         if !is_afresh && base.state.position().index <= self.node.base().index {
@@ -84,6 +87,15 @@ impl Driver {
                 self.rewrite_failed(&error);
                 self.keeper.wait();
             }
+        }
+    }
+
+    /// What part of an entry's bytes the disk gets, so far.
+    fn log_share(&self) -> f64 {
+        let given = self.shared.metrics.log_bytes.get();
+        match given < SHARE_KNOWN_BYTES {
+            true => 1.0,
+            false => self.node.log().written() as f64 / given as f64,
         }
     }
 
