@@ -28,6 +28,9 @@ use sink::Sink;
 const DECISION: &str = "authorization.k8s.io/decision";
 const REASON: &str = "authorization.k8s.io/reason";
 const LOOPBACK: &str = "127.0.0.1";
+/// Of an answer that is recorded; larger ones are left out, for a list of everything would be built as
+/// one text that no queue takes.
+const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 tokio::task_local! {
     /// The record of the request that this task works on.
@@ -148,12 +151,13 @@ pub fn patch(patch: &[u8]) {
 pub fn reply(reply: &Reply, shown: impl FnOnce() -> Option<Tree>) {
     with(Level::Metadata, |record| match reply {
         Reply::Success(status) => record.response(status),
-        _ if record.level() == Some(Level::RequestResponse) => {
+        _ if record.level() < Some(Level::RequestResponse) => (),
+        _ if is_large(reply) => record.annotate(sink::TRUNCATED, "true"),
+        _ => {
             if let Some(shown) = shown() {
                 record.response(&shown);
             }
         }
-        _ => (),
     });
 }
 
@@ -163,7 +167,7 @@ pub fn handed_over() {
 }
 
 /// Notes the outcome of a call from within.
-pub fn finished(record: &Record, outcome: &Result<Answer, Status>) {
+pub fn finished(record: &Arc<Record>, outcome: &Result<Answer, Status>) {
     match outcome {
         Err(status) => {
             record.failed(status);
@@ -174,11 +178,16 @@ pub fn finished(record: &Record, outcome: &Result<Answer, Status>) {
                 Reply::Object { created, .. } | Reply::Tree { created, .. } => *created,
                 Reply::List(_) | Reply::Success(_) => false,
             };
-            if record.level() == Some(Level::RequestResponse) || matches!(answer.reply, Reply::Success(_)) {
-                record.response(&whole(&answer.reply));
-            }
+            sync_within(Some(record.clone()), || reply(&answer.reply, || Some(whole(&answer.reply))));
             record.answered(if created { 201 } else { 200 });
         }
+    }
+}
+
+fn is_large(reply: &Reply) -> bool {
+    match reply {
+        Reply::List(list) => list.items.iter().map(|object| object.bytes().len()).sum::<usize>() > ANSWER_BYTES_MAX,
+        Reply::Object { .. } | Reply::Tree { .. } | Reply::Success(_) => false,
     }
 }
 

@@ -19,7 +19,8 @@ const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
 const BATCH_MAX: usize = 400;
 /// How long what is left may take when the server stops.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
-const TRUNCATED: &str = "audit.k8s.io/truncated";
+/// Says that the event once had objects.
+pub const TRUNCATED: &str = "audit.k8s.io/truncated";
 
 /// Something that events are written to, in batches, in order.
 pub trait Writer: Send + 'static {

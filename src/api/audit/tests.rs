@@ -176,6 +176,24 @@ async fn what_is_too_large_loses_its_objects() {
 }
 
 #[tokio::test]
+async fn a_list_of_everything_is_not_recorded_whole() {
+    let (world, shelf, scope) = audited("- {level: RequestResponse, verbs: [list]}", None).await;
+    let maps = "/api/v1/namespaces/default/configmaps";
+    for name in 0..9 {
+        let data = json!({"a": "x".repeat(1_000_000)});
+        let map =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("m{name}")}, "data": data});
+        assert_eq!(world.send(&format!("POST {maps}"), map).await.0, 201);
+    }
+    world.send(&format!("GET {maps}?limit=1"), Tree::Null).await;
+    world.send(&format!("GET {maps}"), Tree::Null).await;
+    let events = all(shelf, scope).await;
+    assert!(events[1].has("responseObject"));
+    assert!(!events[3].has("responseObject"));
+    assert_eq!(events[3]["annotations"]["audit.k8s.io/truncated"], "true");
+}
+
+#[tokio::test]
 async fn a_writer_that_hangs_holds_nobody_up() {
     let world = world().await;
     let scope = Scope::root("test");
