@@ -34,6 +34,36 @@ pub fn stream(chunks: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'stat
     StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync()
 }
 
+/// A body with which something lives that is dropped at its end.
+pub fn holding(body: AnswerBody, held: impl Send + Unpin + 'static) -> AnswerBody {
+    if http_body::Body::size_hint(&body).exact().is_some_and(|bytes| bytes < GZIP_BYTES_MIN) {
+        return body; // as good as sent
+    }
+    Holding { body, _held: held }.boxed_unsync()
+}
+
+struct Holding<H> {
+    body: AnswerBody,
+    _held: H,
+}
+
+impl<H: Unpin> http_body::Body for Holding<H> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// A sequence of byte slices that is made one by one.
 pub trait Parts: Send + Unpin + 'static {
     /// Appends the next part to `chunk`; false when there is none.

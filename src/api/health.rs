@@ -5,6 +5,9 @@
 
 use std::fmt::Write as _;
 use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::object::Quoted;
 
 /// Which pages a check belongs to. Every check is part of `/healthz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +35,11 @@ struct Check {
     probe: Probe,
 }
 
-/// The checks of this process, in the order they were added.
-pub struct Health(RwLock<Vec<Check>>);
+/// The checks of this process, in the order they were added, and last of all whether it stops.
+pub struct Health {
+    checks: RwLock<Vec<Check>>,
+    is_stopping: AtomicBool,
+}
 
 /// The answer to a request for a health page.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,7 +50,7 @@ pub struct Verdict {
 
 impl Default for Health {
     fn default() -> Self {
-        let health = Self(RwLock::default());
+        let health = Self { checks: RwLock::default(), is_stopping: AtomicBool::new(false) };
         health.add("ping", false, Box::new(|| Ok(())));
         health.add("log", false, Box::new(|| Ok(())));
         health
@@ -53,7 +59,7 @@ impl Default for Health {
 
 impl Health {
     pub fn add(&self, name: &'static str, ready_only: bool, probe: Probe) {
-        let mut checks = self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut checks = self.checks.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         checks.push(Check { name, ready_only, probe });
     }
 
@@ -71,37 +77,82 @@ impl Health {
         self.judge(Page::Ready, None, false, &[]).code == 200
     }
 
+    /// Every check of every page, and whether it passes.
+    pub fn results(&self) -> Vec<(&'static str, &'static str, bool)> {
+        let checks = self.checks.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut results = Vec::new();
+        for check in checks.iter() {
+            let passes = (check.probe)().is_ok();
+            let pages = Page::ALL.iter().filter(|(_, page)| *page != Page::Live || !check.ready_only);
+            results.extend(pages.map(|(page, _)| (check.name, *page, passes)));
+        }
+        results
+    }
+
+    /// From now on the server is not ready any more, so that nobody new is sent to it.
+    pub fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+    }
+
     fn judge(&self, page: Page, only: Option<&str>, verbose: bool, exclude: &[&str]) -> Verdict {
-        let checks = self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let asked: Vec<&Check> = checks
-            .iter()
-            .filter(|check| page != Page::Live || !check.ready_only)
-            .filter(|check| only.is_none_or(|name| name == check.name))
-            .collect();
-        if asked.is_empty() {
-            return Verdict { code: 404, text: "404 page not found\n".into() };
+        let checks = self.checks.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let stopping = || match self.is_stopping.load(Ordering::Acquire) {
+            true => Err("process is shutting down".to_owned()),
+            false => Ok(()),
+        };
+        let of_page = checks.iter().filter(|check| page != Page::Live || !check.ready_only);
+        let mut asked: Vec<(&str, &dyn Fn() -> Result<(), String>)> =
+            of_page.map(|check| (check.name, &*check.probe as &dyn Fn() -> Result<(), String>)).collect();
+        if page == Page::Ready {
+            asked.push(("shutdown", &stopping));
+        }
+        if let Some(only) = only {
+            return one(asked.iter().find(|(name, _)| *name == only), page);
         }
         let mut text = String::new();
         let mut failed = false;
-        for check in asked {
-            if exclude.contains(&check.name) {
-                let _ = writeln!(text, "[+]{} excluded: ok", check.name);
+        for (name, probe) in &asked {
+            if exclude.contains(name) {
+                let _ = writeln!(text, "[+]{name} excluded: ok");
                 continue;
             }
-            match (check.probe)() {
-                Ok(()) => text.push_str(&format!("[+]{} ok\n", check.name)),
+            match probe() {
+                Ok(()) => {
+                    let _ = writeln!(text, "[+]{name} ok");
+                }
                 Err(why) => {
-                    tracing::warn!(check = check.name, page = page.name(), %why, "health check failed");
-                    let _ = writeln!(text, "[-]{} failed: reason withheld", check.name);
+                    tracing::warn!(check = name, page = page.name(), %why, "health check failed");
+                    let _ = writeln!(text, "[-]{name} failed: reason withheld");
                     failed = true;
                 }
             }
         }
+        let unknown: Vec<String> = exclude
+            .iter()
+            .filter(|name| !asked.iter().any(|(known, _)| known == *name))
+            .map(|name| Quoted(name).to_string())
+            .collect();
+        if !unknown.is_empty() {
+            let names = unknown.join(",");
+            let _ = writeln!(text, "warn: some health checks cannot be excluded: no matches for {names}");
+        }
         let page = page.name();
-        match (failed, only) {
-            (true, _) => Verdict { code: 500, text: format!("{text}{page} check failed\n") },
-            (false, None) if verbose => Verdict { code: 200, text: format!("{text}{page} check passed\n") },
-            (false, _) => Verdict { code: 200, text: "ok".into() },
+        match failed {
+            true => Verdict { code: 500, text: format!("{text}{page} check failed\n") },
+            false if verbose => Verdict { code: 200, text: format!("{text}{page} check passed\n") },
+            false => Verdict { code: 200, text: "ok".into() },
+        }
+    }
+}
+
+/// The page of one check. Only who may see it may see why.
+fn one(check: Option<&(&str, &dyn Fn() -> Result<(), String>)>, page: Page) -> Verdict {
+    let Some((name, probe)) = check else { return Verdict { code: 404, text: "404 page not found\n".into() } };
+    match probe() {
+        Ok(()) => Verdict { code: 200, text: "ok".into() },
+        Err(why) => {
+            tracing::warn!(check = name, page = page.name(), %why, "health check failed");
+            Verdict { code: 500, text: format!("internal server error: {why}\n") }
         }
     }
 }
@@ -116,10 +167,25 @@ mod tests {
         health.add("etcd", true, Box::new(|| Err("disk on fire".into())));
         assert_eq!(health.answer("/livez", false, &[]), Some(Verdict { code: 200, text: "ok".into() }));
         let ready = health.answer("/readyz", false, &[]).unwrap();
-        assert_eq!(ready.text, "[+]ping ok\n[+]log ok\n[-]etcd failed: reason withheld\nreadyz check failed\n");
+        assert_eq!(
+            ready.text,
+            "[+]ping ok\n[+]log ok\n[-]etcd failed: reason withheld\n[+]shutdown ok\nreadyz check failed\n"
+        );
+        assert_eq!(health.answer("/readyz/etcd", false, &[]).unwrap().text, "internal server error: disk on fire\n");
         assert_eq!(health.answer("/readyz", false, &["etcd"]).unwrap().code, 200);
         assert_eq!(health.answer("/readyz/ping", true, &[]).unwrap().text, "ok");
         assert_eq!(health.answer("/healthz/nope", false, &[]).unwrap().code, 404);
         assert_eq!(health.answer("/version", false, &[]), None);
+    }
+
+    #[test]
+    fn a_server_that_stops_is_alive_and_not_ready() {
+        let health = Health::default();
+        health.stop();
+        assert_eq!(health.answer("/livez", false, &[]).unwrap().code, 200);
+        let text = health.answer("/readyz", false, &["ping", "nothing"]).unwrap().text;
+        let expected = "[+]ping excluded: ok\n[+]log ok\n[-]shutdown failed: reason withheld\n\
+            warn: some health checks cannot be excluded: no matches for \"nothing\"\nreadyz check failed\n";
+        assert_eq!(text, expected);
     }
 }

@@ -17,17 +17,18 @@ use http_body_util::BodyExt;
 use rustls_pki_types::CertificateDer;
 
 use crate::base::rand;
-use crate::object::status::{Cause, Details};
+use crate::object::status::Details;
+use crate::object::time::go_duration;
 use crate::object::{Body, Call, Encoding, Reason, Status, Target, User, Verb};
 use crate::resources::{Resource, Verbs};
 
 use super::aggregate;
 use super::audit;
 use super::authn::impersonate;
-use super::authz::{Ask, ResourceRef};
+use super::authz::{Ask, MASTERS, ResourceRef};
 use super::body::{self, AnswerBody, BoxError};
 use super::extension::Reply;
-use super::flow::Load;
+use super::flow::{Class, Digest, Load, Refused, Seat};
 use super::negotiate::{self, Format, Shape};
 use super::pipeline::Api;
 use super::pipeline::act::{no_such_method, no_such_resource};
@@ -39,10 +40,10 @@ pub type Answer = Response<AnswerBody>;
 
 /// The largest body that is read.
 pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
-/// How long a request that is not meant to last may take.
-const REQUEST_SECS_MAX: u64 = 60;
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
+const PRIORITY_LEVEL: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache, private");
 
 /// The other end of a connection.
@@ -61,6 +62,8 @@ pub struct Exchange {
     pub headers: HeaderMap,
     pub user: Arc<User>,
     pub peer: Peer,
+    /// Where it belongs by priority and fairness, once that is known.
+    pub class: Option<Arc<Class>>,
 }
 
 impl Exchange {
@@ -113,12 +116,13 @@ impl Api {
             headers: parts.headers,
             user: Arc::default(),
             peer: peer.clone(),
+            class: None,
         };
         let record = self.audit.get().map(|audit| {
             let id = audit_id.to_str().unwrap_or_default();
             audit.arrived(id, &exchange.uri, &exchange.headers, exchange.peer.address)
         });
-        let work = audit::within(record.clone(), self.work(&mut exchange, body, upgrade));
+        let work = audit::within(record.clone(), self.work(&mut exchange, body, upgrade, started));
         let worked = AssertUnwindSafe(work).catch_unwind().await;
         let mut answer = match worked {
             Ok(Ok(answer)) => answer,
@@ -141,13 +145,41 @@ impl Api {
         }
         let headers = answer.headers_mut();
         headers.insert(AUDIT_ID, audit_id);
+        if let Some(class) = &exchange.class {
+            headers.insert(FLOW_SCHEMA, class.schema_uid.clone());
+            headers.insert(PRIORITY_LEVEL, class.level_uid.clone());
+        }
         headers.entry(header::CACHE_CONTROL).or_insert(NO_CACHE);
-        self.count(&exchange, answer.status(), self.clock.elapsed().saturating_sub(started));
+        self.count(&exchange, &answer, self.clock.elapsed().saturating_sub(started));
         answer
     }
 
+    /// Waits until it is the request's turn. What lasts has no turn; of a watch its beginning has.
+    async fn seat(
+        &self,
+        exchange: &mut Exchange,
+        load: Load,
+        started: Duration,
+        limit: Duration,
+    ) -> Result<Seat, Refused> {
+        let is_admin = exchange.user.in_group(MASTERS);
+        if load == Load::LongRunning && !exchange.line.is_watch() {
+            return self.flow.last(None, is_admin);
+        }
+        let line = &exchange.line;
+        let digest = Digest { user: &exchange.user, verb: line.verb, target: line.target.as_ref(), path: &line.path };
+        let class = self.flow.class(&digest);
+        let width = self.flow.estimates().width(line, class.width_max());
+        let entered = self.flow.enter(&class, &digest, load, width, started, limit).await;
+        exchange.class = Some(class);
+        match load {
+            Load::LongRunning => self.flow.last(Some(entered?), is_admin),
+            _ => entered,
+        }
+    }
+
     /// Who asks, and in whose name.
-    fn identify(&self, exchange: &Exchange) -> Result<Arc<User>, Status> {
+    fn identify(&self, exchange: &Exchange, started: Duration) -> Result<Arc<User>, Status> {
         let user = self.authn.authenticate(&exchange.headers, &exchange.peer.certificates, &exchange.line.path);
         if let Some((audit, record)) = self.audit.get().zip(audit::current()) {
             let nobody = Arc::default();
@@ -161,8 +193,23 @@ impl Api {
                 Err(status) => record.refused(status),
             }
         }
+        let result = if user.is_ok() { "success" } else { "error" };
+        self.metrics.authentications.with(&[result]).add(1);
+        let took = self.clock.elapsed().saturating_sub(started);
+        self.metrics.authentication_seconds.with(&[result]).observe(took);
         let user = user?;
+        self.metrics.authenticated.with(&[known_name(&user.name)]).add(1);
         impersonate(&self.authz, &user, &ask(&user, &exchange.line), &exchange.headers)
+    }
+
+    /// Whether they may.
+    fn may_it(&self, exchange: &Exchange) -> Result<(), Status> {
+        let since = self.clock.elapsed();
+        let judged = self.permit(&ask(&exchange.user, &exchange.line));
+        let result = if judged.is_ok() { "allowed" } else { "denied" };
+        self.metrics.authorizations.with(&[result]).add(1);
+        self.metrics.authorization_seconds.with(&[result]).observe(self.clock.elapsed().saturating_sub(since));
+        judged
     }
 
     async fn work<B>(
@@ -170,6 +217,7 @@ impl Api {
         exchange: &mut Exchange,
         body: B,
         upgrade: Option<hyper::upgrade::OnUpgrade>,
+        started: Duration,
     ) -> Result<Answer, Status>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
@@ -184,11 +232,21 @@ impl Api {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(Status::new(Reason::ServiceUnavailable, "this server is joining its cluster"));
         }
+        if self.scope.is_stopping() && !is_served_to_the_end(exchange) {
+            return Ok(stopping());
+        }
         self.authn.prepare(&exchange.headers).await;
-        exchange.user = self.identify(exchange)?;
+        exchange.user = self.identify(exchange, started)?;
         let load = load_of(&exchange.line);
-        let Ok(seat) = self.flow.enter(load, &exchange.user) else { return Ok(too_many()) };
-        self.permit(&ask(&exchange.user, &exchange.line))?;
+        let limit = match load {
+            Load::LongRunning => self.settings.limits.request,
+            _ => time_limit(&exchange.line, self.settings.limits.request)?,
+        };
+        let seat = match self.seat(exchange, load, started, limit).await {
+            Ok(seat) => seat,
+            Err(refused) => return Ok(self.too_many(exchange, load, &refused)),
+        };
+        self.may_it(exchange)?;
         if let Some(remote) = self.aggregator.route(&exchange.line.path) {
             return aggregate::proxy::serve(self, &remote, exchange, body, upgrade, seat).await;
         }
@@ -218,13 +276,16 @@ impl Api {
                 false => self.write_somewhere(exchange, resource, verb, read_body(body).await?).await,
             }
         };
-        match tokio::time::timeout(Duration::from_secs(REQUEST_SECS_MAX), work).await {
-            Ok(answer) => answer,
+        let left = limit.saturating_sub(self.clock.elapsed().saturating_sub(started));
+        let answer = match tokio::time::timeout(left, work).await {
+            Ok(answer) => answer?,
             Err(_) => {
-                self.metrics.terminations.with(&["504"]).add(1);
-                Err(timed_out())
+                self.terminated(exchange, "504");
+                return Err(timed_out(verb.is_read()));
             }
-        }
+        };
+        // A list is written while it is sent, which is most of its work.
+        Ok(if verb == Verb::List { answer.map(|body| body::holding(body, seat)) } else { answer })
     }
 
     pub(super) async fn handle_resource<B>(
@@ -288,35 +349,73 @@ impl Api {
         Ok(response)
     }
 
-    fn count(&self, exchange: &Exchange, code: StatusCode, took: Duration) {
+    fn too_many(&self, exchange: &Exchange, load: Load, refused: &Refused) -> Answer {
+        let kind = if load == Load::Write { "mutating" } else { "readOnly" };
+        self.metrics.rejected.with(&[kind]).add(1);
+        self.terminated(exchange, "429");
+        let mut answer = text(429, "Too many requests, please try again later.\n");
+        answer.headers_mut().insert(header::RETRY_AFTER, refused.retry_secs.into());
+        answer
+    }
+
+    fn count(&self, exchange: &Exchange, answer: &Answer, took: Duration) {
+        let (line, code) = (&exchange.line, answer.status());
+        let place = Labels::of(exchange, code != StatusCode::NOT_FOUND);
+        let dry_run = if line.param("dryRun").is_some() { "All" } else { "" };
+        let Labels([verb, group, version, resource, subresource, scope, component]) = place;
+        let labels = [verb, dry_run, group, version, resource, subresource, scope, component, code.as_str()];
+        self.metrics.requests.with(&labels).add(1);
+        if load_of(line) == Load::LongRunning {
+            return;
+        }
+        self.metrics.durations.with(&labels[..8]).observe(took);
+        self.metrics.sli.with(&place.0).observe(took);
+        if let Some(bytes) =
+            http_body::Body::size_hint(answer.body()).exact().filter(|_| matches!(verb, "GET" | "LIST"))
+        {
+            self.metrics.sizes.with(&place.0).observe_number(bytes as f64);
+        }
+    }
+
+    /// Counts a request that the server ended.
+    fn terminated(&self, exchange: &Exchange, code: &str) {
+        let Labels([a, b, c, d, e, f, g]) = Labels::of(exchange, true);
+        self.metrics.terminations.with(&[a, b, c, d, e, f, g, code]).add(1);
+    }
+}
+
+/// Verb, group, version, resource, subresource, scope and component, as metrics tell requests apart.
+struct Labels<'a>([&'a str; 7]);
+
+impl<'a> Labels<'a> {
+    /// What does not exist has no labels: its names are whatever somebody sent.
+    fn of(exchange: &'a Exchange, exists: bool) -> Self {
         let line = &exchange.line;
-        let none = crate::object::Target::default();
-        let target = line.target.as_ref().filter(|_| code != StatusCode::NOT_FOUND).unwrap_or(&none);
-        let scope = match target {
-            target if target.resource.is_empty() => "",
-            target if !target.name.is_empty() => "resource",
-            target if !target.namespace.is_empty() => "namespace",
-            _ => "cluster",
+        let (group, version, resource, subresource) = match line.target.as_ref().filter(|_| exists) {
+            Some(target) => (&*target.group, &*target.version, &*target.resource, &*target.subresource),
+            None => ("", "", "", ""),
+        };
+        let scope = match line.target.as_ref().filter(|_| exists) {
+            None => "",
+            Some(target) if !target.name.is_empty() => "resource",
+            Some(target) if !target.namespace.is_empty() => "namespace",
+            Some(_) => "cluster",
         };
         let verb = match line.verb {
-            "update" => "PUT",
-            "create" => "POST",
+            "update" | "put" => "PUT",
+            "create" | "post" => "POST",
             "watch" => "WATCH",
             "list" => "LIST",
             "get" => "GET",
             "patch" => "PATCH",
             "delete" => "DELETE",
             "deletecollection" => "DELETECOLLECTION",
+            "head" => "HEAD",
             _ => "other",
         };
-        let dry_run = if line.param("dryRun").is_some() { "All" } else { "" };
-        let labels =
-            [verb, dry_run, &target.group, &target.version, &target.resource, &target.subresource, scope, "apiserver"];
-        let [a, b, c, d, e, f, g, h] = labels;
-        self.metrics.requests.with(&[a, b, c, d, e, f, g, h, code.as_str()]).add(1);
-        if verb != "WATCH" {
-            self.metrics.durations.with(&labels).observe(took);
-        }
+        let connects = matches!(subresource, "exec" | "attach" | "portforward" | "proxy");
+        let verb = if connects { "CONNECT" } else { verb };
+        Self([verb, group, version, resource, subresource, scope, "apiserver"])
     }
 }
 
@@ -329,6 +428,27 @@ fn ask<'a>(user: &'a User, line: &'a RequestLine) -> Ask<'a> {
         }
         None => Ask::path(user, line.verb, &line.path),
     }
+}
+
+/// A user's name as metrics show it: there may be any number of others.
+fn known_name(name: &str) -> &str {
+    const KNOWN: &[&str] = &["admin", "client", "kube_proxy", "kubelet", "system:serviceaccount:kube-system:default"];
+    if KNOWN.contains(&name) { name } else { "other" }
+}
+
+/// Whether a request is answered while the server stops: by us, or to say that we stop.
+fn is_served_to_the_end(exchange: &Exchange) -> bool {
+    const PATHS: &[&str] = &["/readyz", "/healthz", "/livez", "/metrics"];
+    exchange.header(header::USER_AGENT).starts_with("kube-apiserver/")
+        || PATHS.iter().any(|path| exchange.line.path.starts_with(path))
+}
+
+/// Sends a client on to another server, or back here in a while.
+fn stopping() -> Answer {
+    let mut answer = text(429, "The apiserver is shutting down, please try again later.\n");
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    answer
 }
 
 /// Whether a path is in a namespace and the resource is not, or the other way round.
@@ -462,19 +582,22 @@ pub fn text(code: u16, text: impl Into<Bytes>) -> Answer {
     answer
 }
 
-fn too_many() -> Answer {
-    let mut answer = text(429, "Too many requests, please try again later.\n");
-    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    answer
+fn timed_out(is_read: bool) -> Status {
+    let why =
+        if is_read { "within the allotted timeout" } else { "within requested timeout - context deadline exceeded" };
+    Status::new(Reason::Timeout, format!("Timeout: request did not complete {why}")).with_details(Details::default())
 }
 
-fn timed_out() -> Status {
-    let cause = Cause { message: "the request did not finish in time".into(), ..Cause::default() };
-    Status::new(
-        Reason::Timeout,
-        format!("Timeout: request did not complete within requested timeout - {REQUEST_SECS_MAX}s"),
-    )
-    .with_details(Details { causes: vec![cause], ..Details::default() })
+/// How long a request may take: what it asks for, as long as that is less than the server's limit.
+fn time_limit(line: &RequestLine, limit: Duration) -> Result<Duration, Status> {
+    let Some(text) = line.param("timeout").filter(|text| !text.is_empty()) else { return Ok(limit) };
+    match go_duration(text) {
+        Ok(nanos) => Ok(u64::try_from(nanos)
+            .ok()
+            .filter(|nanos| *nanos > 0)
+            .map_or(limit, |nanos| limit.min(Duration::from_nanos(nanos)))),
+        Err(why) => Err(Status::bad_request(format!("invalid timeout specified in the request URL - {why}"))),
+    }
 }
 
 /// Adds a `Warning` header for each text.

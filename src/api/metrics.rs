@@ -1,10 +1,11 @@
 //! Numbers about requests, in the Prometheus text format and under upstream's names.
 //!
-//! Counting happens on every request, so a series is found by one map lookup and changed with
-//! atomics. The labels of a family are fixed when it is made.
+//! Counting happens on every request, so a series is found by a hash of its labels and changed with
+//! atomics; labels become text once. Those of a family are fixed when it is made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -17,17 +18,39 @@ const LATENCY_SECONDS: &[f64] = &[
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
     45.0, 60.0,
 ];
+const SLI_SECONDS: &[f64] =
+    &[0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0];
+const ANSWER_BYTES: &[f64] = &[1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+const EVENT_BYTES: &[f64] = &[1_024.0, 2_048.0, 4_096.0, 8_192.0, 16_384.0, 32_768.0, 65_536.0, 131_072.0];
+const AUTH_SECONDS: &[f64] =
+    &[0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384];
+const STEP_SECONDS: &[f64] = &[0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
+const HOOK_SECONDS: &[f64] = &[0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0];
 
 /// Everything the API server counts.
 pub struct Metrics {
     pub requests: Family<Counter>,
     pub durations: Family<Histogram>,
+    pub sli: Family<Histogram>,
+    pub sizes: Family<Histogram>,
     pub inflight: Family<Gauge>,
+    pub inqueue: Family<Gauge>,
     pub long_running: Family<Gauge>,
     pub watch_events: Family<Counter>,
+    pub watch_sizes: Family<Histogram>,
     pub terminations: Family<Counter>,
     pub rejected: Family<Counter>,
-    pub objects: Family<Gauge>,
+    pub handshake_errors: Family<Counter>,
+    pub authenticated: Family<Counter>,
+    pub authentications: Family<Counter>,
+    pub authentication_seconds: Family<Histogram>,
+    pub authorizations: Family<Counter>,
+    pub authorization_seconds: Family<Histogram>,
+    pub admission_steps: Family<Histogram>,
+    pub hook_seconds: Family<Histogram>,
+    pub hook_requests: Family<Counter>,
+    pub hook_rejections: Family<Counter>,
+    pub hook_fail_open: Family<Counter>,
     pub audit_events: Family<Counter>,
     pub audit_errors: Family<Counter>,
     pub audit_levels: Family<Counter>,
@@ -38,76 +61,151 @@ const REQUEST_LABELS: &[&str] =
     &["verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component", "code"];
 const DURATION_LABELS: &[&str] =
     &["verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component"];
-const LONG_RUNNING_LABELS: &[&str] = &["verb", "group", "version", "resource", "subresource", "scope", "component"];
+const PLACE_LABELS: &[&str] = &["verb", "group", "version", "resource", "subresource", "scope", "component"];
+const TERMINATION_LABELS: &[&str] =
+    &["verb", "group", "version", "resource", "subresource", "scope", "component", "code"];
+const OF_KIND: &[&str] = &["request_kind"];
+const OF_RESOURCE: &[&str] = &["group", "version", "resource"];
+const OF_HOOK: &[&str] = &["name", "type", "operation", "rejected"];
 
 impl Metrics {
     pub fn new(start_secs: i64) -> Self {
+        let counter = Family::<Counter>::new;
+        let gauge = Family::<Gauge>::new;
+        let seconds = Family::<Histogram>::with_bounds;
         Self {
-            requests: Family::new(
+            requests: counter(
                 "apiserver_request_total",
                 "Requests, by verb, resource and HTTP response code.",
                 REQUEST_LABELS,
             ),
-            durations: Family::new(
+            durations: seconds(
                 "apiserver_request_duration_seconds",
                 "How long requests took, in seconds.",
                 DURATION_LABELS,
+                LATENCY_SECONDS,
             ),
-            inflight: Family::new(
-                "apiserver_current_inflight_requests",
-                "Requests being worked on.",
-                &["request_kind"],
+            sli: seconds(
+                "apiserver_request_sli_duration_seconds",
+                "How long requests took without what others took, in seconds.",
+                PLACE_LABELS,
+                SLI_SECONDS,
             ),
-            long_running: Family::new(
+            sizes: seconds("apiserver_response_sizes", "How long answers were, in bytes.", PLACE_LABELS, ANSWER_BYTES),
+            inflight: gauge("apiserver_current_inflight_requests", "Requests being worked on.", OF_KIND),
+            inqueue: gauge("apiserver_current_inqueue_requests", "Requests that wait for their turn.", OF_KIND),
+            long_running: gauge(
                 "apiserver_longrunning_requests",
                 "Watches, logs, execs and the like that are open.",
-                LONG_RUNNING_LABELS,
+                PLACE_LABELS,
             ),
-            watch_events: Family::new(
-                "apiserver_watch_events_total",
-                "Events sent to watchers.",
-                &["group", "version", "resource"],
+            watch_events: counter("apiserver_watch_events_total", "Events sent to watchers.", OF_RESOURCE),
+            watch_sizes: seconds(
+                "apiserver_watch_events_sizes",
+                "How long events sent to watchers were, in bytes.",
+                OF_RESOURCE,
+                EVENT_BYTES,
             ),
-            terminations: Family::new(
+            terminations: counter(
                 "apiserver_request_terminations_total",
                 "Requests that the server ended to protect itself.",
-                &["code"],
+                TERMINATION_LABELS,
             ),
-            rejected: Family::new(
+            rejected: counter(
                 "apiserver_dropped_requests_total",
                 "Requests turned away with Try again later.",
-                &["request_kind"],
+                OF_KIND,
             ),
-            audit_events: Family::new("apiserver_audit_event_total", "Audit events made.", &[]),
-            audit_errors: Family::new(
+            handshake_errors: counter("apiserver_tls_handshake_errors_total", "Connections without agreement.", &[]),
+            authenticated: counter("authenticated_user_requests", "Requests by users that are known.", &["username"]),
+            authentications: counter("authentication_attempts", "Requests whose sender was looked for.", &["result"]),
+            authentication_seconds: seconds(
+                "authentication_duration_seconds",
+                "How long finding the sender took, in seconds.",
+                &["result"],
+                AUTH_SECONDS,
+            ),
+            authorizations: counter("authorization_attempts_total", "Requests that were judged.", &["result"]),
+            authorization_seconds: seconds(
+                "authorization_duration_seconds",
+                "How long judging took, in seconds.",
+                &["result"],
+                AUTH_SECONDS,
+            ),
+            admission_steps: seconds(
+                "apiserver_admission_step_admission_duration_seconds",
+                "How long a step of admission took, in seconds.",
+                &["type", "operation", "rejected"],
+                STEP_SECONDS,
+            ),
+            hook_seconds: seconds(
+                "apiserver_admission_webhook_admission_duration_seconds",
+                "How long a webhook took, in seconds.",
+                OF_HOOK,
+                HOOK_SECONDS,
+            ),
+            hook_requests: counter(
+                "apiserver_admission_webhook_request_total",
+                "Requests sent to webhooks.",
+                &["name", "type", "operation", "code", "rejected"],
+            ),
+            hook_rejections: counter(
+                "apiserver_admission_webhook_rejection_count",
+                "Requests refused by webhooks, or because they failed.",
+                &["name", "type", "operation", "error_type", "rejection_code"],
+            ),
+            hook_fail_open: counter(
+                "apiserver_admission_webhook_fail_open_count",
+                "Requests that went on although a webhook failed.",
+                &["name", "type"],
+            ),
+            audit_events: counter("apiserver_audit_event_total", "Audit events made.", &[]),
+            audit_errors: counter(
                 "apiserver_audit_error_total",
                 "Audit events that were lost, by what lost them.",
                 &["plugin"],
             ),
-            audit_levels: Family::new(
+            audit_levels: counter(
                 "apiserver_audit_level_total",
                 "Requests, by how much of them is audited.",
                 &["level"],
             ),
-            objects: Family::new("apiserver_storage_objects", "Stored objects, by resource.", &["resource"]),
             start_secs,
         }
     }
 
-    /// The whole page.
+    /// What was counted, as a page.
     pub fn render(&self) -> String {
         let mut page = String::with_capacity(64 * 1024);
-        self.requests.render(&mut page);
-        self.durations.render(&mut page);
-        self.inflight.render(&mut page);
-        self.long_running.render(&mut page);
-        self.watch_events.render(&mut page);
-        self.terminations.render(&mut page);
-        self.rejected.render(&mut page);
-        self.objects.render(&mut page);
-        self.audit_events.render(&mut page);
-        self.audit_errors.render(&mut page);
-        self.audit_levels.render(&mut page);
+        let counters = [
+            &self.requests,
+            &self.watch_events,
+            &self.terminations,
+            &self.rejected,
+            &self.handshake_errors,
+            &self.authenticated,
+            &self.authentications,
+            &self.authorizations,
+            &self.hook_requests,
+            &self.hook_rejections,
+            &self.hook_fail_open,
+            &self.audit_events,
+            &self.audit_errors,
+            &self.audit_levels,
+        ];
+        counters.iter().for_each(|family| family.render(&mut page));
+        [&self.inflight, &self.inqueue, &self.long_running].iter().for_each(|family| family.render(&mut page));
+        let histograms = [
+            &self.durations,
+            &self.sli,
+            &self.sizes,
+            &self.watch_sizes,
+            &self.authentication_seconds,
+            &self.authorization_seconds,
+            &self.admission_steps,
+            &self.hook_seconds,
+        ];
+        histograms.iter().for_each(|family| family.render(&mut page));
         let _ = write!(
             page,
             "# HELP process_start_time_seconds Start time of the process, in seconds since 1970.\n\
@@ -118,9 +216,19 @@ impl Metrics {
     }
 }
 
+/// Writes gauges that are only known when somebody asks.
+pub fn gauges<'a>(page: &mut String, name: &str, help: &str, series: impl IntoIterator<Item = (String, f64)> + 'a) {
+    let _ = write!(page, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+    for (labels, value) in series {
+        let _ = writeln!(page, "{name}{{{labels}}} {value}");
+    }
+}
+
 /// What a series holds.
-pub trait Cell: Default + Send + Sync {
+pub trait Cell: Send + Sync {
     const KIND: &'static str;
+    /// An empty one. `bounds` are those of a histogram's buckets.
+    fn new(bounds: &'static [f64]) -> Self;
     /// Writes the sample lines of a series whose labels are already text.
     fn render(&self, name: &str, labels: &str, page: &mut String);
 }
@@ -130,33 +238,42 @@ pub struct Family<C> {
     name: &'static str,
     help: &'static str,
     labels: &'static [&'static str],
-    series: RwLock<BTreeMap<Box<str>, Arc<C>>>,
+    bounds: &'static [f64],
+    hasher: RandomState,
+    /// By a hash of the labels' values, with their text.
+    series: RwLock<HashMap<u64, (Box<str>, Arc<C>)>>,
 }
 
 impl<C: Cell> Family<C> {
     pub fn new(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Self {
-        Self { name, help, labels, series: RwLock::default() }
+        Self::with_bounds(name, help, labels, &[])
+    }
+
+    pub fn with_bounds(
+        name: &'static str,
+        help: &'static str,
+        labels: &'static [&'static str],
+        bounds: &'static [f64],
+    ) -> Self {
+        Self { name, help, labels, bounds, hasher: RandomState::new(), series: RwLock::default() }
     }
 
     /// The series with these label values, in the order of the family's labels.
     pub fn with(&self, values: &[&str]) -> Arc<C> {
         debug_assert_eq!(values.len(), self.labels.len(), "{}", self.name);
-        let key = self.key(values);
-        if let Some(cell) = self.read().get(&*key) {
+        let hash = self.hasher.hash_one(values);
+        if let Some((_, cell)) = self.read().get(&hash) {
             return cell.clone();
         }
         let mut series = self.series.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         if series.len() >= SERIES_MAX {
-            return Arc::default();
+            return Arc::new(C::new(self.bounds));
         }
-        series.entry(key.into()).or_default().clone()
+        let (_, cell) = series.entry(hash).or_insert_with(|| (self.key(values).into(), Arc::new(C::new(self.bounds))));
+        cell.clone()
     }
 
-    pub fn clear(&self) {
-        self.series.write().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
-    }
-
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<Box<str>, Arc<C>>> {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<u64, (Box<str>, Arc<C>)>> {
         self.series.read().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -170,12 +287,12 @@ impl<C: Cell> Family<C> {
     }
 
     fn render(&self, page: &mut String) {
-        let series = self.read();
+        let series: BTreeMap<Box<str>, Arc<C>> = self.read().values().cloned().collect();
         if series.is_empty() {
             return;
         }
         let _ = write!(page, "# HELP {0} {1}\n# TYPE {0} {2}\n", self.name, self.help, C::KIND);
-        for (labels, cell) in series.iter() {
+        for (labels, cell) in &series {
             cell.render(self.name, labels, page);
         }
     }
@@ -213,6 +330,10 @@ impl Counter {
 impl Cell for Counter {
     const KIND: &'static str = "counter";
 
+    fn new(_bounds: &'static [f64]) -> Self {
+        Self::default()
+    }
+
     fn render(&self, name: &str, labels: &str, page: &mut String) {
         let _ = writeln!(page, "{name}{{{labels}}} {}", self.0.load(Ordering::Relaxed));
     }
@@ -226,8 +347,8 @@ impl Gauge {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    pub fn set(&self, n: i64) {
-        self.0.store(n, Ordering::Relaxed);
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
     }
 
     /// Counts one for as long as the guard lives.
@@ -249,40 +370,53 @@ impl Drop for Held {
 impl Cell for Gauge {
     const KIND: &'static str = "gauge";
 
+    fn new(_bounds: &'static [f64]) -> Self {
+        Self::default()
+    }
+
     fn render(&self, name: &str, labels: &str, page: &mut String) {
         let _ = writeln!(page, "{name}{{{labels}}} {}", self.0.load(Ordering::Relaxed));
     }
 }
 
-#[derive(Default)]
 pub struct Histogram {
-    buckets: [AtomicU64; LATENCY_SECONDS.len()],
+    bounds: &'static [f64],
+    buckets: Box<[AtomicU64]>,
     count: AtomicU64,
-    sum_micros: AtomicU64,
+    /// In millionths.
+    sum: AtomicU64,
 }
 
 impl Histogram {
     pub fn observe(&self, took: Duration) {
-        let secs = took.as_secs_f64();
-        if let Some(at) = LATENCY_SECONDS.iter().position(|bound| secs <= *bound) {
+        self.observe_number(took.as_secs_f64());
+    }
+
+    pub fn observe_number(&self, number: f64) {
+        if let Some(at) = self.bounds.iter().position(|bound| number <= *bound) {
             self.buckets[at].fetch_add(1, Ordering::Relaxed);
         }
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.sum_micros.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+        self.sum.fetch_add((number * 1e6) as u64, Ordering::Relaxed);
     }
 }
 
 impl Cell for Histogram {
     const KIND: &'static str = "histogram";
 
+    fn new(bounds: &'static [f64]) -> Self {
+        let buckets = bounds.iter().map(|_| AtomicU64::default()).collect();
+        Self { bounds, buckets, count: AtomicU64::default(), sum: AtomicU64::default() }
+    }
+
     fn render(&self, name: &str, labels: &str, page: &mut String) {
         let mut below = 0;
-        for (bound, bucket) in LATENCY_SECONDS.iter().zip(&self.buckets) {
+        for (bound, bucket) in self.bounds.iter().zip(&self.buckets) {
             below += bucket.load(Ordering::Relaxed);
             let _ = writeln!(page, "{name}_bucket{{{labels},le=\"{bound}\"}} {below}");
         }
         let count = self.count.load(Ordering::Relaxed);
-        let sum = self.sum_micros.load(Ordering::Relaxed) as f64 / 1e6;
+        let sum = self.sum.load(Ordering::Relaxed) as f64 / 1e6;
         let _ = writeln!(page, "{name}_bucket{{{labels},le=\"+Inf\"}} {count}");
         let _ = writeln!(page, "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {count}");
     }
@@ -295,11 +429,15 @@ mod tests {
     #[test]
     fn a_page_shows_what_was_counted() {
         let metrics = Metrics::new(7);
-        metrics.terminations.with(&["4\"2"]).add(3);
+        metrics.rejected.with(&["4\"2"]).add(3);
+        metrics.hook_seconds.with(&["h", "admit", "CREATE", "false"]).observe(Duration::from_millis(300));
         let held = metrics.inflight.with(&["readOnly"]).hold();
         let page = metrics.render();
-        assert!(page.contains("apiserver_request_terminations_total{code=\"4\\\"2\"} 3\n"), "{page}");
+        assert!(page.contains("apiserver_dropped_requests_total{request_kind=\"4\\\"2\"} 3\n"), "{page}");
         assert!(page.contains("apiserver_current_inflight_requests{request_kind=\"readOnly\"} 1\n"), "{page}");
+        let hook = "apiserver_admission_webhook_admission_duration_seconds_bucket{name=\"h\",type=\"admit\"";
+        assert!(page.contains(&format!("{hook},operation=\"CREATE\",rejected=\"false\",le=\"0.1\"}} 0\n")), "{page}");
+        assert!(page.contains(&format!("{hook},operation=\"CREATE\",rejected=\"false\",le=\"0.5\"}} 1\n")), "{page}");
         drop(held);
         assert!(metrics.render().contains("request_kind=\"readOnly\"} 0\n"));
     }

@@ -12,7 +12,7 @@ use super::negotiate::{self, Format};
 use super::pipeline::Api;
 use super::pipeline::act::no_such_resource;
 use super::respond::Written;
-use super::{aggregate, discovery, encode, openapi, version};
+use super::{aggregate, discovery, encode, measures, openapi, version};
 
 /// The index at `/`.
 const PATHS: &[&str] = &[
@@ -53,6 +53,9 @@ pub fn answer(api: &Api, exchange: &Exchange) -> Result<Answer, Status> {
         "/openid/v1/jwks" => Ok(public(&api.token_key.jwks(), "application/jwk-set+json")),
         path => match path.split('/').skip(1).collect::<Vec<_>>().as_slice() {
             ["api" | "apis", ..] => discover(api, exchange, path),
+            ["debug", "api_priority_and_fairness", name] => {
+                Ok(api.flow.dump(name).map_or_else(not_found, |page| text(200, page)))
+            }
             ["openapi", steps @ ..] => Ok(describe(api, exchange, steps)),
             _ => Ok(not_found()),
         },
@@ -83,7 +86,11 @@ fn public(tree: &Tree, content_type: &str) -> Answer {
 
 fn metrics(api: &Api) -> Answer {
     let content_type = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores".into();
-    let body = body::full(api.metrics.render() + &api.store.metrics_page());
+    let mut page = api.metrics.render();
+    api.flow.render(&mut page);
+    measures::render(api, &mut page);
+    page.push_str(&api.store.metrics_page());
+    let body = body::full(page);
     write(Written { code: 200, content_type, gzip: false, body })
 }
 

@@ -24,21 +24,51 @@ const HEADERS_MAX: Duration = Duration::from_secs(32);
 const HTTP2_STREAMS_MAX: u32 = 250;
 /// Tokens with many groups are long; what is longer still gets 431.
 const HEADERS_BYTES_MAX: u32 = 256 * 1024;
-/// How long connections are given to finish what they do when the server stops.
+/// How long connections are given to end when the server stops. Whoever still waits for an answer then
+/// has until the time limit of requests.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Whatever answers requests.
 pub trait Site: Send + Sync + 'static {
     fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Arc<Peer>) -> BoxFuture<'static, Answer>;
+    /// Nobody new comes in: what goes on for ever ends.
+    fn end_watches(&self) {}
+    /// How many wait for an answer.
+    fn in_flight(&self) -> i64 {
+        0
+    }
+    /// How long they may.
+    fn time_limit(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn handshake_failed(&self) {}
 }
 
 impl Site for Api {
     fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Arc<Peer>) -> BoxFuture<'static, Answer> {
         Box::pin(async move { Api::answer(&self, request, &peer).await })
     }
+
+    fn end_watches(&self) {
+        self.store.end_watches();
+    }
+
+    fn in_flight(&self) -> i64 {
+        self.flow.in_flight()
+    }
+
+    fn time_limit(&self) -> Duration {
+        self.settings.limits.request
+    }
+
+    fn handshake_failed(&self) {
+        self.metrics.handshake_errors.with(&[]).add(1);
+    }
 }
 
-/// Serves `api` on `listener` until the scope stops, and then until connections are done.
+/// Serves `api` on `listener` until the scope stops. Then nobody new comes in, watches end, so that
+/// their clients go on elsewhere, and requests are answered.
 pub fn serve<S: Site>(api: Arc<S>, listener: TcpListener, tls: Arc<ServerConfig>, scope: &Scope) {
     let connections = scope.child("connections");
     let scope = scope.clone();
@@ -66,7 +96,19 @@ pub fn serve<S: Site>(api: Arc<S>, listener: TcpListener, tls: Arc<ServerConfig>
                 }
             }
         }
-        connections.stop(DRAIN_MAX).await;
+        drop(listener);
+        api.end_watches();
+        if !connections.stop(DRAIN_MAX).await {
+            let answered = async {
+                while api.in_flight() > 0 {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+            };
+            let left = api.time_limit().saturating_sub(DRAIN_MAX);
+            if tokio::time::timeout(left, answered).await.is_err() {
+                tracing::warn!("requests were still waiting for their answers when the server stopped");
+            }
+        }
     });
 }
 
@@ -80,7 +122,10 @@ async fn serve_connection<S: Site>(
     let _ = stream.set_nodelay(true);
     let stream = match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return tracing::debug!(%address, %error, "TLS handshake failed"),
+        Ok(Err(error)) => {
+            api.handshake_failed();
+            return tracing::debug!(%address, %error, "TLS handshake failed");
+        }
         Err(_) => return tracing::debug!(%address, "TLS handshake took too long"),
     };
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();

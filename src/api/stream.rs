@@ -1,9 +1,11 @@
 //! Watches over HTTP: events written one after another as they happen.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use http::header::{self, HeaderValue};
 
 use crate::object::tree::{Tree, json};
@@ -14,7 +16,7 @@ use super::body::{self, BoxError};
 use super::flow::Seat;
 use super::http::{Answer, Exchange, write};
 use super::negotiate::{self, Format, Shape};
-use super::pipeline::Api;
+use super::pipeline::{Api, Events};
 use super::respond::{View, Written};
 use super::{encode, options};
 
@@ -32,12 +34,18 @@ pub fn watch(api: &Arc<Api>, exchange: &Exchange, resource: Arc<Resource>, seat:
             other => format!("{other},metadata.name={}", target.name),
         };
     }
+    let scope = match (target.name.is_empty(), target.namespace.is_empty()) {
+        (false, _) => "resource",
+        (true, false) => "namespace",
+        (true, true) => "cluster",
+    };
     let counted = api
         .metrics
         .long_running
-        .with(&["WATCH", &target.group, &target.version, &target.resource, "", "", "apiserver"])
+        .with(&["WATCH", &target.group, &target.version, &target.resource, "", scope, "apiserver"])
         .hold();
     let sent = api.metrics.watch_events.with(&[&target.group, &target.version, &target.resource]);
+    let sizes = api.metrics.watch_sizes.with(&[&target.group, &target.version, &target.resource]);
     let view = View {
         include: View::include(&exchange.line, format)?,
         version: target.version.clone(),
@@ -56,11 +64,14 @@ pub fn watch(api: &Arc<Api>, exchange: &Exchange, resource: Arc<Resource>, seat:
     };
     let mut writer = Writer { view, columns_sent: false };
     let api_clock = api.clone();
-    let chunks = api.watch_authorized(call)?.map(move |event| {
-        let _held = (&seat, &counted);
-        sent.add(1);
+    let watching = api.flow.estimates().watching(&exchange.line);
+    let chunks = Beginning { events: api.watch_authorized(call)?, seat }.map(move |event| {
+        let _held = (&watching, &counted);
         writer.view.now = api_clock.now();
-        Ok::<_, BoxError>(writer.event(event))
+        let frame = writer.event(event);
+        sent.add(1);
+        sizes.observe_number(frame.len() as f64);
+        Ok::<_, BoxError>(frame)
     });
     let content_type = match format.encoding {
         Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch".into(),
@@ -69,6 +80,24 @@ pub fn watch(api: &Arc<Api>, exchange: &Exchange, resource: Arc<Resource>, seat:
     let mut answer = write(Written { code: 200, content_type, gzip: false, body: body::stream(chunks) });
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     Ok(answer)
+}
+
+/// The events of a watch; it keeps its seats until there is nothing more to say for now.
+struct Beginning {
+    events: Events,
+    seat: Seat,
+}
+
+impl Stream for Beginning {
+    type Item = Result<Event, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = self.events.as_mut().poll_next(context);
+        if polled.is_pending() {
+            self.seat.settle();
+        }
+        polled
+    }
 }
 
 struct Writer {

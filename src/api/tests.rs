@@ -68,6 +68,7 @@ pub async fn world() -> World {
             advertise_address: "192.0.2.1".parse().unwrap(),
             port: 6443,
             issuer,
+            limits: Default::default(),
         },
         registry: Arc::new(Registry::built_in()),
         authn: Authn::new(trust, Arc::new(store.clone()), clock.clone()).unwrap(),

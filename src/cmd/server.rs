@@ -65,6 +65,14 @@ pub async fn run(config: ServerConfig) -> Result<()> {
     signals.next().await;
     tracing::info!("stopping");
     notify::stopping();
+    if let Some(api) = &stages.api {
+        api.health.stop();
+        let delay = api.settings.limits.shutdown_delay;
+        tokio::select! {
+            () = tokio::time::sleep(delay) => (),
+            () = signals.next() => anyhow::bail!("stopped at once by a second signal"),
+        }
+    }
     tokio::select! {
         () = stages.stop() => Ok(()),
         () = signals.next() => anyhow::bail!("stopped at once by a second signal"),
@@ -76,6 +84,8 @@ struct Stages {
     scopes: Vec<Scope>,
     /// Lets another server lead before anything stops, so that no request finds nobody.
     store: Option<Store>,
+    /// Says that it is not ready any more before anything else happens.
+    api: Option<Arc<Api>>,
 }
 
 impl Stages {
@@ -89,8 +99,9 @@ impl Stages {
         if let Some(store) = &self.store {
             store.resign().await;
         }
+        let requests = self.api.map_or(Duration::ZERO, |api| api.settings.limits.request);
         for scope in self.scopes.into_iter().rev() {
-            if !scope.stop(STOP_LIMIT).await {
+            if !scope.stop(STOP_LIMIT.max(requests + STOP_LIMIT / 2)).await {
                 tracing::warn!(?STOP_LIMIT, "a part did not stop in time");
             }
         }
@@ -98,7 +109,7 @@ impl Stages {
 }
 
 async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<Stages> {
-    let mut stages = Stages { scopes: Vec::new(), store: None };
+    let mut stages = Stages { scopes: Vec::new(), store: None, api: None };
     let rand = SystemRand::shared();
     fs::private_dir(&config.data_dir).context("cannot make --data-dir")?;
     let listener = bind(SocketAddr::new(config.bind_address, config.port)).await?;
@@ -133,6 +144,7 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     let audit = stages.next(root, "audit");
     let http = stages.next(root, "http");
     let api = api(config, &pki, store.clone(), &http, clock.clone(), rand.clone())?;
+    stages.api = Some(api.clone());
     let is_new = store.is_outside();
     api.is_closed.store(is_new, Ordering::Release);
     if let Some(wanted) = &config.audit {
@@ -144,6 +156,7 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     api::crd::start(&api, &http);
     api::aggregate::start(&api, &http);
     api::expiry::start(&api, &http);
+    api::flow::start(&api, &http);
     api::dangling::start(&api, &http);
     let leader = Arc::new(Leader { carrier: carrier.clone(), store: store.clone() });
     let _ = api.elsewhere.set(leader.clone());
@@ -294,6 +307,7 @@ fn api(
             advertise_address: config.advertise_address,
             port: config.port,
             issuer: config.tokens.issuers[0].clone(),
+            limits: config.limits,
         },
         registry: Arc::new(Registry::built_in()),
         store,
@@ -307,18 +321,24 @@ fn api(
     }))
 }
 
+/// The checks that pass when what every cluster has is there, as upstream names them.
+const BOOTSTRAP_CHECKS: &[&str] = &[
+    "poststarthook/rbac/bootstrap-roles",
+    "poststarthook/scheduling/bootstrap-system-priority-classes",
+    "poststarthook/priority-and-fairness-config-producer",
+];
+
 /// Whether what every cluster has is there. Until then the API answers, but says it is not ready.
 struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
     fn of(api: &Api) -> Self {
         let reached = Arc::new(AtomicBool::new(false));
-        let seen = reached.clone();
-        api.health.add(
-            "poststarthook/rbac/bootstrap-roles",
-            true,
-            Box::new(move || if seen.load(Ordering::Acquire) { Ok(()) } else { Err("not finished".into()) }),
-        );
+        for name in BOOTSTRAP_CHECKS {
+            let seen = reached.clone();
+            let probe = move || if seen.load(Ordering::Acquire) { Ok(()) } else { Err("not finished".into()) };
+            api.health.add(name, true, Box::new(probe));
+        }
         Self(reached)
     }
 

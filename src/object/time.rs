@@ -1,5 +1,6 @@
 //! Times as Kubernetes writes them: RFC 3339 in UTC, whole seconds or microseconds.
 
+use super::quote::Quoted;
 use std::fmt;
 use std::time::Duration;
 
@@ -135,6 +136,48 @@ pub fn human_duration(secs: i64) -> String {
     }
 }
 
+/// Nanoseconds of a duration as Go reads it (`1h30m`, `-1.5s`); the error is Go's.
+pub fn go_duration(text: &str) -> Result<i64, String> {
+    const UNITS: &[(&str, f64)] = &[
+        ("ns", 1.0),
+        ("us", 1e3),
+        ("\u{b5}s", 1e3),
+        ("\u{3bc}s", 1e3),
+        ("ms", 1e6),
+        ("s", 1e9),
+        ("m", 60e9),
+        ("h", 3_600e9),
+    ];
+    let quoted = Quoted(text);
+    let invalid = || format!("time: invalid duration {quoted}");
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Ok(0);
+    }
+    if rest.is_empty() {
+        return Err(invalid());
+    }
+    let mut nanos = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
+        rest = &rest[digits..];
+        let letters = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let (unit, after) = rest.split_at(letters);
+        if unit.is_empty() {
+            return Err(format!("time: missing unit in duration {quoted}"));
+        }
+        let known = UNITS.iter().find(|(name, _)| *name == unit);
+        let (_, size) = known.ok_or_else(|| format!("time: unknown unit {} in duration {quoted}", Quoted(unit)))?;
+        nanos += number * size;
+        rest = after;
+    }
+    if nanos >= i64::MAX as f64 { Err(invalid()) } else { Ok((sign * nanos) as i64) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +188,17 @@ mod tests {
         assert_eq!(time.to_string(), "2026-01-02T02:04:05Z");
         assert_eq!(time.micros(), "2026-01-02T02:04:05.678901Z");
         assert_eq!((time + Duration::from_secs(60)).since(time), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn durations_are_gos_with_gos_complaints() {
+        assert_eq!(go_duration("1h30m"), Ok(5_400_000_000_000));
+        assert_eq!(go_duration("-1.5s"), Ok(-1_500_000_000));
+        assert_eq!(go_duration("0"), Ok(0));
+        assert_eq!(go_duration("abc").unwrap_err(), "time: invalid duration \"abc\"");
+        assert_eq!(go_duration("5").unwrap_err(), "time: missing unit in duration \"5\"");
+        assert_eq!(go_duration("5x1s").unwrap_err(), "time: unknown unit \"x\" in duration \"5x1s\"");
+        assert_eq!(go_duration("9999999h").unwrap_err(), "time: invalid duration \"9999999h\"");
     }
 
     #[test]

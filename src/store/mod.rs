@@ -317,6 +317,11 @@ impl Store {
         self.hub.watch(keys, from)
     }
 
+    /// Ends every watch after what it has still to deliver, for good: the server stops.
+    pub fn end_watches(&self) {
+        self.hub.close();
+    }
+
     /// Waits until this server has applied every write that any server had acknowledged when it was
     /// called. A lone server knows so without asking.
     pub async fn read_barrier(&self) -> Result<(), ProposeError> {

@@ -22,6 +22,10 @@ mod taint_nodes;
 pub mod topology_labels;
 pub mod webhook;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::clock::ClockRef;
 use crate::base::rand::Rand;
 use crate::object::tree::Tree;
 use crate::object::{GroupResource, Gvk, Key, ObjectRef, Status, Target, Timestamp, User};
@@ -29,6 +33,7 @@ use crate::resources::{Resource, Subresource};
 use crate::store::{KeyRange, State};
 
 use super::authz::{Ask, Authz};
+use super::metrics::Metrics;
 use super::pipeline::Api;
 use super::pipeline::act::Act;
 
@@ -209,13 +214,22 @@ static PLUGINS: &[&dyn Plugin] = &[
     &rbac::NoEscalation,
 ];
 
-/// Runs the table.
-#[derive(Default)]
-pub struct Admission(());
+/// Runs the table, and counts how long it takes.
+pub struct Admission {
+    metrics: Arc<Metrics>,
+    clock: ClockRef,
+}
 
 impl Admission {
+    pub fn new(metrics: Arc<Metrics>, clock: ClockRef) -> Self {
+        Self { metrics, clock }
+    }
+
     pub fn admit(&self, on: &Attributes<'_>, object: &mut Tree, warnings: &mut Vec<String>) -> Result<(), Status> {
-        PLUGINS.iter().try_for_each(|plugin| plugin.admit(on, object, warnings))
+        let since = self.clock.elapsed();
+        let outcome = PLUGINS.iter().try_for_each(|plugin| plugin.admit(on, object, warnings));
+        self.count("admit", on.operation, outcome.is_err(), since);
+        outcome
     }
 
     pub fn validate(
@@ -224,7 +238,16 @@ impl Admission {
         object: Option<&Tree>,
         warnings: &mut Vec<String>,
     ) -> Result<(), Status> {
-        PLUGINS.iter().try_for_each(|plugin| plugin.validate(on, object, warnings))
+        let since = self.clock.elapsed();
+        let outcome = PLUGINS.iter().try_for_each(|plugin| plugin.validate(on, object, warnings));
+        self.count("validate", on.operation, outcome.is_err(), since);
+        outcome
+    }
+
+    fn count(&self, step: &str, operation: Operation, is_refused: bool, since: Duration) {
+        let refused = if is_refused { "true" } else { "false" };
+        let took = self.clock.elapsed().saturating_sub(since);
+        self.metrics.admission_steps.with(&[step, operation.as_str(), refused]).observe(took);
     }
 }
 

@@ -109,6 +109,7 @@ impl Api {
         let stores = store.health();
         health.add("etcd", false, Box::new(move || store_is_well(&stores.borrow())));
         let metrics = Arc::new(Metrics::new(Timestamp::from_nanos(clock.wall_nanos()).as_secs()));
+        let seats = settings.limits.reads_max.saturating_add(settings.limits.writes_max);
         Arc::new(Self {
             authn,
             token_key,
@@ -117,10 +118,10 @@ impl Api {
             dialer,
             scope,
             authz: Arc::new(Authz::new(Arc::new(StoredPolicies::new(store.clone())))),
-            admission: Admission::default(),
+            admission: Admission::new(metrics.clone(), clock.clone()),
             allocator: Allocator::new(&settings, store.clone()),
             health,
-            flow: Flow::new(metrics.clone()),
+            flow: Flow::new(seats, &metrics, store.clone(), clock.clone()),
             audit: OnceLock::new(),
             aggregator: Aggregator::new(proxy_identity),
             quota_turn: tokio::sync::Mutex::default(),

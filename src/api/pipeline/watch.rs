@@ -25,9 +25,6 @@ use crate::store::{EventKind, EventRef, Watch, WatchEnd, WatchError};
 pub type Events = Pin<Box<dyn Stream<Item = Result<Event, Status>> + Send>>;
 
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
-/// Watches without a limit of their own end after this long, plus up to as long again, so that
-/// they do not all come back at once.
-const TIMEOUT_SECS_MIN: u64 = 1_800;
 
 /// What a watch begins with.
 struct Start {
@@ -101,7 +98,11 @@ impl Api {
         });
         let secs = match options.timeout_seconds {
             Some(secs) if secs > 0 => secs as u64,
-            _ => TIMEOUT_SECS_MIN + self.rand.next_u64() % TIMEOUT_SECS_MIN,
+            // Plus up to as long again, so that they do not all come back at once.
+            _ => {
+                let least = self.settings.limits.watch_min.as_secs().max(1);
+                least + self.rand.next_u64() % least
+            }
         };
         let deadline = Instant::now() + Duration::from_secs(secs);
         let watching = Watching { watch, selection, ready, bookmarks, deadline };

@@ -4,13 +4,12 @@
 //! makes it durable together. What is there and differs is completed where upstream completes it,
 //! and left alone where it is the administrator's.
 
-mod flow;
 mod system;
 
 use anyhow::{Context, Result};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::api::authz;
+use crate::api::{authz, flow};
 use crate::client::Client;
 use crate::object::{Kind, Reason, Status, Tree, TreePath};
 
@@ -47,7 +46,8 @@ pub async fn ensure(client: &Client, facts: &Facts) -> Result<()> {
     let roles = authz::bootstrap::objects().into_iter();
     let roles =
         roles.map(|(_, tree)| Item::new(tree, |wanted, stored| authz::bootstrap::reconcile(wanted, Some(stored))));
-    ensure_all(client, roles.chain(system::objects(facts)).chain(flow::objects()).collect()).await
+    let flow = flow::bootstrap::objects().into_iter().map(|tree| Item::new(tree, flow::bootstrap::revise));
+    ensure_all(client, roles.chain(system::objects(facts)).chain(flow).collect()).await
 }
 
 /// Lets the `kubernetes` service lead to the servers that there are.

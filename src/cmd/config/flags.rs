@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 
-use super::values::{DnsName, FileMode, NodeLabel, NodeTaint, PortRange, SecretText, ServerUrl};
+use super::values::{DnsName, FileMode, NodeLabel, NodeTaint, PortRange, SecretText, ServerUrl, Span};
 use crate::base::telemetry::{LogFormat, LogLevel};
 
 /// Kubernetes in one binary.
@@ -44,6 +44,8 @@ pub struct ServerFlags {
     pub common: CommonFlags,
     #[command(flatten)]
     pub listener: ListenerFlags,
+    #[command(flatten)]
+    pub requests: RequestFlags,
     #[command(flatten)]
     pub cluster: ClusterFlags,
     #[command(flatten)]
@@ -218,6 +220,29 @@ pub struct ListenerFlags {
     /// More names and addresses for the server's certificate
     #[arg(long, value_name = "NAME", env = "SKIFF_TLS_SAN", value_delimiter = ',')]
     pub tls_san: Vec<DnsName>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Requests")]
+pub struct RequestFlags {
+    /// Reads worked on at once; with the next one the seats that priority levels share
+    #[arg(long, value_name = "COUNT", env = "SKIFF_MAX_REQUESTS_INFLIGHT", default_value_t = 400)]
+    pub max_requests_inflight: u32,
+    /// Writes worked on at once
+    #[arg(long, value_name = "COUNT", env = "SKIFF_MAX_MUTATING_REQUESTS_INFLIGHT", default_value_t = 200)]
+    pub max_mutating_requests_inflight: u32,
+    /// How long a request may take that does not say so itself; not watches and the like
+    #[arg(long, value_name = "DURATION", env = "SKIFF_REQUEST_TIMEOUT", default_value = "1m")]
+    pub request_timeout: Span,
+    /// How many seconds a watch lasts at least that does not say so itself
+    #[arg(long, value_name = "SECONDS", env = "SKIFF_MIN_REQUEST_TIMEOUT", default_value_t = 1_800)]
+    pub min_request_timeout: u32,
+    /// How long to serve as before when told to stop, with /readyz failing, so that load balancers notice
+    #[arg(long, value_name = "DURATION", env = "SKIFF_SHUTDOWN_DELAY_DURATION", default_value = "0s")]
+    pub shutdown_delay_duration: Span,
+    /// How long to keep events
+    #[arg(long, value_name = "DURATION", env = "SKIFF_EVENT_TTL", default_value = "1h")]
+    pub event_ttl: Span,
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::parser::ValueSource;
@@ -22,10 +23,11 @@ use ipnet::IpNet;
 
 use crate::api::audit::file::Keep;
 use crate::api::audit::policy::Policy;
+use crate::api::settings::Limits;
 use crate::base::telemetry::LogSettings;
 use crate::security::kubeconfig::Kubeconfig;
 pub use authn::{Others, TokenConfig};
-use flags::{AgentFlags, Cli, Command, CommonFlags, NodeFlags, ServerFlags};
+use flags::{AgentFlags, Cli, Command, CommonFlags, NodeFlags, RequestFlags, ServerFlags};
 use values::{NodeLabel, NodeTaint, SecretText, ServerUrl};
 
 pub const DATA_DIR: &str = "/var/lib/skiff";
@@ -60,6 +62,7 @@ pub struct ServerConfig {
     pub server: Option<ServerUrl>,
     pub token: Option<SecretText>,
     pub network: NetworkConfig,
+    pub limits: Limits,
     pub kubeconfig: PathBuf,
     pub kubeconfig_mode: u32,
     pub disabled: BTreeSet<String>,
@@ -215,7 +218,9 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
         None if data_dir == Path::new(DATA_DIR) => KUBECONFIG_FILE.into(),
         None => data_dir.join("skiff.yaml"),
     };
+    let limits = limits(&flags.requests)?;
     Ok(ServerConfig {
+        limits,
         log: log(flags.common),
         bind_address: flags.listener.bind_address,
         advertise_address: flags.listener.advertise_address.unwrap_or(node.ips[0]),
@@ -273,6 +278,27 @@ fn audit(flags: flags::AuditFlags) -> Result<Option<AuditConfig>> {
         None => None,
     };
     Ok(Some(AuditConfig { policy, log, webhook, event_bytes_max: flags.audit_log_truncate_max_event_size }))
+}
+
+fn limits(flags: &RequestFlags) -> Result<Limits> {
+    if flags.max_requests_inflight == 0 && flags.max_mutating_requests_inflight == 0 {
+        bail!(
+            "invalid value '0' for '--max-requests-inflight' and '--max-mutating-requests-inflight': want 1 or more in one of them"
+        );
+    }
+    for (name, span) in [("--request-timeout", flags.request_timeout), ("--event-ttl", flags.event_ttl)] {
+        if span.0.is_zero() {
+            bail!("invalid value '0s' for '{name}': want more than nothing, such as 1m");
+        }
+    }
+    Ok(Limits {
+        reads_max: flags.max_requests_inflight,
+        writes_max: flags.max_mutating_requests_inflight,
+        request: flags.request_timeout.0,
+        watch_min: Duration::from_secs(flags.min_request_timeout.max(1).into()),
+        shutdown_delay: flags.shutdown_delay_duration.0,
+        event_ttl: flags.event_ttl.0,
+    })
 }
 
 fn agent(flags: AgentFlags) -> Result<AgentConfig> {

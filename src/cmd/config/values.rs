@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// A lower-case DNS name (`node-1`, `cluster.local`), or an IP address where those are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,19 @@ impl FromStr for PortRange {
             Some((first, last)) if 0 < first && first <= last => Ok(Self(first..=last)),
             _ => Err("want FIRST-LAST with 1 <= FIRST <= LAST <= 65535, such as 30000-32767".into()),
         }
+    }
+}
+
+/// A length of time, such as `60s` or `1h30m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
+        parsed.map(Self).ok_or_else(|| "want a length of time, such as 30s or 1h30m".into())
     }
 }
 

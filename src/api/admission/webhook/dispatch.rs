@@ -220,7 +220,10 @@ impl Api {
         if on.dry_run && !matches!(hook.text("sideEffects"), "None" | "NoneOnDryRun") {
             return Err(Status::bad_request(format!("admission webhook {name:?} does not support dry run")));
         }
-        match self.call(on, hook, seen, object, mutating).await {
+        let since = self.clock.elapsed();
+        let answer = self.call(on, hook, seen, object, mutating).await;
+        self.count_hook(on, name, mutating, &answer, self.clock.elapsed().saturating_sub(since));
+        match answer {
             Ok(verdict) => {
                 for (key, value) in &verdict.annotations {
                     audit::annotate(format!("{name}/{key}"), || value.clone());
@@ -228,12 +231,39 @@ impl Api {
                 Ok(Asked::Verdict(verdict))
             }
             Err(why) if hook.text("failurePolicy") == "Ignore" => {
+                self.metrics.hook_fail_open.with(&[name, kind_of(mutating)]).add(1);
                 tracing::warn!(webhook = name, why, "a webhook failed; the request goes on without it");
                 audit::annotate(format!("failed-open.{place}"), || name.to_owned());
                 Ok(Asked::Nothing)
             }
             Err(why) => Err(Status::internal(format!("failed calling webhook {name:?}: {why}"))),
         }
+    }
+
+    fn count_hook(
+        &self,
+        on: &Attributes<'_>,
+        name: &str,
+        mutating: bool,
+        answer: &Result<Verdict, String>,
+        took: Duration,
+    ) {
+        let (kind, operation) = (kind_of(mutating), on.operation.as_str());
+        let denied = answer.as_ref().ok().and_then(|verdict| verdict.denied.as_ref());
+        let rejected = if denied.is_some() || answer.is_err() { "true" } else { "false" };
+        self.metrics.hook_seconds.with(&[name, kind, operation, rejected]).observe(took);
+        let code = match (denied, answer) {
+            (Some(status), _) => status.code().to_string(),
+            (None, Ok(_)) => "200".to_owned(),
+            (None, Err(_)) => "0".to_owned(),
+        };
+        self.metrics.hook_requests.with(&[name, kind, operation, &code, rejected]).add(1);
+        let error = match (denied, answer) {
+            (Some(_), _) => "no_error",
+            (None, Err(_)) => "calling_webhook_error",
+            (None, Ok(_)) => return,
+        };
+        self.metrics.hook_rejections.with(&[name, kind, operation, error, &code]).add(1);
     }
 
     async fn call(
@@ -344,6 +374,11 @@ fn patch_note(hook: &Hook, patch: &[u8]) -> String {
     let (configuration, name) = (json!(hook.configuration), json!(hook.spec.text("name")));
     let patch: Tree = serde_json::from_slice(patch).unwrap_or_default();
     format!(r#"{{"configuration":{configuration},"webhook":{name},"patch":{patch},"patchType":"JSONPatch"}}"#)
+}
+
+/// A webhook's type as metrics name it.
+fn kind_of(mutating: bool) -> &'static str {
+    if mutating { "admit" } else { "validating" }
 }
 
 fn present(object: &Tree) -> Option<&Tree> {

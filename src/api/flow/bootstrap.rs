@@ -1,11 +1,15 @@
-//! The flow schemas and priority levels of a stock server. They are there to be read and to be
-//! referred to; how requests are really limited is decided in `api::flow`.
+//! The flow schemas and priority levels of a stock server, and how they are kept.
+//!
+//! The mandatory ones are always as they are here. The suggested ones are, until an administrator
+//! sets their annotation to `false`, or changes one that has lost its annotation.
 
-use super::{Item, with_fields};
+use super::config::{CATCH_ALL, EXEMPT};
 use crate::object::tree::json;
 use crate::object::{Tree, TreePath};
 
 const API_VERSION: &str = "flowcontrol.apiserver.k8s.io/v1";
+const LEVEL: &str = "PriorityLevelConfiguration";
+const SCHEMA: &str = "FlowSchema";
 const AUTOUPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
 
 /// Name, shares, lendable per cent, and queues with their hand size.
@@ -88,14 +92,10 @@ const fn schema(
     Schema { name, level, precedence, distinguisher, subjects, rules }
 }
 
-pub fn objects() -> Vec<Item> {
-    let exempt = head(
-        "PriorityLevelConfiguration",
-        "exempt",
-        json!({
-            "type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0},
-        }),
-    );
+/// Every bootstrap object: levels before the schemas that refer to them.
+pub fn objects() -> Vec<Tree> {
+    let exempt =
+        head(LEVEL, EXEMPT, json!({"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}}));
     let levels = LIMITED.iter().map(|(name, shares, lendable, queues)| {
         let response = match queues {
             None => json!({"type": "Reject"}),
@@ -104,7 +104,7 @@ pub fn objects() -> Vec<Item> {
             }),
         };
         head(
-            "PriorityLevelConfiguration",
+            LEVEL,
             name,
             json!({
                 "type": "Limited",
@@ -112,14 +112,47 @@ pub fn objects() -> Vec<Item> {
             }),
         )
     });
-    let all = std::iter::once(exempt).chain(levels).chain(SCHEMAS.iter().map(flow_schema));
-    all.map(|tree| Item::new(tree, keep_spec)).collect()
+    std::iter::once(exempt).chain(levels).chain(SCHEMAS.iter().map(flow_schema)).collect()
 }
 
-/// The specification follows ours unless the administrator took it over.
-fn keep_spec(wanted: &Tree, stored: &Tree) -> Option<Tree> {
-    let auto = stored.map("metadata.annotations").and_then(|notes| notes.get(AUTOUPDATE));
-    if auto == Some(&json!("false")) { None } else { with_fields(wanted, stored, &["spec"]) }
+/// Those without which no request could be placed.
+pub fn mandatory() -> impl Iterator<Item = Tree> {
+    objects().into_iter().filter(is_mandatory)
+}
+
+fn is_mandatory(object: &Tree) -> bool {
+    matches!(object.text("metadata.name"), EXEMPT | CATCH_ALL)
+}
+
+/// What to write instead of `stored`; nothing if it is as it should be, or as somebody wants it.
+pub fn revise(wanted: &Tree, stored: &Tree) -> Option<Tree> {
+    let note = annotation(stored);
+    let follows = is_mandatory(wanted) || note.unwrap_or(stored.int("metadata.generation") == Some(1));
+    let mut better = stored.clone();
+    if follows && let Some(spec) = wanted.at("spec") {
+        better.set("spec", spec.clone());
+    }
+    if note != Some(follows) {
+        better.set_default("metadata.annotations", json!({}));
+        if let Some(annotations) = better.at_mut("metadata.annotations").and_then(Tree::as_object_mut) {
+            annotations.insert(AUTOUPDATE.to_owned(), json!(follows.to_string()));
+        }
+    }
+    (better != *stored).then_some(better)
+}
+
+/// Whether an object with a name that we do not know is one of an older release, to be removed.
+pub fn is_left_over(stored: &Tree) -> bool {
+    annotation(stored) == Some(true)
+}
+
+/// What the annotation says, if it says anything that Go takes for a truth value.
+fn annotation(object: &Tree) -> Option<bool> {
+    match object.map("metadata.annotations")?.get(AUTOUPDATE)?.as_str()? {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
 }
 
 fn flow_schema(schema: &Schema) -> Tree {
@@ -150,7 +183,7 @@ fn flow_schema(schema: &Schema) -> Tree {
     if let Some(kind) = schema.distinguisher {
         spec["distinguisherMethod"] = json!({"type": kind});
     }
-    head("FlowSchema", schema.name, spec)
+    head(SCHEMA, schema.name, spec)
 }
 
 fn subject(kind: &str, name: &str) -> Tree {
@@ -167,4 +200,49 @@ fn head(kind: &str, name: &str, spec: Tree) -> Tree {
         "metadata": {"name": name, "annotations": {AUTOUPDATE: "true"}},
         "spec": spec,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(name: &str) -> Tree {
+        objects()
+            .into_iter()
+            .find(|object| object.text("metadata.name") == name && object.text("kind") == LEVEL)
+            .unwrap()
+    }
+
+    fn stored(name: &str, generation: u64, note: Option<&str>, shares: u32) -> Tree {
+        let mut object = wanted(name);
+        object.set("metadata.generation", generation);
+        object.unset("metadata.annotations");
+        if let Some(note) = note {
+            object.set("metadata.annotations", json!({AUTOUPDATE: note}));
+        }
+        object.set("spec.limited.nominalConcurrencyShares", shares);
+        object
+    }
+
+    /// What becomes of a stored level: its shares and its annotation afterwards.
+    fn revised(stored: &Tree) -> Option<(i64, String)> {
+        let better = revise(&wanted(stored.text("metadata.name")), stored)?;
+        let note = better.map("metadata.annotations")?.get(AUTOUPDATE)?.as_str()?.to_owned();
+        Some((better.int("spec.limited.nominalConcurrencyShares")?, note))
+    }
+
+    #[test]
+    fn suggested_objects_are_the_administrators_once_taken_over() {
+        assert_eq!(revised(&stored("system", 1, Some("true"), 30)), None);
+        assert_eq!(revised(&stored("system", 2, Some("true"), 77)), Some((30, "true".into())));
+        assert_eq!(revised(&stored("system", 2, Some("false"), 77)), None);
+        assert_eq!(revised(&stored("system", 1, None, 30)), Some((30, "true".into())));
+        assert_eq!(revised(&stored("system", 2, None, 77)), Some((77, "false".into())));
+        assert_eq!(revised(&stored("system", 2, Some("maybe"), 77)), Some((77, "false".into())));
+    }
+
+    #[test]
+    fn mandatory_objects_are_never_the_administrators() {
+        assert_eq!(revised(&stored("catch-all", 3, Some("false"), 77)), Some((5, "true".into())));
+    }
 }
