@@ -62,17 +62,20 @@ struct Allowance {
 }
 
 impl Correlator {
-    pub fn judge(&mut self, note: &Note, now: Timestamp) -> Verdict {
+    /// `source` is who says it: others may say the same.
+    pub fn judge(&mut self, source: &str, note: &Note, now: Timestamp) -> Verdict {
         self.forget(now);
-        let about = format!("{}|{}|{}", note.regarding.uid, note.regarding.name, note.regarding.field_path);
-        if !self.spend(&about, now) {
+        let object = &note.regarding;
+        let whose =
+            format!("{source}|{:?}|{}|{}|{}|{}", note.kind, object.kind, object.namespace, object.name, object.uid);
+        if !self.spend(&whose, now) {
             return Verdict::Drop;
         }
-        let family = format!("{about}|{:?}|{}", note.kind, note.reason);
+        let family = format!("{whose}|{}", note.reason);
         let combined = self.is_one_of_many(&family, &note.message, now);
         let (id, message) = match combined {
             true => (family, format!("(combined from similar events): {}", note.message)),
-            false => (format!("{family}|{}", note.message), note.message.clone()),
+            false => (format!("{family}|{}|{}", object.field_path, note.message), note.message.clone()),
         };
         match self.said.get_mut(&id) {
             Some(said) => {
@@ -151,17 +154,20 @@ mod tests {
     fn the_same_words_raise_a_count() {
         let mut correlator = Correlator::default();
         let now = Timestamp::from_secs(1000);
-        let Verdict::New { id, .. } = correlator.judge(&note("a"), now) else { panic!("said before?") };
+        let Verdict::New { id, .. } = correlator.judge("kubelet", &note("a"), now) else { panic!("said before?") };
         correlator.written(id, "web.1", now);
-        let Verdict::Again { event_name, count, .. } = correlator.judge(&note("a"), now) else { panic!("new?") };
+        let Verdict::Again { event_name, count, .. } = correlator.judge("kubelet", &note("a"), now) else {
+            panic!("new?")
+        };
         assert_eq!((event_name.as_str(), count), ("web.1", 2));
+        assert!(matches!(correlator.judge("scheduler", &note("a"), now), Verdict::New { .. }), "somebody else's");
     }
 
     #[test]
     fn many_different_messages_are_combined_and_then_cut_off() {
         let mut correlator = Correlator::default();
         let now = Timestamp::from_secs(1000);
-        let verdicts: Vec<_> = (0..30).map(|n| correlator.judge(&note(&format!("m{n}")), now)).collect();
+        let verdicts: Vec<_> = (0..30).map(|n| correlator.judge("kubelet", &note(&format!("m{n}")), now)).collect();
         assert!(matches!(&verdicts[9], Verdict::New { message, .. } if message == "m9"));
         assert!(matches!(&verdicts[10], Verdict::New { message, .. } if message.starts_with("(combined")));
         assert_eq!(verdicts[25], Verdict::Drop);

@@ -127,7 +127,7 @@ struct Writer {
 impl Writer {
     async fn write(&mut self, source: &Source, note: Note) {
         let now = Timestamp::from_nanos(self.clock.wall_nanos());
-        let verdict = self.correlator.judge(&note, now);
+        let verdict = self.correlator.judge(&source.component, &note, now);
         let (id, message) = match verdict {
             Verdict::Drop => return,
             Verdict::New { id, message } => (id, message),
