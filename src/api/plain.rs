@@ -136,11 +136,12 @@ fn discover(api: &Api, exchange: &Exchange, path: &str) -> Result<Answer, Status
 /// OpenAPI documents. Their hash is their ETag, so that clients fetch each only once.
 fn describe(api: &Api, exchange: &Exchange, steps: &[&str]) -> Answer {
     let served = api.registry.load();
+    let texts = || api.descriptions.get(&api.scope);
     let tree = match steps {
-        ["v2"] => Some(openapi::v2(&served)),
+        ["v2"] => Some(openapi::v2(&served, &texts())),
         ["v3"] => Some(openapi::index(&served)),
-        ["v3", "api", version] => openapi::v3(&served, "", version),
-        ["v3", "apis", group, version] => openapi::v3(&served, group, version),
+        ["v3", "api", version] => openapi::v3(&served, &texts(), "", version),
+        ["v3", "apis", group, version] => openapi::v3(&served, &texts(), group, version),
         _ => None,
     };
     let Some(tree) = tree else { return not_found() };

@@ -9,7 +9,7 @@ use crate::object::schema::{
 use crate::object::tree::{Map, Tree, json};
 use crate::resources::Served;
 
-use super::{Form, Named, group_versions};
+use super::{Descriptions, Form, Named, group_versions};
 
 /// Types that JSON knows as something simple: name, and how each version of OpenAPI shows them.
 const SIMPLE: &[(&str, &str, &str)] = &[
@@ -39,6 +39,7 @@ const SIMPLE: &[(&str, &str, &str)] = &[
 pub struct Definitions<'s> {
     pub form: Form,
     served: &'s Served,
+    texts: &'s Descriptions,
     done: Named,
     /// Names still to be described.
     wanted: Vec<String>,
@@ -46,13 +47,13 @@ pub struct Definitions<'s> {
 }
 
 impl<'s> Definitions<'s> {
-    pub fn new(form: Form, served: &'s Served) -> Self {
+    pub fn new(form: Form, served: &'s Served, texts: &'s Descriptions) -> Self {
         let mut kinds: HashMap<NodeId, Vec<&'static str>> = HashMap::new();
         let types: &'static Types = builtin();
         for (kind, id) in &types.kinds {
             kinds.entry(*id).or_default().push(kind);
         }
-        Self { form, served, done: Named::new(), wanted: Vec::new(), kinds }
+        Self { form, served, texts, done: Named::new(), wanted: Vec::new(), kinds }
     }
 
     /// Adds the built-in type `name` and all that it refers to.
@@ -63,7 +64,7 @@ impl<'s> Definitions<'s> {
             if self.done.contains_key(&full) {
                 continue;
             }
-            let described = match SIMPLE.iter().find(|(simple, ..)| *simple == name) {
+            let mut described = match SIMPLE.iter().find(|(simple, ..)| *simple == name) {
                 Some((_, v2, v3)) => {
                     let text = if self.form == Form::V3 && !v3.is_empty() { v3 } else { v2 };
                     serde_json::from_str(text).unwrap_or_default()
@@ -73,6 +74,9 @@ impl<'s> Definitions<'s> {
                     None => continue,
                 },
             };
+            if let Some(text) = self.texts.of_type(&name) {
+                described["description"] = text.into();
+            }
             self.done.insert(full, described);
         }
     }
@@ -91,7 +95,11 @@ impl<'s> Definitions<'s> {
         let mut definition = json!({"type": "object"});
         let mut properties = Map::new();
         for field in fields {
-            properties.insert(field.name.clone().into_owned(), self.property(field, schema));
+            let mut property = self.property(field, schema);
+            if let Some(text) = self.texts.of_field(name, &field.name) {
+                property["description"] = text.into();
+            }
+            properties.insert(field.name.clone().into_owned(), property);
         }
         if !properties.is_empty() {
             definition["properties"] = Tree::Object(properties);

@@ -1,10 +1,11 @@
 //! OpenAPI documents: what `kubectl explain`, client-side validation and code generators read.
 //!
-//! They are made when somebody asks, from the schema table and the registry, and not kept: version 3
+//! They are made when somebody asks, from the schema table, the registry and packed texts, and not kept: version 3
 //! has one document for each group version, version 2 one for everything.
 
 mod custom;
 mod definitions;
+mod descriptions;
 mod paths;
 mod proto;
 
@@ -20,6 +21,7 @@ use crate::resources::{Group, Resource, ResourceVersion, SchemaRef, Served};
 
 use definitions::Definitions;
 
+pub use descriptions::{Descriptions, Shelf};
 pub use proto::{ACCEPTED as V2_PROTOBUF, CONTENT_TYPE as V2_PROTOBUF_TYPE, document as v2_protobuf};
 
 const VERSION: &str = "v1.36.2";
@@ -55,10 +57,10 @@ pub fn index(served: &Served) -> Tree {
 }
 
 /// `/openapi/v3/api/v1` and `/openapi/v3/apis/GROUP/VERSION`; `None` if nothing is served there.
-pub fn v3(served: &Served, group: &str, version: &str) -> Option<Tree> {
+pub fn v3(served: &Served, texts: &Descriptions, group: &str, version: &str) -> Option<Tree> {
     let (group, version) = group_versions(served).find(|(found, at)| found.name == group && *at == version)?;
     let mut paths = Map::new();
-    let mut needed = Definitions::new(Form::V3, served);
+    let mut needed = Definitions::new(Form::V3, served, texts);
     for (resource, at) in resources(group, version) {
         paths.extend(paths::of(resource, at, Form::V3));
         describe(&mut needed, resource, at);
@@ -83,9 +85,9 @@ pub fn v3(served: &Served, group: &str, version: &str) -> Option<Tree> {
 }
 
 /// `/openapi/v2`: everything in one document.
-pub fn v2(served: &Served) -> Tree {
+pub fn v2(served: &Served, texts: &Descriptions) -> Tree {
     let mut paths = Map::new();
-    let mut needed = Definitions::new(Form::V2, served);
+    let mut needed = Definitions::new(Form::V2, served, texts);
     for (group, version) in group_versions(served) {
         for (resource, at) in resources(group, version) {
             paths.extend(paths::of(resource, at, Form::V2));
@@ -108,6 +110,7 @@ pub fn v2(served: &Served) -> Tree {
 pub fn hash(group: &Group, version: &str) -> String {
     let mut digest = Sha256::new();
     digest.update(env!("CARGO_PKG_VERSION"));
+    digest.update(descriptions::LEN);
     for (resource, at) in resources(group, version) {
         let subresources: Vec<&str> = at.subresources.iter().map(|sub| sub.name()).collect();
         digest.update(format!("{}/{}/{}/{subresources:?}", resource.name, at.name, resource.kind));

@@ -28,16 +28,16 @@ fn every_group_version_has_a_document_that_stands_alone() {
     let index = index(&served);
     assert!(index["paths"].get("apis/apps/v1").is_some() && index["paths"].get("api/v1").is_some());
     for (group, version) in group_versions(&served) {
-        let document = v3(&served, &group.name, version).unwrap();
+        let document = v3(&served, &Descriptions::default(), &group.name, version).unwrap();
         assert_eq!(dangling(&document, "/components/schemas"), Vec::<String>::new(), "{}/{version}", group.name);
     }
-    assert_eq!(dangling(&v2(&served), "/definitions"), Vec::<String>::new());
-    assert!(v3(&served, "apps", "v9").is_none());
+    assert_eq!(dangling(&v2(&served, &Descriptions::default()), "/definitions"), Vec::<String>::new());
+    assert!(v3(&served, &Descriptions::default(), "apps", "v9").is_none());
 }
 
 #[test]
 fn kubectl_finds_the_kind_it_patches_and_the_fields_it_explains() {
-    let document = v3(&Registry::built_in().load(), "apps", "v1").unwrap();
+    let document = v3(&Registry::built_in().load(), &Descriptions::default(), "apps", "v1").unwrap();
     let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
     assert_eq!(
         patch["x-kubernetes-group-version-kind"],
@@ -56,6 +56,21 @@ fn kubectl_finds_the_kind_it_patches_and_the_fields_it_explains() {
     );
     let kinds = &schemas["io.k8s.api.apps.v1.Deployment"]["x-kubernetes-group-version-kind"];
     assert_eq!(*kinds, json!([{"group": "apps", "kind": "Deployment", "version": "v1"}]));
+}
+
+#[test]
+fn both_versions_say_what_fields_mean() {
+    let (served, texts) = (Registry::built_in().load(), Descriptions::unpack());
+    let three = v3(&served, &texts, "apps", "v1").unwrap();
+    let two = v2(&served, &texts);
+    for all in [&three["components"]["schemas"], &two["definitions"]] {
+        let spec = &all["io.k8s.api.apps.v1.DeploymentSpec"];
+        let says = |tree: &Tree, what: &str| tree["description"].as_str().unwrap_or_default().starts_with(what);
+        assert!(says(spec, "DeploymentSpec is the specification"), "{spec}");
+        assert!(says(&spec["properties"]["replicas"], "Number of desired pods"));
+        assert!(says(&spec["properties"]["selector"], "Label selector for pods"), "a reference with a text beside it");
+        assert!(says(&all["io.k8s.apimachinery.pkg.apis.meta.v1.Time"], "Time is a wrapper"));
+    }
 }
 
 #[test]

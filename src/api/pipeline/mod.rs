@@ -44,6 +44,7 @@ use super::extension::Extension;
 use super::flow::Flow;
 use super::health::Health;
 use super::metrics::Metrics;
+use super::openapi::Shelf;
 use super::settings::Settings;
 use super::subresources::connect::Dialer;
 use super::{encode, subresources};
@@ -75,6 +76,8 @@ pub struct Api {
     pub flow: Flow,
     /// What is written down of requests, set once at start if anything is.
     pub audit: OnceLock<Arc<Audit>>,
+    /// What fields mean, while somebody asks.
+    pub descriptions: Shelf,
     /// Held by the one write that is charged to quotas.
     pub(super) quota_turn: tokio::sync::Mutex<()>,
     /// Paths that are not Kubernetes', set once at start.
@@ -124,6 +127,7 @@ impl Api {
             flow: Flow::new(seats, &metrics, store.clone(), clock.clone()),
             audit: OnceLock::new(),
             aggregator: Aggregator::new(proxy_identity),
+            descriptions: Shelf::default(),
             quota_turn: tokio::sync::Mutex::default(),
             extension: OnceLock::new(),
             elsewhere: OnceLock::new(),
