@@ -7,6 +7,7 @@
 
 mod ast;
 mod authorizer;
+mod check;
 mod eval;
 mod functions;
 mod kinds;
@@ -20,6 +21,7 @@ mod value;
 use std::collections::BTreeMap;
 
 pub use authorizer::{Authorizer, Question};
+pub use check::{Scope, Type};
 pub use eval::unescape;
 pub use value::{Key, Value};
 

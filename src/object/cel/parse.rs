@@ -6,6 +6,9 @@ use super::value::Value;
 
 /// Deeper expressions are refused.
 const DEPTH_MAX: usize = 96;
+/// Selections, calls and operators of an expression, all together: each may be inside of the next, and
+/// whoever walks the tree needs stack for it. (`&&` and `||` make flat trees and do not count.)
+const STEPS_MAX: usize = 1_000;
 
 /// Operators that stand between two operands, by how tightly they bind.
 const LEVELS: &[&[(&str, Op)]] = &[
@@ -26,7 +29,7 @@ pub fn complaint(source: &str, at: usize, message: &str) -> String {
 pub fn parse(source: &str) -> Result<Node, String> {
     let told = |(at, message): (usize, String)| complaint(source, at, &message);
     let tokens = tokens(source).map_err(told)?;
-    let mut parser = Parser { tokens, next: 0, depth: 0 };
+    let mut parser = Parser { tokens, next: 0, depth: 0, steps: 0 };
     let root = parser.expr().map_err(told)?;
     match parser.peek() {
         Token::End => Ok(root),
@@ -40,6 +43,7 @@ struct Parser {
     tokens: Vec<(Token, usize)>,
     next: usize,
     depth: usize,
+    steps: usize,
 }
 
 fn unexpected(token: &Token) -> String {
@@ -105,10 +109,10 @@ impl Parser {
 
     fn choice(&mut self) -> Parsed<Node> {
         let condition = self.or()?;
+        let at = self.at();
         if !self.take("?") {
             return Ok(condition);
         }
-        let at = condition.at;
         let yes = self.or()?;
         self.expect(":")?;
         let no = self.expr()?;
@@ -116,21 +120,38 @@ impl Parser {
     }
 
     fn or(&mut self) -> Parsed<Node> {
-        let mut left = self.and()?;
-        while self.take("||") {
-            let at = left.at;
-            left = Node { expr: Expr::Or(boxed(left), boxed(self.and()?)), at };
-        }
-        Ok(left)
+        self.row("||", Self::and, Expr::Or)
     }
 
     fn and(&mut self) -> Parsed<Node> {
-        let mut left = self.binary(0)?;
-        while self.take("&&") {
-            let at = left.at;
-            left = Node { expr: Expr::And(boxed(left), boxed(self.binary(0)?)), at };
+        self.row("&&", |parser| parser.binary(0), Expr::And)
+    }
+
+    /// Any number of sides between signs, as a flat tree.
+    fn row(
+        &mut self,
+        sign: &str,
+        side: impl Fn(&mut Self) -> Parsed<Node>,
+        make: fn(Box<Node>, Box<Node>) -> Expr,
+    ) -> Parsed<Node> {
+        let mut sides = vec![side(self)?];
+        let mut signs = Vec::new();
+        loop {
+            let at = self.at();
+            if !self.take(sign) {
+                return Ok(balanced(sides, &signs, make));
+            }
+            signs.push(at);
+            sides.push(side(self)?);
         }
-        Ok(left)
+    }
+
+    fn step(&mut self) -> Parsed<()> {
+        self.steps += 1;
+        match self.steps {
+            0..=STEPS_MAX => Ok(()),
+            _ => Err((self.at(), format!("expression is too long: more than {STEPS_MAX} steps"))),
+        }
     }
 
     fn binary(&mut self, level: usize) -> Parsed<Node> {
@@ -147,6 +168,7 @@ impl Parser {
                 }
                 None => return Ok(left),
             };
+            self.step()?;
             let right = self.binary(level + 1)?;
             left = Node { expr: Expr::Binary(op, boxed(left), boxed(right)), at };
         }
@@ -179,6 +201,7 @@ impl Parser {
         loop {
             let at = self.at();
             if self.take(".") {
+                self.step()?;
                 let optional = self.take("?");
                 let field = self.ident()?;
                 let of = boxed(node);
@@ -192,6 +215,7 @@ impl Parser {
                     Node { expr: Expr::Select { of, field, test: false, optional }, at }
                 };
             } else if self.take("[?") || self.take("[") {
+                self.step()?;
                 let optional = matches!(self.tokens[self.next - 1].0, Token::Sign("[?"));
                 let key = boxed(self.expr()?);
                 self.expect("]")?;
@@ -294,6 +318,22 @@ impl Parser {
             }
         }
         Ok(Expr::Struct { name, fields })
+    }
+}
+
+/// Joins `sides` two by two; there is a sign between each and the next.
+fn balanced(mut sides: Vec<Node>, signs: &[usize], make: fn(Box<Node>, Box<Node>) -> Expr) -> Node {
+    let half = sides.len() / 2;
+    let right = sides.split_off(half.max(1));
+    match (sides.pop(), right.is_empty()) {
+        (Some(only), true) => only,
+        (last, _) => {
+            sides.extend(last);
+            let at = signs[sides.len() - 1];
+            let (left_signs, right_signs) = (&signs[..sides.len() - 1], &signs[sides.len()..]);
+            let left = balanced(sides, left_signs, make);
+            Node { expr: make(boxed(left), boxed(balanced(right, right_signs, make))), at }
+        }
     }
 }
 

@@ -78,3 +78,22 @@ fn work_without_end_is_cut_off() {
     );
     assert_eq!(run(&source), "error: operation cancelled: actual cost limit exceeded");
 }
+
+/// What is nested without parentheses must not take more stack than a thread has.
+#[test]
+fn long_chains_are_refused_or_flat() {
+    let run = |source: String| {
+        let walked = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
+            let program = Program::compile(&source, &["x"])?;
+            program.run(&Env::default(), &Budget::new(Budget::PER_OBJECT))
+        });
+        walked.unwrap().join().expect("no overflow")
+    };
+    assert_eq!(run(format!("true{}", " && true".repeat(10_000))), Ok(Value::Bool(true)));
+    assert!(run(format!("false{}", "||false".repeat(14_000))).is_ok());
+    assert_eq!(run(format!("0{}", "+1".repeat(900))), Ok(Value::Int(900)));
+    for chain in ["+1", ".a", "[0]", ".size()", "in[0]"] {
+        let refused = run(format!("x{}", chain.repeat(19_000))).unwrap_err();
+        assert!(refused.contains("expression is too long"), "{chain}: {refused}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod mutating;
 mod rights;
+pub mod types;
 mod validating;
 
 use std::collections::BTreeMap;
