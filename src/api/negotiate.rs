@@ -41,7 +41,6 @@ pub fn content_type(encoding: Encoding) -> &'static str {
         Encoding::Json => "application/json",
         Encoding::Yaml => "application/yaml",
         Encoding::Protobuf => "application/vnd.kubernetes.protobuf",
-        Encoding::Cbor => "application/cbor",
     }
 }
 

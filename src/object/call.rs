@@ -127,7 +127,6 @@ pub enum Encoding {
     Json,
     Yaml,
     Protobuf,
-    Cbor,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

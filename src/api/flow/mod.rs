@@ -28,7 +28,7 @@ mod tally;
 mod tests;
 mod width;
 
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -56,6 +56,8 @@ pub use width::Width;
 pub const LONG_RUNNING_MAX: usize = 20_000;
 /// How often seats are lent and borrowed anew, while there are requests.
 const ADJUST_EVERY: Duration = Duration::from_secs(10);
+/// What a class depends on is longer than this only for users with very many groups.
+const KEY_BYTES_MAX: usize = 1_024;
 /// Places of the table of matches; a power of two.
 const MATCHES: usize = 4_096;
 
@@ -95,6 +97,22 @@ struct Active {
     matches: Box<[AtomicU64]>,
 }
 
+/// Pieces of text, told apart by a byte that is in none of them.
+struct Pieces {
+    bytes: [u8; KEY_BYTES_MAX],
+    len: usize,
+}
+
+impl Pieces {
+    fn add(&mut self, piece: &str) -> Option<()> {
+        let end = self.len + piece.len();
+        self.bytes.get_mut(self.len..end)?.copy_from_slice(piece.as_bytes());
+        *self.bytes.get_mut(end)? = 0xff;
+        self.len = end + 1;
+        Some(())
+    }
+}
+
 /// Where a request belongs: a schema and its level.
 pub struct Class {
     pub schema_uid: HeaderValue,
@@ -103,6 +121,8 @@ pub struct Class {
     level: Arc<Level>,
     tally: usize,
     method: Option<Method>,
+    /// Sets its flows apart from those of other schemas.
+    seed: u64,
 }
 
 /// The right to be worked on, given back when dropped.
@@ -155,13 +175,15 @@ impl Flow {
     pub fn class(&self, digest: &Digest<'_>) -> Arc<Class> {
         let active = self.active.load();
         let hash = self.hash_of(digest);
-        let place = &active.matches[hash as usize % MATCHES];
-        let known = place.load(Ordering::Relaxed);
-        if known != 0 && known >> 16 == hash >> 16 {
-            return active.classes[(known & 0xffff) as usize].clone();
+        let place = hash.map(|hash| (hash, &active.matches[hash as usize % MATCHES]));
+        if let Some((hash, place)) = place {
+            let known = place.load(Ordering::Relaxed);
+            if known != 0 && known >> 16 == hash >> 16 {
+                return active.classes[(known & 0xffff) as usize].clone();
+            }
         }
         let found = digest.find(&active.config);
-        if let Ok(short) = u16::try_from(found) {
+        if let (Some((hash, place)), Ok(short)) = (place, u16::try_from(found)) {
             place.store(hash & !0xffff | u64::from(short), Ordering::Relaxed);
         }
         active.classes[found].clone()
@@ -179,9 +201,7 @@ impl Flow {
     ) -> Result<Seat, Refused> {
         self.adjust_if_due(now);
         let flow = digest.flow(class.method);
-        let mut hasher = self.hasher.build_hasher();
-        (&*class.schema, flow).hash(&mut hasher);
-        let arrival = Arrival { hash: hasher.finish(), width };
+        let arrival = Arrival { hash: class.seed ^ self.hash_bytes(flow.as_bytes()), width };
         let deadline = now + (limit / 4).min(Duration::from_secs(60));
         let running = {
             let _waits = self.inqueue[usize::from(load == Load::Write)].clone().hold();
@@ -214,17 +234,27 @@ impl Flow {
         &self.estimates
     }
 
-    fn hash_of(&self, digest: &Digest<'_>) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        digest.user.name.hash(&mut hasher);
-        digest.user.groups.hash(&mut hasher);
-        digest.verb.hash(&mut hasher);
+    /// A hash of everything that a request's class depends on; none if that is unusually long. It is
+    /// put together first, since hashing many small pieces takes several times as long.
+    fn hash_of(&self, digest: &Digest<'_>) -> Option<u64> {
+        let mut key = Pieces { bytes: [0; KEY_BYTES_MAX], len: 0 };
+        key.add(&digest.user.name)?;
+        digest.user.groups.iter().try_for_each(|group| key.add(group))?;
+        key.add("")?;
+        key.add(digest.verb)?;
         match digest.target {
             Some(target) => {
-                (&target.group, &target.resource, &target.subresource, &target.namespace).hash(&mut hasher);
+                let pieces = [&target.group, &target.resource, &target.subresource, &target.namespace];
+                pieces.into_iter().try_for_each(|piece| key.add(piece))?;
             }
-            None => digest.path.hash(&mut hasher),
+            None => key.add(digest.path)?,
         }
+        Some(self.hash_bytes(&key.bytes[..key.len]))
+    }
+
+    fn hash_bytes(&self, bytes: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(bytes);
         hasher.finish()
     }
 
@@ -251,6 +281,7 @@ impl Flow {
                 tally: levels[*level].tally_of(&schema.metadata.name),
                 level: levels[*level].clone(),
                 method: schema.spec.distinguisher_method,
+                seed: self.hash_bytes(schema.metadata.name.as_bytes()),
             })
         };
         let classes = config.schemas.iter().map(class).collect();

@@ -12,7 +12,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use super::demand::{Integrator, Seen};
-use super::shuffle::Hand;
+use super::shuffle::{HAND_MAX, Hand};
 use super::width::Width;
 
 /// How long a request is thought to take, before it is known.
@@ -373,11 +373,16 @@ impl<W> QueueSet<W> {
     }
 
     /// The queue of the hand with the least work; each in turn of those that have equally little.
-    fn choose(&mut self, hash: u64, queues: usize, hand: usize) -> u16 {
-        let hand = Hand::deal(hash, queues, hand.max(1));
-        let cards = hand.cards();
-        let first = self.dealt % cards.len().max(1);
+    fn choose(&mut self, hash: u64, queues: usize, size: usize) -> u16 {
+        let size = size.clamp(1, HAND_MAX).min(queues.max(1));
+        let first = self.dealt % size;
         self.dealt = self.dealt.wrapping_add(1);
+        if self.totals.waiting == 0 {
+            // Nobody has any: the cards behind the first one need not be dealt.
+            return Hand::deal(hash, queues, first + 1).cards().last().copied().unwrap_or_default();
+        }
+        let hand = Hand::deal(hash, queues, size);
+        let cards = hand.cards();
         let in_turn = cards[first..].iter().chain(&cards[..first]).copied();
         in_turn.min_by_key(|card| self.queues[usize::from(*card)].work).unwrap_or_default()
     }

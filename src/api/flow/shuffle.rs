@@ -19,20 +19,21 @@ impl Hand {
     pub fn deal(mut hash: u64, deck: usize, size: usize) -> Self {
         let size = size.min(HAND_MAX).min(deck);
         let mut hand = Self { len: size as u8, ..Self::default() };
-        let mut sorted = [u16::MAX; HAND_MAX];
+        // What is dealt already, in order.
+        let mut sorted = [0; HAND_MAX];
         for at in 0..size {
             let left = (deck - at) as u64;
             // The place among the cards that are still in the deck.
             let mut card = (hash % left) as u16;
             hash /= left;
-            for taken in &sorted[..at] {
-                if card >= *taken {
-                    card += 1;
-                }
+            let mut place = 0;
+            while place < at && card >= sorted[place] {
+                card += 1;
+                place += 1;
             }
+            sorted.copy_within(place..at, place + 1);
+            sorted[place] = card;
             hand.cards[at] = card;
-            sorted[at] = card;
-            sorted[..=at].sort_unstable();
         }
         hand
     }
