@@ -7,6 +7,8 @@ pub struct Node {
     pub expr: Expr,
     /// Byte offset in the source.
     pub at: usize,
+    /// How many nodes are inside of each other here.
+    pub nested: usize,
 }
 
 #[derive(Debug)]
@@ -123,6 +125,12 @@ const BUILT_IN: &[&str] = &[
 ];
 
 impl Node {
+    pub fn new(expr: Expr, at: usize) -> Self {
+        let mut node = Self { expr, at, nested: 0 };
+        node.nested = 1 + node.children().iter().map(|child| child.nested).max().unwrap_or_default();
+        node
+    }
+
     fn children(&self) -> Vec<&Self> {
         match &self.expr {
             Expr::Literal(_) | Expr::Ident(_) => Vec::new(),

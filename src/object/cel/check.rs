@@ -267,6 +267,8 @@ impl<'t> Checker<'t> {
         if takes {
             return gives;
         }
+        // Upstream points to the parenthesis.
+        let at = at + name.len() + usize::from(of.is_some());
         let names: Vec<String> = args.iter().map(Type::name).collect();
         let args = format!("({})", names.join(", "));
         let shown = of.map_or(args.clone(), |of| format!("{}.{args}", of.name()));

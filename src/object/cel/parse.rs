@@ -6,9 +6,9 @@ use super::value::Value;
 
 /// Deeper expressions are refused.
 const DEPTH_MAX: usize = 96;
-/// Selections, calls and operators of an expression, all together: each may be inside of the next, and
-/// whoever walks the tree needs stack for it. (`&&` and `||` make flat trees and do not count.)
-const STEPS_MAX: usize = 1_000;
+/// As are those with more nested in each other without parentheses (`a.b.c`, `1 + 1 + 1`): whoever walks
+/// the tree needs stack for it. (`&&` and `||` make flat trees.)
+const NESTED_MAX: usize = 200;
 
 /// Operators that stand between two operands, by how tightly they bind.
 const LEVELS: &[&[(&str, Op)]] = &[
@@ -29,7 +29,7 @@ pub fn complaint(source: &str, at: usize, message: &str) -> String {
 pub fn parse(source: &str) -> Result<Node, String> {
     let told = |(at, message): (usize, String)| complaint(source, at, &message);
     let tokens = tokens(source).map_err(told)?;
-    let mut parser = Parser { tokens, next: 0, depth: 0, steps: 0 };
+    let mut parser = Parser { tokens, next: 0, depth: 0 };
     let root = parser.expr().map_err(told)?;
     match parser.peek() {
         Token::End => Ok(root),
@@ -43,7 +43,6 @@ struct Parser {
     tokens: Vec<(Token, usize)>,
     next: usize,
     depth: usize,
-    steps: usize,
 }
 
 fn unexpected(token: &Token) -> String {
@@ -116,7 +115,7 @@ impl Parser {
         let yes = self.or()?;
         self.expect(":")?;
         let no = self.expr()?;
-        Ok(Node { expr: Expr::Choice(boxed(condition), boxed(yes), boxed(no)), at })
+        Ok(Node::new(Expr::Choice(boxed(condition), boxed(yes), boxed(no)), at))
     }
 
     fn or(&mut self) -> Parsed<Node> {
@@ -146,11 +145,11 @@ impl Parser {
         }
     }
 
-    fn step(&mut self) -> Parsed<()> {
-        self.steps += 1;
-        match self.steps {
-            0..=STEPS_MAX => Ok(()),
-            _ => Err((self.at(), format!("expression is too long: more than {STEPS_MAX} steps"))),
+    /// Refuses what is nested too deeply.
+    fn within(&self, node: Node) -> Parsed<Node> {
+        match node.nested {
+            0..=NESTED_MAX => Ok(node),
+            _ => Err((self.at(), format!("expression recursion limit exceeded: {NESTED_MAX}"))),
         }
     }
 
@@ -168,9 +167,8 @@ impl Parser {
                 }
                 None => return Ok(left),
             };
-            self.step()?;
             let right = self.binary(level + 1)?;
-            left = Node { expr: Expr::Binary(op, boxed(left), boxed(right)), at };
+            left = self.within(Node::new(Expr::Binary(op, boxed(left), boxed(right)), at))?;
         }
     }
 
@@ -181,13 +179,13 @@ impl Parser {
             return Err((at, format!("expression recursion limit exceeded: {DEPTH_MAX}")));
         }
         let parsed = if self.take("!") {
-            Node { expr: Expr::Not(boxed(self.unary()?)), at }
+            Node::new(Expr::Not(boxed(self.unary()?)), at)
         } else if self.take("-") {
             match self.unary()? {
                 Node { expr: Expr::Literal(Value::Int(number)), .. } => {
-                    Node { expr: Expr::Literal(Value::Int(number.wrapping_neg())), at }
+                    Node::new(Expr::Literal(Value::Int(number.wrapping_neg())), at)
                 }
-                operand => Node { expr: Expr::Negate(boxed(operand)), at },
+                operand => Node::new(Expr::Negate(boxed(operand)), at),
             }
         } else {
             self.member()?
@@ -201,7 +199,6 @@ impl Parser {
         loop {
             let at = self.at();
             if self.take(".") {
-                self.step()?;
                 let optional = self.take("?");
                 let field = self.ident()?;
                 let of = boxed(node);
@@ -210,19 +207,19 @@ impl Parser {
                     method(of, field, args, at)?
                 } else if !optional && starts_struct(&of, &field) && self.take("{") {
                     let name = format!("{}.{field}", path_of(&of).unwrap_or_default());
-                    Node { expr: self.fields(name)?, at }
+                    Node::new(self.fields(name)?, at)
                 } else {
-                    Node { expr: Expr::Select { of, field, test: false, optional }, at }
+                    Node::new(Expr::Select { of, field, test: false, optional }, at)
                 };
             } else if self.take("[?") || self.take("[") {
-                self.step()?;
                 let optional = matches!(self.tokens[self.next - 1].0, Token::Sign("[?"));
                 let key = boxed(self.expr()?);
                 self.expect("]")?;
-                node = Node { expr: Expr::Index { of: boxed(node), key, optional }, at };
+                node = Node::new(Expr::Index { of: boxed(node), key, optional }, at);
             } else {
                 return Ok(node);
             }
+            node = self.within(node)?;
         }
     }
 
@@ -263,7 +260,7 @@ impl Parser {
                 return Err((at, unexpected(&token)));
             }
         };
-        Ok(Node { expr, at })
+        Ok(Node::new(expr, at))
     }
 
     fn args(&mut self, end: &str) -> Parsed<Vec<Node>> {
@@ -332,7 +329,7 @@ fn balanced(mut sides: Vec<Node>, signs: &[usize], make: fn(Box<Node>, Box<Node>
             let at = signs[sides.len() - 1];
             let (left_signs, right_signs) = (&signs[..sides.len() - 1], &signs[sides.len()..]);
             let left = balanced(sides, left_signs, make);
-            Node { expr: make(boxed(left), boxed(balanced(right, right_signs, make))), at }
+            Node::new(make(boxed(left), boxed(balanced(right, right_signs, make))), at)
         }
     }
 }
@@ -362,12 +359,12 @@ fn function(name: String, mut args: Vec<Node>, at: usize) -> Parsed<Node> {
     if name == "has" && args.len() == 1 {
         return match args.remove(0) {
             Node { expr: Expr::Select { of, field, .. }, .. } => {
-                Ok(Node { expr: Expr::Select { of, field, test: true, optional: false }, at })
+                Ok(Node::new(Expr::Select { of, field, test: true, optional: false }, at))
             }
             other => Err((other.at, "invalid argument to has() macro".into())),
         };
     }
-    Ok(Node { expr: Expr::Call { of: None, name, args }, at })
+    Ok(Node::new(Expr::Call { of: None, name, args }, at))
 }
 
 fn method(of: Box<Node>, name: String, mut args: Vec<Node>, at: usize) -> Parsed<Node> {
@@ -377,12 +374,12 @@ fn method(of: Box<Node>, name: String, mut args: Vec<Node>, at: usize) -> Parsed
             let body = args.pop().map(boxed);
             let value = args.pop().map(boxed);
             if let (Some(body), Some(value)) = (body, value) {
-                return Ok(Node { expr: Expr::Bind { kind: Bind::Value, var: var(args.remove(0))?, value, body }, at });
+                return Ok(Node::new(Expr::Bind { kind: Bind::Value, var: var(args.remove(0))?, value, body }, at));
             }
         }
         let full = format!("{space}.{name}");
         if super::functions::is_known(&full) {
-            return Ok(Node { expr: Expr::Call { of: None, name: full, args }, at });
+            return Ok(Node::new(Expr::Call { of: None, name: full, args }, at));
         }
     }
     let each = match (name.as_str(), args.len()) {
@@ -398,7 +395,7 @@ fn method(of: Box<Node>, name: String, mut args: Vec<Node>, at: usize) -> Parsed
     if let Some((what, count)) = each {
         let bodies = args.split_off(count);
         let vars = args.into_iter().map(var).collect::<Parsed<Vec<_>>>()?;
-        return Ok(Node { expr: Expr::Each { of, what, vars, bodies }, at });
+        return Ok(Node::new(Expr::Each { of, what, vars, bodies }, at));
     }
     let bind = match name.as_str() {
         "optMap" => Some(Bind::OptMap),
@@ -407,7 +404,7 @@ fn method(of: Box<Node>, name: String, mut args: Vec<Node>, at: usize) -> Parsed
     };
     if let (Some(kind), 2) = (bind, args.len()) {
         let body = boxed(args.remove(1));
-        return Ok(Node { expr: Expr::Bind { kind, var: var(args.remove(0))?, value: of, body }, at });
+        return Ok(Node::new(Expr::Bind { kind, var: var(args.remove(0))?, value: of, body }, at));
     }
-    Ok(Node { expr: Expr::Call { of: Some(of), name, args }, at })
+    Ok(Node::new(Expr::Call { of: Some(of), name, args }, at))
 }
