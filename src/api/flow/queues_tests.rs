@@ -1,3 +1,5 @@
+//! Flows against a level, as a world played without a clock.
+
 use super::*;
 use std::collections::BTreeMap;
 
