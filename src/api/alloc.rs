@@ -96,10 +96,13 @@ impl Allocator {
                 }
             }
         } else {
-            self.set_families(service, &mut errors);
+            self.set_families(service, on.old.is_none(), &mut errors);
+            if !errors.is_empty() {
+                return Err(errors.into_status(&on.resource.gvk("v1"), service.text("metadata.name")));
+            }
             self.set_addresses(on.rand, service, &used, &mut mine, &mut errors);
         }
-        self.set_ports(on.rand, service, &mut used, &mut mine, &mut errors);
+        self.set_ports(on, service, &mut used, &mut mine, &mut errors);
         if !errors.is_empty() {
             return Err(errors.into_status(&on.resource.gvk("v1"), service.text("metadata.name")));
         }
@@ -129,7 +132,7 @@ impl Allocator {
     }
 
     /// Says which address families the service is for, where it does not.
-    fn set_families(&self, service: &mut Tree, errors: &mut FieldErrors) {
+    fn set_families(&self, service: &mut Tree, is_new: bool, errors: &mut FieldErrors) {
         let given: Vec<&str> = service.items("spec.ipFamilies").iter().filter_map(Tree::as_str).collect();
         let served: Vec<&str> = self.cidrs.iter().map(family).collect();
         let of_addresses: Vec<&str> = service
@@ -139,11 +142,23 @@ impl Allocator {
             .map(|ip| if ip.is_ipv4() { "IPv4" } else { "IPv6" })
             .collect();
         let policy = match service.text("spec.ipFamilyPolicy") {
-            "" if given.len() > 1 || of_addresses.len() > 1 => "RequireDualStack",
+            "" if !is_new && (given.len() > 1 || of_addresses.len() > 1) => "RequireDualStack",
             "" => "SingleStack",
             policy => policy,
         }
         .to_owned();
+        if is_new && policy == "SingleStack" {
+            for (list, what) in [(&of_addresses, "cluster IPs"), (&given, "IP families")] {
+                if list.len() == 2 {
+                    let why =
+                        format!("must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified");
+                    errors.invalid("spec.ipFamilyPolicy", policy.as_str(), why);
+                }
+            }
+            if !errors.is_empty() {
+                return;
+            }
+        }
         for (at, family) in given.iter().enumerate().filter(|(_, family)| !served.contains(family)) {
             let why = "not configured on this cluster";
             errors.invalid(format!("spec.ipFamilies[{at}]"), *family, why);
@@ -213,12 +228,13 @@ impl Allocator {
 
     fn set_ports(
         &self,
-        rand: &dyn Rand,
+        on: &Attributes<'_>,
         service: &mut Tree,
         used: &mut Used,
         mine: &mut Reservations,
         errors: &mut FieldErrors,
     ) {
+        let (rand, dry_run) = (on.rand, on.dry_run);
         let kind = service.text("spec.type").to_owned();
         let allocates = match kind.as_str() {
             "NodePort" => true,
@@ -233,6 +249,8 @@ impl Allocator {
             let protocol = port.text("protocol").to_owned();
             let asked = port.int("nodePort").filter(|port| *port != 0);
             let number = match asked {
+                // Upstream's dry run takes numbers out of range.
+                Some(number) if dry_run && !self.in_range(number) => u16::try_from(number).unwrap_or_default(),
                 Some(number) => match self.check_port(number, &protocol, used) {
                     Ok(number) => number,
                     Err(why) => {
@@ -274,6 +292,10 @@ impl Allocator {
                 }
             }
         }
+    }
+
+    fn in_range(&self, number: i64) -> bool {
+        u16::try_from(number).is_ok_and(|port| self.ports.contains(&port))
     }
 
     fn check_port(&self, number: i64, protocol: &str, used: &Used) -> Result<u16, String> {

@@ -128,7 +128,9 @@ impl Api {
             Ok(Ok(answer)) => answer,
             Ok(Err(status)) => {
                 record.iter().for_each(|record| record.failed(&status));
-                failure(&status, exchange.error_format())
+                let mut response = failure(&status, exchange.error_format());
+                warn(response.headers_mut(), &status.warnings);
+                response
             }
             Err(_) => {
                 tracing::error!(path = exchange.line.path, "a request handler panicked; this is a bug worth reporting");

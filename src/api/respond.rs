@@ -108,7 +108,7 @@ impl View {
                 let tree = self.in_version(tree);
                 Ok(encode::object(&tree, self.schema_version(), self.format))
             }
-            Shape::PartialObject => Ok(encode::plain(&partial_tree(tree, self.format.meta), self.format)),
+            Shape::PartialObject => Ok(encode::plain(&self.partial(tree), self.format)),
             Shape::Table => {
                 let mut table = self.table(json!({"resourceVersion": tree.text("metadata.resourceVersion")}));
                 table["rows"] = json!([self.row(tree)]);
@@ -195,7 +195,7 @@ impl View {
     fn item_tree(&self, object: &ObjectRef) -> Tree {
         let tree = object.tree();
         if self.format.shape != Shape::Whole {
-            return partial_tree(&tree, self.format.meta);
+            return self.partial(&tree);
         }
         let mut tree = self.in_version(&tree).into_owned();
         if !self.resource.is_custom {
@@ -205,19 +205,35 @@ impl View {
         tree
     }
 
+    /// The metadata alone. Upstream takes it from before the conversion to `v1`, which is what gives
+    /// a DaemonSet the annotation of its template's generation.
+    fn partial(&self, tree: &Tree) -> Tree {
+        const GENERATION: &str = "deprecated.daemonset.template.generation";
+        let mut partial = partial_tree(tree, self.format.meta);
+        if self.resource.name.as_str() == "daemonsets.apps"
+            && let Some(notes) = partial.at_mut("metadata.annotations").and_then(Tree::as_object_mut)
+        {
+            notes.remove(GENERATION);
+            if notes.is_empty() {
+                partial.unset("metadata.annotations");
+            }
+        }
+        partial
+    }
+
     fn table(&self, metadata: Tree) -> Tree {
         json!({
             "kind": "Table",
             "apiVersion": format!("meta.k8s.io/{}", self.format.meta),
             "metadata": metadata,
-            "columnDefinitions": table::definitions(&self.schema_version().columns),
+            "columnDefinitions": table::definitions(&self.resource, &self.schema_version().columns),
             "rows": [],
         })
     }
 
     fn row(&self, stored: &Tree) -> Tree {
         let object = match self.include {
-            Include::Metadata => partial_tree(stored, self.format.meta),
+            Include::Metadata => self.partial(stored),
             Include::Object => self.in_version(stored).into_owned(),
             Include::None => Tree::Null,
         };

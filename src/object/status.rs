@@ -87,6 +87,8 @@ pub struct Status {
     pub continue_token: String,
     /// The few answers whose code is not that of their reason.
     pub other_code: Option<u16>,
+    /// What the client is warned of besides, in headers.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -122,8 +124,19 @@ fn is_zero(n: &u32) -> bool {
 }
 
 impl Status {
+    pub fn with_warnings(self, warnings: &[String]) -> Self {
+        Self { warnings: warnings.to_vec(), ..self }
+    }
+
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), details: None, continue_token: String::new(), other_code: None }
+        Self {
+            reason,
+            message: message.into(),
+            details: None,
+            continue_token: String::new(),
+            other_code: None,
+            warnings: Vec::new(),
+        }
     }
 
     pub fn with_details(mut self, details: Details) -> Self {
@@ -225,6 +238,7 @@ impl Status {
                 details: wire.details,
                 continue_token: wire.metadata.r#continue,
                 other_code: None,
+                warnings: Vec::new(),
             },
             _ => Self::new(Reason::Other(code), String::from_utf8_lossy(&body[..body.len().min(1024)])),
         }

@@ -12,6 +12,8 @@ pub struct Column {
     /// OpenAPI format; `name` for the Name column.
     pub format: &'static str,
     pub priority: i32,
+    /// Whether the Table's head names it: upstream sends one cell that no column announces.
+    pub announced: bool,
     pub cell: Cell,
 }
 
@@ -64,7 +66,7 @@ impl Column {
     pub const UNKNOWN: &'static [Self] = &[Self::NAME, Self::CREATED_AT];
 
     pub const fn new(name: &'static str, cell: Cell) -> Self {
-        Self { name, kind: "string", format: "", priority: 0, cell }
+        Self { name, kind: "string", format: "", priority: 0, announced: true, cell }
     }
 
     /// A string column of what is at a dotted path.
@@ -102,6 +104,11 @@ impl Column {
     /// Only shown by `-o wide`.
     pub const fn wide(self) -> Self {
         Self { priority: 1, ..self }
+    }
+
+    /// A cell in every row that the Table's head does not name.
+    pub const fn unannounced(self) -> Self {
+        Self { announced: false, ..self }
     }
 
     /// With another OpenAPI type than `string`.

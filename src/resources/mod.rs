@@ -22,6 +22,7 @@ pub mod defaults;
 pub mod discovery;
 pub mod events;
 pub mod flowcontrol;
+pub mod inner;
 pub mod ip;
 pub mod jsonpath;
 pub mod labels;

@@ -273,3 +273,37 @@ fn creates_are_answered_as_upstream_answers_them() {
     different.iter().for_each(|line| println!("{}", line.chars().take(900).collect::<String>()));
     assert!(!only.is_empty() || same >= SAME_MIN, "only {same} steps are as upstream has them");
 }
+
+/// The resource that a path reads, whether one object of it or all.
+fn read_from(registry: &Registry, path: &str) -> Option<(std::sync::Arc<Resource>, String)> {
+    let path = path.split('?').next()?;
+    let (parent, _) = path.rsplit_once('/')?;
+    [path, parent].into_iter().find_map(|path| {
+        let (group, version, plural, _) = target(path)?;
+        Some((registry.find(&group, &version, &plural)?, version))
+    })
+}
+
+#[test]
+fn columns_say_of_themselves_what_upstreams_say() {
+    let dir = cases().join("tables");
+    if !dir.is_dir() {
+        return println!("no recorded cases at {}", dir.display());
+    }
+    let registry = Registry::built_in();
+    let mut compared = std::collections::BTreeSet::new();
+    for file in std::fs::read_dir(dir).expect("recorded cases").map(|entry| entry.unwrap().path()) {
+        let case: Tree = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        for step in case.items("steps") {
+            let Some(theirs) = step.at("expect.body.columnDefinitions").filter(|columns| columns.is_array()) else {
+                continue;
+            };
+            let Some((resource, version)) = read_from(&registry, step.text("path")) else { continue };
+            let columns = &resource.version(&version).expect("a served version").columns;
+            let ours = super::table::definitions(&resource, columns);
+            assert_eq!(difference(&ours, theirs), None, "{} in {}", resource.plural, file.display());
+            compared.insert(resource.plural.clone());
+        }
+    }
+    assert!(compared.len() >= 30, "only {} resources were compared", compared.len());
+}

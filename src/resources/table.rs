@@ -1,4 +1,10 @@
 //! Objects as rows of a `meta.k8s.io` Table, which is what `kubectl get` prints.
+//!
+//! What the columns of built-in kinds say of themselves is data, `schemas/columns.txt`: a line has
+//! the resource, the column and the words a client sees, tabs between them.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use crate::object::time::{Timestamp, human_duration};
 use crate::object::tree::{Tree, TreePath, json};
@@ -8,21 +14,48 @@ use super::column::{Cell, Column, Columns, CustomColumn};
 use super::jsonpath;
 use super::resource::Resource;
 
+/// What the Name column says of itself, whatever the kind.
+pub const NAME_ABOUT: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
+
+/// What the columns with the time of creation say of themselves, whatever the kind.
+pub const AGE_ABOUT: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+
+static ABOUT: LazyLock<HashMap<(&str, &str), String>> = LazyLock::new(|| {
+    let line = |line: &'static str| {
+        let mut parts = line.splitn(3, '\t');
+        let (resource, column, words) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(((resource, column), words.replace("\\n", "\n")))
+    };
+    include_str!("schemas/columns.txt").lines().filter_map(line).collect()
+});
+
 /// `columnDefinitions` of a Table.
-pub fn definitions(columns: &Columns) -> Tree {
+pub fn definitions(resource: &Resource, columns: &Columns) -> Tree {
     match columns {
-        Columns::Fixed(columns) => columns.iter().map(definition).collect(),
+        Columns::Fixed(columns) => {
+            let key = format!("{}/{}", resource.group, resource.plural);
+            columns.iter().filter(|column| column.announced).map(|column| definition(&key, column)).collect()
+        }
         Columns::Custom(columns) => {
-            std::iter::once(definition(&Column::NAME)).chain(columns.iter().map(custom_definition)).collect()
+            std::iter::once(definition("", &Column::NAME)).chain(columns.iter().map(custom_definition)).collect()
         }
     }
 }
 
-fn definition(column: &Column) -> Tree {
+fn definition(resource: &str, column: &Column) -> Tree {
     json!({
         "name": column.name, "type": column.kind, "format": column.format,
-        "description": "", "priority": column.priority,
+        "description": about(resource, column), "priority": column.priority,
     })
+}
+
+fn about<'a>(resource: &'a str, column: &Column) -> &'a str {
+    match ABOUT.get(&(resource, column.name)) {
+        Some(words) => words,
+        None if column.name == "Name" => NAME_ABOUT,
+        None if matches!(column.name, "Age" | "Created At") => AGE_ABOUT,
+        None => "",
+    }
 }
 
 fn custom_definition(column: &CustomColumn) -> Tree {

@@ -53,12 +53,15 @@ impl ServiceAccounts {
         now: Timestamp,
     ) -> Result<TokenUser, Refused> {
         let claims = self.claims(token, now)?;
-        let asked = if audiences.is_empty() { self.audiences.clone() } else { audiences.to_vec() };
+        let wanted = if audiences.is_empty() { self.audiences.clone() } else { audiences.to_vec() };
         // Legacy tokens name no audience and are for the API alone.
         let meant = if claims.is_legacy() { &self.audiences } else { &claims.aud };
-        let audiences: Vec<String> = asked.into_iter().filter(|audience| meant.contains(audience)).collect();
+        let audiences: Vec<String> = wanted.iter().filter(|audience| meant.contains(audience)).cloned().collect();
         if audiences.is_empty() {
-            return Err(Refused::because(format!("token is for {meant:?}, not for this")));
+            let (meant, asked) = (quoted(meant), quoted(&wanted));
+            return Err(Refused::because(format!(
+                "token audiences {meant} is invalid for the target audiences {asked}"
+            )));
         }
         let bound = claims.bound().ok_or_else(|| Refused::because("token without kubernetes.io claims"))?;
         if claims.sub != format!("system:serviceaccount:{}:{}", bound.namespace, bound.serviceaccount.name) {
@@ -90,6 +93,11 @@ impl ServiceAccounts {
         remembered.insert(digest, claims.clone());
         Ok(claims)
     }
+}
+
+/// Texts as Go prints a list of them.
+fn quoted(texts: &[String]) -> String {
+    format!("[{}]", texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(" "))
 }
 
 fn check_bound(

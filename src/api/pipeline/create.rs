@@ -35,7 +35,10 @@ impl Api {
                 _ => break,
             }
         }
-        outcome.map(|reply| Answer { reply, warnings: act.warnings })
+        match outcome {
+            Ok(reply) => Ok(Answer { reply, warnings: act.warnings }),
+            Err(status) => Err(status.with_warnings(&act.warnings)),
+        }
     }
 
     async fn create_once(&self, act: &mut Act, mut tree: Tree) -> Result<Reply, Status> {

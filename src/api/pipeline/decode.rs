@@ -156,12 +156,14 @@ pub(crate) fn type_meta(bytes: &[u8]) -> Result<TypeMeta, String> {
     if bytes.is_empty() {
         return Err("unexpected end of JSON input".into());
     }
+    // A list would do for the deriver, and does not for Go.
+    let is_list = bytes.trim_ascii_start().starts_with(b"[");
     match serde_json::from_slice::<TypeMeta>(bytes) {
-        Ok(meta) => Ok(meta),
-        // Not even JSON: have the strict reader say it as Go does.
-        Err(_) => match decode_untyped(bytes) {
+        Ok(meta) if !is_list => Ok(meta),
+        // Perhaps not even JSON: have the strict reader say it as Go does.
+        _ => match decode_untyped(bytes) {
             Err(error) => Err(error.to_string()),
-            Ok(decoded) if !decoded.tree.is_object() => Err(format!(
+            Ok(decoded) if !decoded.tree.is_object() && !decoded.tree.is_null() => Err(format!(
                 "json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
                 word(&decoded.tree)
             )),
@@ -200,7 +202,7 @@ pub(crate) fn json_of(body: Body) -> Result<Bytes, Status> {
 /// The kind that a body says it is; what it does not say is as expected.
 fn stated_kind(expected: &Gvk, bytes: &[u8]) -> Result<Gvk, Status> {
     let TypeMeta { api_version, kind } = type_meta(bytes).map_err(|why| {
-        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]);
+        let shown = summary(bytes);
         Status::bad_request(format!(
             "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {why} ({shown})",
             expected.kind
@@ -208,6 +210,21 @@ fn stated_kind(expected: &Gvk, bytes: &[u8]) -> Result<Gvk, Status> {
     })?;
     let api_version = if api_version.is_empty() { expected.api_version() } else { api_version };
     Ok(Gvk::of(&api_version, if kind.is_empty() { &expected.kind } else { &kind }))
+}
+
+/// The beginning of a body that could not be read, as upstream shows it.
+fn summary(bytes: &[u8]) -> String {
+    const BYTES_MAX: usize = 30;
+    let more = if bytes.len() > BYTES_MAX { " ..." } else { "" };
+    let start = &bytes[..bytes.len().min(BYTES_MAX)];
+    match start.first() {
+        None => "<empty>".into(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(start)),
+        Some(_) => {
+            let hex: String = start.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{hex}{more}")
+        }
+    }
 }
 
 pub(crate) fn unfit(expected: &Gvk, gvk: &Gvk, why: &str) -> Status {

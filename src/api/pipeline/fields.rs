@@ -56,6 +56,9 @@ impl Api {
     pub(super) fn track_change(&self, act: &Act, part: Part, old: &Tree, new: &mut Tree) {
         if act.tracks_fields {
             self.track(act, part, Some(old), new);
+            if act.call.target.subresource == "scale" {
+                keep_scale_times(old, new);
+            }
         }
     }
 
@@ -83,6 +86,22 @@ impl Api {
         match tracked.at("metadata.managedFields") {
             Some(entries) => drop(new.set("metadata.managedFields", entries.clone())),
             None => drop(new.unset("metadata.managedFields")),
+        }
+    }
+}
+
+/// Upstream's bookkeeping of a Scale knows no times of its own: an entry keeps the time that it had
+/// in the object, and a new one has none.
+fn keep_scale_times(old: &Tree, new: &mut Tree) {
+    let same = |a: &Tree, b: &Tree| {
+        ["manager", "operation", "apiVersion", "subresource"].iter().all(|field| a.get(field) == b.get(field))
+    };
+    let entries = new.at_mut("metadata.managedFields").and_then(Tree::as_array_mut);
+    for entry in entries.into_iter().flatten().filter(|entry| entry.text("subresource") == "scale") {
+        let before = old.items("metadata.managedFields").iter().find(|before| same(before, entry));
+        match before.and_then(|before| before.get("time")) {
+            Some(time) => drop(entry.set("time", time.clone())),
+            None => drop(entry.unset("time")),
         }
     }
 }

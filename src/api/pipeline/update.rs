@@ -88,7 +88,8 @@ impl Api {
             let old = CustomView::of(&act).object(self, old).await?;
             let new = make(self, &mut act, &old)?;
             let named_version = metadata::parse_version(new.text("metadata.resourceVersion"))?;
-            let (change, reservations) = self.prepare_update(&mut act, part, &state, new, &old).await?;
+            let prepared = self.prepare_update(&mut act, part, &state, new, &old).await;
+            let (change, reservations) = prepared.map_err(|status| status.with_warnings(&act.warnings))?;
             let done = self.carry_out(&mut act, &key, &old, change).await?;
             drop(reservations);
             match done {

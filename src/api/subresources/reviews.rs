@@ -9,6 +9,7 @@ use crate::api::pipeline::act::{Act, no_such_method};
 use crate::api::pipeline::metadata;
 use crate::object::tree::{Tree, TreePath, json};
 use crate::object::{Answer, Reply, Status, User, Verb};
+use crate::resources::inner;
 
 pub async fn run(api: &Api, mut act: Act) -> Result<Answer, Status> {
     if act.resource.name.as_str() == "componentstatuses" {
@@ -108,7 +109,16 @@ fn access(api: &Api, review: &mut Tree, user: Arc<User>) -> Result<(), Status> {
                 None => "exactly one of nonResourceAttributes or resourceAttributes must be specified",
             };
             let field = if given.is_some() { "spec.nonResourceAttributes" } else { "spec.resourceAttributes" };
-            errors.invalid(field, Tree::Null, why);
+            match given {
+                Some(_) => {
+                    let shown = inner::compact(
+                        "NonResourceAttributes",
+                        review.at("spec.nonResourceAttributes").unwrap_or(&Tree::Null),
+                    );
+                    errors.invalid_shown(field, &shown, why);
+                }
+                None => errors.invalid(field, Tree::Null, why),
+            }
             let kind = crate::object::Gvk::of("authorization.k8s.io/v1", review.text("kind"));
             return Err(errors.into_status(&kind, ""));
         }

@@ -46,7 +46,8 @@ where
             metadata::match_namespace(&mut scale, &namespace)?;
             metadata::match_name(&mut scale, &name, false)?;
             let replicas = scale.int("spec.replicas").unwrap_or(0);
-            if replicas < 0 {
+            // A custom object's own rules complain, of its own field.
+            if replicas < 0 && !act.resource.is_custom {
                 let mut errors = FieldErrors::default();
                 errors.invalid("spec.replicas", replicas, "must be greater than or equal to 0");
                 return Err(errors.into_status(&KIND, &name));

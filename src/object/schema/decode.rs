@@ -12,6 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::Number;
 
 use super::super::codec::reader::{Parsed, Reader, Start, SyntaxError};
+use super::super::go_time;
 use super::super::quantity::Quantity;
 use super::super::quote::Quoted;
 use super::super::time::Timestamp;
@@ -109,10 +110,10 @@ impl Decoder<'_, '_> {
             (Shape::Quantity, _) => self.quantity(start)?,
             (Shape::Time | Shape::MicroTime, Start::String) => self.time(matches!(node.shape, Shape::MicroTime))?,
             (Shape::Duration, Start::String) => Tree::String(self.reader.string()?.into_owned()),
-            (Shape::Time | Shape::MicroTime | Shape::Duration, _) => self.plain_mismatch(start, "string")?,
+            (Shape::Time | Shape::MicroTime | Shape::Duration, _) => self.own_mismatch(start, "string", path)?,
             (Shape::IntOrString, Start::String) => Tree::String(self.reader.string()?.into_owned()),
-            (Shape::IntOrString, Start::Number) => self.small_integer()?,
-            (Shape::IntOrString, _) => self.plain_mismatch(start, "int32")?,
+            (Shape::IntOrString, Start::Number) => self.small_integer(path)?,
+            (Shape::IntOrString, _) => self.own_mismatch(start, "int32", path)?,
             (Shape::Any(_), _) => self.any(path)?,
             (Shape::SchemaOr { schema, .. }, Start::Object) => {
                 return self.value(*schema, path, None);
@@ -278,12 +279,12 @@ impl Decoder<'_, '_> {
         Ok(Tree::Number(number.unwrap_or_else(|| 0.into())))
     }
 
-    fn small_integer(&mut self) -> Parsed<Tree> {
+    fn small_integer(&mut self, path: &Path<'_>) -> Parsed<Tree> {
         let text = self.reader.number()?;
         match text.parse::<i32>() {
             Ok(value) => Ok(value.into()),
             Err(_) => {
-                self.fail(format!("json: cannot unmarshal number {text} into Go value of type int32"));
+                self.wrong(&format!("number {text}"), "int32", path);
                 Ok(0.into())
             }
         }
@@ -318,12 +319,15 @@ impl Decoder<'_, '_> {
 
     fn time(&mut self, with_micros: bool) -> Parsed<Tree> {
         let text = self.reader.string()?;
-        match Timestamp::parse(&text) {
-            Some(time) if with_micros => Ok(Tree::String(time.micros())),
-            Some(time) => Ok(Tree::String(time.to_string())),
-            None => {
-                let layout = if with_micros { "2006-01-02T15:04:05.000000Z07:00" } else { "2006-01-02T15:04:05Z07:00" };
-                self.fail(format!("parsing time {text:?} as {layout:?}: cannot parse {text:?} as \"2006\""));
+        let read = match go_time::complaint(&text, with_micros) {
+            Some(why) => Err(why),
+            None => Timestamp::parse(&text).ok_or_else(|| format!("parsing time {text:?}: out of range")),
+        };
+        match read {
+            Ok(time) if with_micros => Ok(Tree::String(time.micros())),
+            Ok(time) => Ok(Tree::String(time.to_string())),
+            Err(why) => {
+                self.fail(why);
                 Ok(Tree::Null)
             }
         }
@@ -339,7 +343,7 @@ impl Decoder<'_, '_> {
                 self.fail("boolean or JSON schema expected".into());
                 self.reader.skip().map(|_| Tree::Null)
             }
-            _ => self.plain_mismatch(start, "v1.JSONSchemaProps"),
+            _ => self.own_mismatch(start, "v1.JSONSchemaProps", path),
         }
     }
 
@@ -349,10 +353,10 @@ impl Decoder<'_, '_> {
         Ok(None)
     }
 
-    /// A wrong type found by a type's own unmarshaller, which does not know where it is.
-    fn plain_mismatch(&mut self, start: Start, go_type: &str) -> Parsed<Tree> {
+    /// A wrong type found by a type's own unmarshaller, which names the type that it reads itself.
+    fn own_mismatch(&mut self, start: Start, go_type: &str, path: &Path<'_>) -> Parsed<Tree> {
         self.reader.skip()?;
-        self.fail(format!("json: cannot unmarshal {} into Go value of type {go_type}", start.word()));
+        self.wrong(start.word(), go_type, path);
         Ok(Tree::Null)
     }
 
@@ -529,7 +533,7 @@ mod tests {
             (
                 "v1/Service",
                 r#"{"spec":{"ports":[{"targetPort":true}]}}"#,
-                "json: cannot unmarshal bool into Go value of type int32",
+                "json: cannot unmarshal bool into Go struct field ServicePort.spec.ports.targetPort of type int32",
             ),
         ] {
             assert_eq!(read(kind, text), Err(DecodeError::Type(message.into())), "{text}");

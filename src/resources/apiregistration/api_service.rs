@@ -3,12 +3,13 @@
 use crate::object::field::FieldErrors;
 use crate::object::tree::{Tree, TreePath, json};
 use crate::resources::check::At;
-use crate::resources::{ResourceDef, Rules, Subresource, Version};
+use crate::resources::{Column, ResourceDef, Rules, Subresource, Version};
 use crate::resources::{names, webhooks};
 
 pub static DEF: ResourceDef = ResourceDef {
     categories: &["api-extensions"],
     subresources: &[Subresource::Status],
+    columns: &[Column::NAME, Column::with("Service", service), Column::with("Available", available), Column::AGE],
     rules: &ApiService,
     ..ResourceDef::cluster(
         "apiregistration.k8s.io",
@@ -18,6 +19,26 @@ pub static DEF: ResourceDef = ResourceDef {
         &[Version::on("v1", "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService")],
     )
 };
+
+/// `namespace/name` of who serves it.
+fn service(object: &Tree) -> Tree {
+    match object.at("spec.service").filter(|service| service.is_object()) {
+        Some(service) => format!("{}/{}", service.text("namespace"), service.text("name")).into(),
+        None => "Local".into(),
+    }
+}
+
+/// Status of the condition `Available`, with the reason unless it is true.
+fn available(object: &Tree) -> Tree {
+    let conditions = object.items("status.conditions");
+    let Some(condition) = conditions.iter().find(|condition| condition.text("type") == "Available") else {
+        return "Unknown".into();
+    };
+    match (condition.text("status"), condition.text("reason")) {
+        (status, reason) if status == "True" || reason.is_empty() => status.into(),
+        (status, reason) => format!("{status} ({reason})").into(),
+    }
+}
 
 pub struct ApiService;
 

@@ -68,8 +68,11 @@ impl Rules for DaemonSet {
         }
         let spec = At::root(new).child("spec");
         let (selector, pods) = (spec.child("selector"), spec.child("template"));
+        let before = errors.0.len();
         labels::check_selector(&selector, errors);
-        template::check_selected(&pods, &selector, errors);
+        if errors.0.len() == before {
+            template::check_selected(&pods, &selector, errors);
+        }
         if selector.exists() && labels::is_empty_selector(selector.value) {
             errors.invalid(&*selector.path, json!({}), "empty selector is invalid for daemonset");
         }

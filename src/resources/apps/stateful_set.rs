@@ -133,10 +133,12 @@ fn check_spec(spec: &At, is_new: bool, errors: &mut FieldErrors) {
         service.format(errors, names::is_dns1123_label(service.str()));
     }
     let selector = spec.child("selector");
-    template::check_selector(&selector, "statefulset", errors);
+    let readable = template::check_selector(&selector, "statefulset", errors);
     let pods = with_claims(spec);
     let pods = At::new(&pods, spec.path_to("template"));
-    if !selector.exists() || !crate::resources::labels::is_empty_selector(selector.value) {
+    if !readable {
+        selector.invalid_text(errors, "");
+    } else if !selector.exists() || !crate::resources::labels::is_empty_selector(selector.value) {
         template::check_selected(&pods, &selector, errors);
     }
     template::check(&pods, errors);

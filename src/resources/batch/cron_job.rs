@@ -8,6 +8,7 @@ use crate::object::tree::{Tree, TreePath};
 use crate::resources::cells::{age, container_list, selector};
 use crate::resources::check::{At, at};
 use crate::resources::defaults::set_if_empty;
+use crate::resources::inner;
 use crate::resources::podspec;
 use crate::resources::{Column, ResourceDef, Rules, Subresource, Version};
 
@@ -103,7 +104,8 @@ fn check_spec(spec: &At, old: Option<&Tree>, errors: &mut FieldErrors) {
     job_spec::check(&job, errors);
     let (selector, manual) = (job.child("selector"), job.child("manualSelector"));
     if selector.exists() {
-        selector.invalid(errors, "`selector` will be auto-generated");
+        let shown = inner::compact("selector", selector.value);
+        errors.invalid_shown(&*selector.path, &shown, "`selector` will be auto-generated");
     }
     if manual.flag() {
         manual.not_supported(errors, &["nil", "false"]);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::object::field::FieldErrors;
 use crate::object::tree::TreePath;
 use crate::resources::check::At;
+use crate::resources::inner;
 use crate::resources::names;
 
 const ACTIONS: &[&str] = &["Count", "FailIndex", "FailJob", "Ignore"];
@@ -20,7 +21,8 @@ pub fn check(spec: &At, errors: &mut FieldErrors) {
         if spec.text("completionMode") == "Indexed" {
             check_success(&success, spec, errors);
         } else {
-            success.invalid(errors, "requires indexed completion mode");
+            let shown = inner::compact("SuccessPolicy", success.value);
+            errors.invalid_shown(&*success.path, &shown, "requires indexed completion mode");
         }
     }
     let replacement = spec.child("podReplacementPolicy");

@@ -5,6 +5,7 @@ use crate::object::tree::{Tree, TreePath, json};
 use crate::resources::check::{At, at};
 use crate::resources::claims::{VOLUME_MODES, check_access_modes, check_class};
 use crate::resources::defaults::set_if_empty;
+use crate::resources::inner;
 use crate::resources::podspec::{affinity, volumes};
 use crate::resources::{Column, ResourceDef, Rules, Subresource, Version};
 use crate::resources::{names, quantities};
@@ -231,7 +232,9 @@ fn check_update(new: &Tree, old: &Tree, errors: &mut FieldErrors) {
         &now != before
     };
     if SOURCES.iter().any(|(field, _)| changed(field)) {
-        errors.forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation");
+        let changed = inner::difference("PersistentVolumeSource", at(old, "spec"), at(new, "spec"));
+        let why = format!("spec.persistentvolumesource is immutable after creation\n{changed}");
+        errors.forbidden("spec.persistentvolumesource", why);
     }
     At::new(at(new, "spec.volumeMode"), "volumeMode").immutable(errors, at(old, "spec.volumeMode"));
     if old.has("spec.volumeAttributesClassName") && !new.has("spec.volumeAttributesClassName") {

@@ -7,6 +7,7 @@ use crate::resources::cells::text_or;
 use crate::resources::check::{At, at};
 use crate::resources::claims;
 use crate::resources::defaults::set_if_empty;
+use crate::resources::inner;
 use crate::resources::podspec::update::put_back;
 use crate::resources::quantities::amount;
 use crate::resources::{Column, ResourceDef, Rules, Subresource, Version};
@@ -120,10 +121,15 @@ fn check_update(new: &Tree, old: &Tree, errors: &mut FieldErrors) {
         }
     }
     if &rest != before {
-        errors.forbidden(
-            "spec",
-            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
-        );
+        const WHY: &str =
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+        let mut before = before.clone();
+        if before.text("volumeName").is_empty() {
+            put_back(&mut before, at(new, "spec"), "volumeName");
+            put_back(&mut rest, at(new, "spec"), "volumeName");
+        }
+        let changed = inner::difference("PersistentVolumeClaimSpec", &before, &rest);
+        errors.forbidden("spec", format!("{WHY}\n{changed}"));
     }
     let (size, before) = (amount(at(new, SIZE)), amount(at(old, SIZE)));
     if size < before && size <= amount(at(old, "status.capacity.storage")) {

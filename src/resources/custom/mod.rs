@@ -19,10 +19,9 @@ use crate::object::tree::{Tree, TreePath};
 use super::column::{Columns, CustomColumn};
 use super::def::{ScalePaths, Scope, Subresource, Verbs};
 use super::resource::{Resource, ResourceVersion, RulesRef, SchemaRef, Text};
+use super::table;
 
 /// What upstream says of the columns that it shows where a definition names none.
-const AGE_ABOUT: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
-
 /// The resource that a definition's accepted names and served versions describe; `None` if it
 /// serves no version.
 pub fn resource_of(definition: &Tree) -> Option<Resource> {
@@ -112,7 +111,7 @@ fn columns_of(version: &Tree) -> Vec<CustomColumn> {
             name: "Age".into(),
             kind: "date".into(),
             format: String::new(),
-            description: AGE_ABOUT.into(),
+            description: table::AGE_ABOUT.into(),
             priority: 0,
             json_path: ".metadata.creationTimestamp".into(),
         }];

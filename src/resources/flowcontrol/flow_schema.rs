@@ -1,10 +1,10 @@
 //! FlowSchema: which requests have which priority level.
 
-use super::check_conditions;
+use super::{check_conditions, check_fixed};
 use crate::object::field::FieldErrors;
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::{Tree, TreePath, json};
 use crate::resources::cells;
-use crate::resources::check::At;
+use crate::resources::check::{At, at};
 use crate::resources::names;
 use crate::resources::{Column, ResourceDef, Rules, Subresource, Version};
 
@@ -47,13 +47,39 @@ impl Rules for FlowSchema {
     }
 
     fn validate(&self, new: &Tree, _old: Option<&Tree>, errors: &mut FieldErrors) {
-        check_spec(new.text("metadata.name"), &At::root(new).child("spec"), errors);
+        let name = new.text("metadata.name");
+        check_spec(name, &At::root(new).child("spec"), errors);
+        if let Some(fixed) = fixed(name) {
+            check_fixed("FlowSchemaSpec", at(new, "spec"), &fixed, &format!("spec of '{name}'"), errors);
+        }
         check_conditions(&At::root(new).child("status.conditions"), errors);
     }
 
     fn validate_status(&self, new: &Tree, _old: &Tree, errors: &mut FieldErrors) {
         check_conditions(&At::root(new).child("status.conditions"), errors);
     }
+}
+
+/// The specs of the schemas that upstream cannot do without.
+fn fixed(name: &str) -> Option<Tree> {
+    let (precedence, groups, method) = match name {
+        "exempt" => (1, &["system:masters"][..], Tree::Null),
+        "catch-all" => (10000, &["system:unauthenticated", "system:authenticated"][..], json!({"type": "ByUser"})),
+        _ => return None,
+    };
+    let subjects: Vec<Tree> = groups.iter().map(|group| json!({"kind": "Group", "group": {"name": group}})).collect();
+    Some(json!({
+        "priorityLevelConfiguration": {"name": name},
+        "matchingPrecedence": precedence,
+        "distinguisherMethod": method,
+        "rules": [{
+            "subjects": subjects,
+            "resourceRules": [{
+                "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": true, "namespaces": ["*"],
+            }],
+            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+        }],
+    }))
 }
 
 fn check_spec(name: &str, spec: &At, errors: &mut FieldErrors) {
@@ -142,8 +168,8 @@ fn has_all(list: &At) -> bool {
 }
 
 fn check_verbs(verbs: &At, errors: &mut FieldErrors) {
-    const VERBS: [&str; 10] =
-        ["connect", "create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
+    const VERBS: [&str; 9] =
+        ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
     check_list(verbs, "verbs must contain at least one value", "verbs", errors);
     if !has_all(verbs) && !verbs.items().all(|verb| VERBS.contains(&verb.str())) {
         verbs.not_supported(errors, &VERBS);

@@ -1,9 +1,10 @@
 //! PriorityLevelConfiguration: how many requests of a level run at once.
 
-use super::check_conditions;
+use super::{check_conditions, check_fixed};
 use crate::object::field::FieldErrors;
-use crate::object::tree::{Tree, TreePath};
-use crate::resources::check::At;
+use crate::object::tree::{Tree, TreePath, json};
+use crate::resources::check::{At, at};
+use crate::resources::podspec::update::put_back;
 use crate::resources::{Column, ResourceDef, Rules, Subresource, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
@@ -59,12 +60,34 @@ impl Rules for PriorityLevelConfiguration {
         if new.map("metadata.annotations").is_some_and(|annotations| annotations.contains_key(ZERO)) {
             errors.forbidden("metadata.annotations", format!("annotation '{ZERO}' is forbidden"));
         }
-        check_spec(new.text("metadata.name"), &At::root(new).child("spec"), errors);
+        let name = new.text("metadata.name");
+        check_spec(name, &At::root(new).child("spec"), errors);
+        check_mandatory(name, at(new, "spec"), errors);
         check_conditions(&At::root(new).child("status.conditions"), errors);
     }
 
     fn validate_status(&self, new: &Tree, _old: &Tree, errors: &mut FieldErrors) {
         check_conditions(&At::root(new).child("status.conditions"), errors);
+    }
+}
+
+/// Two levels are part of how the server works: one can only be tuned, the other not changed at all.
+fn check_mandatory(name: &str, spec: &Tree, errors: &mut FieldErrors) {
+    const KIND: &str = "PriorityLevelConfigurationSpec";
+    match name {
+        "exempt" => {
+            let mut fixed = json!({"type": "Exempt"});
+            put_back(&mut fixed, spec, "exempt");
+            check_fixed(KIND, spec, &fixed, "spec of 'exempt' except the 'spec.exempt' field", errors);
+        }
+        "catch-all" => {
+            let limited = json!({
+                "nominalConcurrencyShares": 5, "lendablePercent": 0, "limitResponse": {"type": "Reject"},
+            });
+            let fixed = json!({"type": "Limited", "limited": limited});
+            check_fixed(KIND, spec, &fixed, "spec of 'catch-all'", errors);
+        }
+        _ => (),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::resources::{ip, names};
 
 pub static DEF: ResourceDef = ResourceDef {
     short_names: &["ip"],
-    columns: &[Column::NAME, Column::with("ParentRef", parent)],
+    columns: &[Column::NAME, Column::with("ParentRef", parent), Column::AGE.unannounced()],
     rules: &IPAddress,
     ..ResourceDef::cluster(
         "networking.k8s.io",

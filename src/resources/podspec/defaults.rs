@@ -11,6 +11,7 @@ pub fn template(spec: &mut Tree) {
     if !spec.is_object() {
         *spec = Tree::Object(Map::new());
     }
+    spec.unset("schedulingGroup"); // gang scheduling is off by default upstream
     set_if_empty(spec, "dnsPolicy", "ClusterFirst");
     set_if_empty(spec, "restartPolicy", "Always");
     spec.set_default("securityContext", json!({}));

@@ -72,10 +72,6 @@ pub fn check(spec: &At, meta: &Tree, is_pod: bool, errors: &mut FieldErrors) {
     check_hostname_override(spec, errors);
     check_names(spec, errors);
     check_os(spec, errors);
-    let group = spec.child("schedulingGroup");
-    if group.exists() {
-        group.child("podGroupName").format(errors, names::is_dns1123_subdomain(group.text("podGroupName")));
-    }
     check_file_key_volumes(spec, errors);
 }
 

@@ -29,7 +29,7 @@ pub fn check_pod(context: &At, spec: &At, errors: &mut FieldErrors) {
     windows::check_options(&context.child("windowsOptions"), errors);
     check_app_armor(&context.child("appArmorProfile"), errors);
     one_of(&context.child("supplementalGroupsPolicy"), &["Merge", "Strict"], errors);
-    one_of(&context.child("seLinuxChangePolicy"), &["MountOption", "Recursive"], errors);
+    one_of(&context.child("seLinuxChangePolicy"), &["Recursive"], errors);
 }
 
 /// `host_users`: whether the pod runs in the host's user namespace.

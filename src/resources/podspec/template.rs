@@ -41,15 +41,20 @@ pub fn check_selected(template: &At, selector: &At, errors: &mut FieldErrors) {
     }
 }
 
-/// A selector that has to be there and to pick something; `owner` is who has it.
-pub fn check_selector(selector: &At, owner: &str, errors: &mut FieldErrors) {
+/// A selector that has to be there and to pick something; `owner` is who has it. Tells whether it
+/// can be read at all.
+pub fn check_selector(selector: &At, owner: &str, errors: &mut FieldErrors) -> bool {
     if !selector.exists() {
-        return selector.required(errors, "");
+        selector.required(errors, "");
+        return true;
     }
+    let before = errors.0.len();
     labels::check_selector(selector, errors);
+    let readable = errors.0.len() == before;
     if labels::is_empty_selector(selector.value) {
         errors.invalid(&*selector.path, json!({}), format!("empty selector is invalid for {owner}"));
     }
+    readable
 }
 
 /// Pods of `owner` are always restarted, and have no deadline.

@@ -3,6 +3,7 @@
 use crate::object::field::FieldErrors;
 use crate::object::tree::{Tree, TreePath};
 use crate::resources::check::{At, at};
+use crate::resources::inner;
 use crate::resources::names;
 
 use super::affinity::check_added_tolerations;
@@ -10,7 +11,7 @@ use super::containers::check_image_spaces;
 
 const MAX: i64 = i32::MAX as i64;
 
-pub const REFUSED: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
+const REFUSED: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
 `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
 `spec.tolerations` (only additions to existing tolerations),\
 `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
@@ -40,7 +41,8 @@ pub fn check(new: &At, old: &Tree, errors: &mut FieldErrors) {
             check_gated(new, old, &mut rest, errors);
         }
         if &rest != old {
-            new.forbidden(errors, REFUSED);
+            let changed = inner::pod_difference(old, &rest);
+            new.forbidden(errors, format!("{REFUSED}\n{changed}"));
         }
     }
 }

@@ -3,8 +3,9 @@
 use crate::object::field::FieldErrors;
 use crate::object::tree::Tree;
 use crate::resources::check::At;
+use crate::resources::inner;
 use crate::resources::labels;
-use crate::resources::numbers::{self, check_at_most_100_percent, check_int_or_percent, go_struct};
+use crate::resources::numbers::{self, check_at_most_100_percent, check_int_or_percent};
 use crate::resources::{Column, ResourceDef, Rules, Subresource, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
@@ -33,8 +34,7 @@ impl Rules for PodDisruptionBudget {
     fn validate(&self, new: &Tree, _old: Option<&Tree>, errors: &mut FieldErrors) {
         let spec = At::root(new).child("spec");
         if spec.has("minAvailable") && spec.has("maxUnavailable") {
-            const FIELDS: &[&str] = &["minAvailable", "selector", "maxUnavailable", "unhealthyPodEvictionPolicy"];
-            let shown = go_struct(spec.value, FIELDS);
+            let shown = inner::compact("PodDisruptionBudgetSpec", spec.value);
             errors.invalid_shown("spec", &shown, "minAvailable and maxUnavailable cannot be both set");
         }
         for field in ["minAvailable", "maxUnavailable"] {

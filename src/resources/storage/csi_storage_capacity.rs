@@ -3,15 +3,10 @@
 use crate::object::field::FieldErrors;
 use crate::object::tree::Tree;
 use crate::resources::check::{At, immutable};
-use crate::resources::{Column, ResourceDef, Rules, Version};
+use crate::resources::{ResourceDef, Rules, Version};
 use crate::resources::{labels, names, quantities};
 
 pub static DEF: ResourceDef = ResourceDef {
-    columns: &[
-        Column::NAME,
-        Column::path("StorageClassName", "storageClassName"),
-        Column::path_or("Capacity", "capacity", "<unset>"),
-    ],
     rules: &CSIStorageCapacity,
     ..ResourceDef::namespaced(
         "storage.k8s.io",

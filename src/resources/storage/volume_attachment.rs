@@ -11,7 +11,7 @@ pub static DEF: ResourceDef = ResourceDef {
     subresources: &[Subresource::Status],
     columns: &[
         Column::NAME,
-        Column::path("Attacher", "spec.attacher"),
+        Column { format: "name", ..Column::path("Attacher", "spec.attacher") },
         Column::path("PV", "spec.source.persistentVolumeName"),
         Column::path("Node", "spec.nodeName"),
         Column::with("Attached", |o| o.flag("status.attached").unwrap_or(false).into()).of("boolean"),
