@@ -43,14 +43,14 @@ pub fn answer(api: &Api, exchange: &Exchange) -> Result<Answer, Status> {
         return Ok(text(405, "405 method not allowed\n"));
     }
     match line.path.trim_end_matches('/') {
-        "" => Ok(json(&serde_json::json!({"paths": PATHS}))),
+        "" => Ok(json(&crate::object::tree::json!({"paths": PATHS}))),
         "/version" => Ok(json(&version::document())),
         "/metrics" => Ok(metrics(api)),
         "/.well-known/openid-configuration" => {
             let keys = format!("https://{}/openid/v1/jwks", api.settings.server_address());
-            Ok(public(&tokens::discovery(&api.settings.issuer, &keys), "application/json"))
+            Ok(public(&tokens::discovery(&api.settings.issuer, &keys).into(), "application/json"))
         }
-        "/openid/v1/jwks" => Ok(public(&api.token_key.jwks(), "application/jwk-set+json")),
+        "/openid/v1/jwks" => Ok(public(&api.token_key.jwks().into(), "application/jwk-set+json")),
         path => match path.split('/').skip(1).collect::<Vec<_>>().as_slice() {
             ["api" | "apis", ..] => discover(api, exchange, path),
             ["debug", "api_priority_and_fairness", name] => {

@@ -8,10 +8,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::Method;
 use http_body_util::Full;
+use serde_json::Value;
 
 use crate::client::remote::{Endpoint, Remote, read};
 use crate::object::Status;
-use crate::object::tree::Tree;
 use crate::security::{Identity, tls};
 
 /// Who the client is.
@@ -25,9 +25,9 @@ pub struct Admin {
 pub async fn open(kubeconfig: &Path) -> Result<Admin> {
     let text = tokio::fs::read_to_string(kubeconfig).await;
     let text = text.with_context(|| format!("cannot read {}", kubeconfig.display()))?;
-    let config: Tree = serde_yaml::from_str(&text).context("the kubeconfig is not YAML")?;
+    let config: Value = serde_yaml::from_str(&text).context("the kubeconfig is not YAML")?;
     let at = |path: &str| {
-        config.pointer(path).and_then(Tree::as_str).with_context(|| format!("the kubeconfig lacks {path}"))
+        config.pointer(path).and_then(Value::as_str).with_context(|| format!("the kubeconfig lacks {path}"))
     };
     let pem = |path: &str| -> Result<String> { Ok(String::from_utf8(BASE64.decode(at(path)?)?)?) };
     let server: http::Uri = at("/clusters/0/cluster/server")?.parse()?;

@@ -7,7 +7,7 @@
 use crate::client::{Change, DeleteOptions, Propagation, Snapshot};
 use crate::controllers::runtime::plan::Step;
 use crate::controllers::runtime::{Controller, Plan, Wake};
-use crate::object::tree::json;
+use crate::object::tree::{json, to_tree};
 use crate::object::{Key, Kind, ObjectRef, OwnerReference, PatchKind, TreePath};
 
 pub static CONTROLLER: Controller = Controller {
@@ -139,7 +139,7 @@ fn owner_object<'s>(snap: &'s Snapshot, object: &ObjectRef, reference: &OwnerRef
 }
 
 fn keep_owners(kind: &Kind, object: &ObjectRef, kept: Vec<&OwnerReference>, plan: &mut Plan) {
-    patch_meta(kind, object, "ownerReferences", json!(kept), plan);
+    patch_meta(kind, object, "ownerReferences", to_tree(&kept), plan);
 }
 
 /// Breaks a circle of objects that wait for each other.
@@ -147,7 +147,7 @@ fn unblock_owners(kind: &Kind, object: &ObjectRef, plan: &mut Plan) {
     let owners = object.meta().owner_references.iter().cloned();
     let unblocked: Vec<OwnerReference> =
         owners.map(|owner| OwnerReference { block_owner_deletion: Some(false), ..owner }).collect();
-    patch_meta(kind, object, "ownerReferences", json!(unblocked), plan);
+    patch_meta(kind, object, "ownerReferences", to_tree(&unblocked), plan);
 }
 
 fn orphan_dependents(snap: &Snapshot, kind: &Kind, object: &ObjectRef, plan: &mut Plan) {
@@ -162,7 +162,7 @@ fn orphan_dependents(snap: &Snapshot, kind: &Kind, object: &ObjectRef, plan: &mu
 
 fn remove_finalizer(kind: &Kind, object: &ObjectRef, name: &str, plan: &mut Plan) {
     let kept: Vec<&String> = object.meta().finalizers.iter().filter(|finalizer| *finalizer != name).collect();
-    patch_meta(kind, object, "finalizers", json!(kept), plan);
+    patch_meta(kind, object, "finalizers", to_tree(&kept), plan);
 }
 
 /// Replaces a list in the metadata of this very state of the object.

@@ -9,7 +9,7 @@ use crate::controllers::shared::ownership::{claim, would_adopt};
 use crate::controllers::shared::pods::{availability, deletion_order, from_template, name_prefix};
 use crate::controllers::shared::status::sparse;
 use crate::object::kind::{POD, REPLICA_SET, REPLICATION_CONTROLLER};
-use crate::object::tree::json;
+use crate::object::tree::{from_tree, json};
 use crate::object::view::{LabelSelector, Pod, Raw, ReplicaSet, ReplicaSetStatus, ReplicationController};
 use crate::object::{Key, StringMap, Tree, TreePath, View};
 
@@ -172,7 +172,7 @@ fn next_available<V: Replicated>(snap: &Snapshot, set: &Seen<V>, pods: &[Seen<Po
 }
 
 fn template_labels(template: &Tree) -> StringMap {
-    template.at("metadata.labels").and_then(|labels| serde_json::from_value(labels.clone()).ok()).unwrap_or_default()
+    template.at("metadata.labels").and_then(|labels| from_tree(labels).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -198,8 +198,8 @@ impl Status {
     }
 
     /// The JSON body that goes over the wire.
-    pub fn to_json(&self) -> serde_json::Value {
-        let mut body = serde_json::json!({
+    pub fn to_json(&self) -> super::tree::Tree {
+        let mut body = super::tree::json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "code": self.code(),
         });
@@ -210,7 +210,7 @@ impl Status {
             body["reason"] = self.reason.as_str().into();
         }
         if let Some(details) = &self.details {
-            body["details"] = serde_json::to_value(details).unwrap_or_default();
+            body["details"] = super::tree::to_tree(details);
         }
         body
     }

@@ -25,7 +25,7 @@ fn amount(value: &Tree) -> Quantity {
 
 /// The amounts in the map at `path`.
 pub fn amounts(tree: &Tree, path: &str) -> Sum {
-    tree.map(path).into_iter().flatten().map(|(name, value)| (name.clone(), amount(value))).collect()
+    tree.map(path).into_iter().flatten().map(|(name, value)| (name.to_string(), amount(value))).collect()
 }
 
 /// As [`container_requests`], of whatever `of` says of one container.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::tree::{ToTree, Tree};
+
 /// A moment in UTC with nanosecond precision; written with whole seconds (`metav1.Time`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub(super) jiff::Timestamp);
@@ -106,9 +108,15 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-impl From<Timestamp> for serde_json::Value {
+impl From<Timestamp> for Tree {
     fn from(time: Timestamp) -> Self {
         Self::String(time.to_string())
+    }
+}
+
+impl ToTree for Timestamp {
+    fn to_tree(&self) -> Tree {
+        (*self).into()
     }
 }
 

@@ -23,7 +23,7 @@ pub fn labels(map: Option<&Tree>) -> String {
     pairs(map).join(",")
 }
 
-fn pairs(map: &Map<String, Tree>) -> Vec<String> {
+fn pairs(map: &Map) -> Vec<String> {
     map.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect()
 }
 
@@ -38,7 +38,7 @@ pub fn selector_text(selector: Option<&Tree>) -> String {
     let Some(selector) = selector else { return String::new() };
     let mut parts: Vec<(String, String)> = Vec::new();
     if let Some(labels) = selector.map("matchLabels") {
-        parts.extend(labels.keys().cloned().zip(pairs(labels)));
+        parts.extend(labels.keys().map(ToString::to_string).zip(pairs(labels)));
     }
     for requirement in selector.items("matchExpressions") {
         let key = requirement.text("key");

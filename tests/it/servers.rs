@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use skiff::client::remote::{Endpoint, Remote, read};
 use skiff::client::{Backend, Client};
 use skiff::object::kind::CONFIG_MAP;
+use skiff::object::tree::json;
 use skiff::object::{Call, Event, Options, Target, Tree, User, Verb};
 use skiff::security::{Identity, tls};
 
@@ -87,10 +88,10 @@ impl Server {
 
     fn remote(&self) -> Option<Remote> {
         let text = std::fs::read_to_string(self.dir.join("kubeconfig")).ok()?;
-        let config: Tree = serde_yaml::from_str(&text).ok()?;
+        let config: serde_json::Value = serde_yaml::from_str(&text).ok()?;
         let pem = |path: &str| {
             use base64::Engine as _;
-            let text = config.pointer(path).and_then(Tree::as_str).unwrap_or_default();
+            let text = config.pointer(path).and_then(serde_json::Value::as_str).unwrap_or_default();
             String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default()).ok()
         };
         let certificate = pem("/users/0/user/client-certificate-data")?;
@@ -143,7 +144,7 @@ pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 }
 
 pub fn config_map(name: &str) -> Tree {
-    serde_json::json!({
+    json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"},
         "data": {"v": "1"},
     })

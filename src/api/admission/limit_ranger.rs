@@ -99,7 +99,7 @@ fn add_missing(container: &mut Tree, kind: &str, defaults: &StringMap) -> Vec<St
             container.set(&path, json!({}));
         }
         if let Some(amounts) = container.at_mut(&path).and_then(Tree::as_object_mut) {
-            amounts.insert(name.clone(), amount.as_str().into());
+            amounts.insert(name.into(), amount.as_str().into());
             added.push(name.clone());
         }
     }
@@ -108,7 +108,7 @@ fn add_missing(container: &mut Tree, kind: &str, defaults: &StringMap) -> Vec<St
 
 fn texts(tree: &Tree, path: &str) -> StringMap {
     let entries = tree.map(path).into_iter().flatten();
-    entries.filter_map(|(name, amount)| Some((name.clone(), amount.as_str()?.to_owned()))).collect()
+    entries.filter_map(|(name, amount)| Some((name.to_string(), amount.as_str()?.to_owned()))).collect()
 }
 
 fn amounts(tree: &Tree, path: &str) -> Amounts {

@@ -184,7 +184,7 @@ fn forbidden_labels(old: &Tree, new: &Tree) -> Vec<String> {
     let labels = |tree: &Tree| tree.map("metadata.labels").cloned().unwrap_or_default();
     let (old, new) = (labels(old), labels(new));
     let mut changed: Vec<String> =
-        old.keys().chain(new.keys()).filter(|key| old.get(*key) != new.get(*key)).cloned().collect();
+        old.keys().chain(new.keys()).filter(|key| old.get(*key) != new.get(*key)).map(ToString::to_string).collect();
     changed.sort();
     changed.dedup();
     changed.retain(|key| !may_set(key));
@@ -282,11 +282,11 @@ fn driver_of(on: &Attributes<'_>, pod: &Tree, volume: &Tree) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::object::tree::json;
 
     #[test]
     fn nodes_label_themselves_but_not_as_the_cluster_does() {
-        let labels = |key: &str| json!({"metadata": {"labels": {key: "x"}}});
+        let labels = |key: &str| json!({"metadata": {"labels": {(key.to_owned()): "x"}}});
         for key in ["own", "example.com/a", "kubernetes.io/hostname", "x.node.kubernetes.io/y"] {
             assert!(forbidden_labels(&Tree::Null, &labels(key)).is_empty(), "{key}");
         }

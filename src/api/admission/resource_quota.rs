@@ -5,7 +5,7 @@ use crate::api::encode;
 use crate::api::pipeline::Api;
 use crate::api::pipeline::act::Act;
 use crate::object::sums::{Sum, add, amounts};
-use crate::object::tree::{Tree, TreePath, json};
+use crate::object::tree::{Map, Tree, TreePath};
 use crate::object::{GroupResource, ObjectRef, Quantity, Reason, Status, quota};
 use crate::store::{Action, Command, Expect, KeyRange, Outcome, Write};
 
@@ -139,9 +139,8 @@ fn charge(on: &Attributes<'_>, quota: &mut Tree, resource: &str, new: &Tree) -> 
         let told = format!("exceeded quota: {name}, requested: {asked}, used: {used}, limited: {hard}");
         return Err(on.forbidden(new, told));
     }
-    let shown: serde_json::Map<String, Tree> =
-        total.into_iter().map(|(name, amount)| (name, amount.to_string().into())).collect();
-    quota.set("status.used", json!(shown));
+    let shown: Map = total.into_iter().map(|(name, amount)| (name, amount.to_string())).collect();
+    quota.set("status.used", shown);
     Ok(true)
 }
 

@@ -3,7 +3,7 @@
 use super::service_account::push;
 use super::{Attributes, Plugin};
 use crate::object::Status;
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::{Map, Tree, TreePath};
 
 const CLASSES: &str = "runtimeclasses.node.k8s.io";
 
@@ -35,7 +35,7 @@ impl Plugin for RuntimeClass {
                     selector.insert(key.clone(), value.clone());
                 }
                 None => {
-                    pod.set("spec.nodeSelector", serde_json::Map::from_iter([(key.clone(), value.clone())]));
+                    pod.set("spec.nodeSelector", Map::from_iter([(key.clone(), value.clone())]));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{Attributes, Plugin};
 use crate::object::Status;
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::{Map, Tree, TreePath};
 
 pub const COPIED: &[&str] = &["topology.kubernetes.io/region", "topology.kubernetes.io/zone"];
 
@@ -25,9 +25,9 @@ impl Plugin for PodTopologyLabels {
 
 pub fn set_label(object: &mut Tree, label: &str, value: &str) {
     if !object.has("metadata.labels") {
-        object.set("metadata.labels", serde_json::Map::new());
+        object.set("metadata.labels", Map::new());
     }
     if let Some(labels) = object.at_mut("metadata.labels").and_then(Tree::as_object_mut) {
-        labels.insert(label.into(), value.into());
+        labels.insert(label.to_owned().into(), value.into());
     }
 }

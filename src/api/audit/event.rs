@@ -86,7 +86,7 @@ pub struct ResponseStatus {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub details: Option<serde_json::Value>,
+    pub details: Option<crate::object::Tree>,
     #[serde(skip_serializing_if = "is_zero")]
     pub code: u16,
 }

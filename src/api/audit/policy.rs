@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::authz::{Ask, What};
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::{Tree, TreePath, from_tree};
 use crate::object::{FieldErrors, User};
 use crate::resources::names::is_dns1123_subdomain;
 
@@ -96,7 +96,7 @@ impl Policy {
         if !errors.is_empty() {
             return Err(errors.message());
         }
-        let policy: Self = serde_json::from_value(tree).map_err(|error| format!("failed decoding: {error}"))?;
+        let policy: Self = from_tree(&tree).map_err(|error| format!("failed decoding: {error}"))?;
         if policy.rules.is_empty() {
             return Err("loaded illegal policy with 0 rules".into());
         }

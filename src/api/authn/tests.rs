@@ -235,11 +235,11 @@ fn a_legacy_token_is_good_until_its_secret_is_marked_and_its_use_is_noted() {
     let noted = || world.authn.used.take().len();
     put(json!({}));
     assert_eq!((world.bearer(&token).as_str(), noted()), (BOT, 1));
-    put(json!({legacy::LAST_USED: "2027-01-15"}));
+    put(json!({(legacy::LAST_USED): "2027-01-15"}));
     assert_eq!((world.bearer(&token).as_str(), noted()), (BOT, 0));
-    put(json!({legacy::LAST_USED: "2027-01-13"}));
+    put(json!({(legacy::LAST_USED): "2027-01-13"}));
     assert_eq!((world.bearer(&token).as_str(), noted()), (BOT, 1));
-    put(json!({legacy::INVALID_SINCE: "2027-01-15"}));
+    put(json!({(legacy::INVALID_SINCE): "2027-01-15"}));
     assert_eq!((world.bearer(&token).as_str(), noted()), (REFUSED, 0));
     world.shelf.put("secrets", "ns", "bot-token", json!({"data": {"token": "b3RoZXI="}}));
     assert_eq!(world.bearer(&token), REFUSED);

@@ -111,7 +111,7 @@ fn mentions_secret_of(volume: &Tree, namespace: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::object::tree::json;
 
     #[test]
     fn every_way_to_name_a_secret_is_known() {

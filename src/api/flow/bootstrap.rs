@@ -135,7 +135,7 @@ pub fn revise(wanted: &Tree, stored: &Tree) -> Option<Tree> {
     if note != Some(follows) {
         better.set_default("metadata.annotations", json!({}));
         if let Some(annotations) = better.at_mut("metadata.annotations").and_then(Tree::as_object_mut) {
-            annotations.insert(AUTOUPDATE.to_owned(), json!(follows.to_string()));
+            annotations.insert(AUTOUPDATE.into(), json!(follows.to_string()));
         }
     }
     (better != *stored).then_some(better)

@@ -92,7 +92,7 @@ fn kinds(resource: &Resource, at: &ResourceVersion, kind: &str) -> Tree {
 /// A schema in the words of version 2, for clients that check with it: what it cannot say, it allows.
 fn as_v2(schema: Tree, is_root: bool) -> Tree {
     let Tree::Object(mut map) = schema else { return schema };
-    let is_set = |map: &Map<String, Tree>, key: &str| map.get(key) == Some(&Tree::Bool(true));
+    let is_set = |map: &Map, key: &str| map.get(key) == Some(&Tree::Bool(true));
     let keeps_all = is_set(&map, "x-kubernetes-preserve-unknown-fields");
     if is_set(&map, "x-kubernetes-int-or-string") || is_set(&map, "nullable") {
         map.remove("type");

@@ -99,7 +99,7 @@ impl<'s> Definitions<'s> {
             if let Some(text) = self.texts.of_field(name, &field.name) {
                 property["description"] = text.into();
             }
-            properties.insert(field.name.clone().into_owned(), property);
+            properties.insert(field.name.clone().into(), property);
         }
         if !properties.is_empty() {
             definition["properties"] = Tree::Object(properties);

@@ -52,7 +52,7 @@ pub fn index(served: &Served) -> Tree {
         let url = format!("/openapi/v3/{path}?hash={}", hash(group, version));
         (path, json!({"serverRelativeURL": url}))
     };
-    let paths: Map<String, Tree> = group_versions(served).map(entry).collect();
+    let paths: Map = group_versions(served).map(entry).collect();
     json!({"paths": paths})
 }
 

@@ -63,7 +63,7 @@ const UPDATED: &[(&str, &str)] = &[("200", "OK"), ("201", "Created")];
 const DELETED: &[(&str, &str)] = &[("200", "OK"), ("202", "Accepted")];
 
 /// Every path of a resource at a version.
-pub fn of(resource: &Resource, at: &ResourceVersion, form: Form) -> Map<String, Tree> {
+pub fn of(resource: &Resource, at: &ResourceVersion, form: Form) -> Map {
     let writer = Writer { resource, at, form };
     let mut paths = Map::new();
     let root = match &*resource.group {
@@ -184,7 +184,7 @@ pub fn of(resource: &Resource, at: &ResourceVersion, form: Form) -> Map<String, 
             gives: &many,
             codes: OK,
         };
-        paths.insert(format!("{root}/{}", resource.plural), writer.item(&[&everywhere], &kind, false, false));
+        paths.insert(format!("{root}/{}", resource.plural).into(), writer.item(&[&everywhere], &kind, false, false));
     }
     for subresource in &at.subresources {
         let Some(kind) = kind_of(subresource, resource, at) else { continue };
@@ -210,7 +210,7 @@ pub fn of(resource: &Resource, at: &ResourceVersion, form: Form) -> Map<String, 
             .collect();
         let operations: Vec<&Operation<'_>> = operations.iter().collect();
         let path = format!("{collection}/{{name}}/{}", subresource.name());
-        paths.insert(path, writer.item(&operations, &kind, true, resource.is_namespaced()));
+        paths.insert(path.into(), writer.item(&operations, &kind, true, resource.is_namespaced()));
     }
     paths
 }
@@ -266,7 +266,7 @@ impl Writer<'_> {
     }
 
     fn item(&self, operations: &[&Operation<'_>], kind: &Gvk, is_named: bool, is_namespaced: bool) -> Tree {
-        let mut item: Map<String, Tree> =
+        let mut item: Map =
             operations.iter().map(|operation| (operation.method.to_owned(), self.operation(operation, kind))).collect();
         let mut parameters = Vec::new();
         if is_named {
@@ -311,7 +311,7 @@ impl Writer<'_> {
             };
             ((*code).to_owned(), described)
         };
-        let mut responses: Map<String, Tree> = operation.codes.iter().map(response).collect();
+        let mut responses: Map = operation.codes.iter().map(response).collect();
         responses.insert("401".into(), json!({"description": "Unauthorized"}));
         let mut written = json!({
             "description": format!("{} {}", describe(operation.action), self.resource.kind),
@@ -353,7 +353,7 @@ impl Writer<'_> {
     }
 }
 
-fn content(types: &[&str], schema: &Tree) -> Map<String, Tree> {
+fn content(types: &[&str], schema: &Tree) -> Map {
     types.iter().map(|media| ((*media).to_owned(), json!({"schema": schema}))).collect()
 }
 

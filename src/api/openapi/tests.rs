@@ -17,7 +17,7 @@ fn dangling(document: &Tree, folder: &str) -> Vec<String> {
     }
     let mut found = Vec::new();
     collect(document, &mut found);
-    let known = document.pointer(folder).unwrap();
+    let known = folder[1..].split('/').fold(document, |tree, step| &tree[step]);
     let lost = found.iter().filter(|target| known.get(target.trim_start_matches(&format!("#{folder}/"))).is_none());
     lost.map(|target| (*target).to_owned()).collect()
 }

@@ -28,8 +28,9 @@ impl Api {
         self.track_fields(&act, &mut tree);
         let attempts = if metadata::wants_generated_name(&tree) { GENERATE_ATTEMPTS_MAX } else { 1 };
         let mut outcome = Err(Status::internal("no attempt was made"));
-        for _ in 0..attempts {
-            outcome = self.create_once(&mut act, tree.clone()).await;
+        for left in (0..attempts).rev() {
+            let tree = if left == 0 { tree.take() } else { tree.clone() };
+            outcome = self.create_once(&mut act, tree).await;
             match &outcome {
                 Err(status) if status.is(Reason::AlreadyExists) => continue,
                 _ => break,

@@ -8,7 +8,7 @@ use crate::api::{audit, encode};
 use crate::object::codec::json::to_json;
 use crate::object::codec::protobuf::Envelope;
 use crate::object::codec::yaml;
-use crate::object::schema::{DecodeError, Schema, builtin, decode, decode_untyped, fill};
+use crate::object::schema::{DecodeError, Decoded, Schema, builtin, decode, decode_untyped, fill};
 use crate::object::tree::{Tree, TreePath, json};
 use crate::object::{Body, Encoding, Gvk, Status};
 
@@ -65,9 +65,16 @@ impl Api {
             Body::Patch(..) => return Err(Status::bad_request("a patch is no object")),
             body => {
                 let bytes = json_of(body)?;
-                let gvk = stated_kind(&expected, &bytes)?;
-                self.check_kind(act, &expected, &gvk)?;
-                self.read(act, &expected, &gvk, &bytes, schema)?
+                match decode(&bytes, schema) {
+                    Ok(decoded) if is_kind(&decoded.tree, &expected) => accept(act, &expected, decoded)?,
+                    decoded => {
+                        // That it is something else is said before what is wrong with it.
+                        let gvk = stated_kind(&expected, &bytes)?;
+                        self.check_kind(act, &expected, &gvk)?;
+                        let decoded = decoded.map_err(|error| unfit(&expected, &gvk, &error.to_string()))?;
+                        accept(act, &expected, decoded)?
+                    }
+                }
             }
         };
         fill(&mut tree, schema);
@@ -75,22 +82,6 @@ impl Api {
         tree.set("apiVersion", expected.api_version());
         audit::request(&tree);
         Ok(tree)
-    }
-
-    /// Reads JSON, treating unknown and duplicate fields as the call wishes.
-    fn read(&self, act: &mut Act, expected: &Gvk, gvk: &Gvk, bytes: &[u8], schema: Schema<'_>) -> Result<Tree, Status> {
-        let decoded = decode(bytes, schema).map_err(|error| unfit(expected, gvk, &error.to_string()))?;
-        if !decoded.complaints.is_empty() {
-            match Strictness::of(act) {
-                Strictness::Ignore => (),
-                Strictness::Warn => act.warnings.extend(decoded.complaints),
-                Strictness::Strict => {
-                    let told = format!("strict decoding error: {}", decoded.complaints.join(", "));
-                    return Err(unfit(expected, gvk, &told));
-                }
-            }
-        }
-        Ok(if decoded.tree.is_object() { decoded.tree } else { json!({}) })
     }
 
     /// Checks that a body is of the kind that the path names.
@@ -142,6 +133,27 @@ impl Api {
         }
         decode(&json, schema).map(|decoded| decoded.tree).map_err(bad)
     }
+}
+
+/// Whether an object says that it is `expected`, as far as it says anything.
+fn is_kind(tree: &Tree, expected: &Gvk) -> bool {
+    let says = |field: &str, wanted: &str| matches!(tree.text(field), stated if stated.is_empty() || stated == wanted);
+    tree.is_object() && says("kind", &expected.kind) && says("apiVersion", &expected.api_version())
+}
+
+/// Treats unknown and duplicate fields as the call wishes.
+fn accept(act: &mut Act, expected: &Gvk, decoded: Decoded) -> Result<Tree, Status> {
+    if !decoded.complaints.is_empty() {
+        match Strictness::of(act) {
+            Strictness::Ignore => (),
+            Strictness::Warn => act.warnings.extend(decoded.complaints),
+            Strictness::Strict => {
+                let told = format!("strict decoding error: {}", decoded.complaints.join(", "));
+                return Err(unfit(expected, expected, &told));
+            }
+        }
+    }
+    Ok(if decoded.tree.is_object() { decoded.tree } else { json!({}) })
 }
 
 #[derive(serde::Deserialize, Default)]

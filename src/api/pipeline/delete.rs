@@ -13,7 +13,7 @@ use crate::api::crd::{self, CustomView};
 use crate::api::options;
 use crate::object::field::FieldErrors;
 use crate::object::status::Details;
-use crate::object::tree::{Tree, TreePath, json};
+use crate::object::tree::{Tree, TreePath, json, to_tree};
 use crate::object::{Answer, Body, GroupResource, List, ObjectRef, Reason, Reply, Status, Timestamp};
 use crate::store::{Command, Outcome, State};
 
@@ -412,6 +412,6 @@ fn deletion_answer(act: &Act, tree: &Tree) -> Reply {
     };
     Reply::Success(json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
-        "details": serde_json::to_value(details).unwrap_or_default(),
+        "details": to_tree(&details),
     }))
 }

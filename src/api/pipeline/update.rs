@@ -186,7 +186,7 @@ impl Api {
                 let names: Vec<String> = [&*new, old]
                     .iter()
                     .filter_map(|tree| tree.as_object())
-                    .flat_map(|map| map.keys().cloned())
+                    .flat_map(|map| map.keys().map(ToString::to_string))
                     .collect();
                 for name in names.iter().filter(|name| !matches!(name.as_str(), "metadata" | "status")) {
                     restore(new, old, name);
@@ -266,7 +266,7 @@ fn keep_metadata(new: &mut Tree, old: &Tree) {
 fn restore(new: &mut Tree, old: &Tree, field: &str) {
     match (old.get(field), new.as_object_mut()) {
         (Some(value), Some(map)) => {
-            map.insert(field.into(), value.clone());
+            map.insert(field.to_owned().into(), value.clone());
         }
         (None, Some(map)) => {
             map.remove(field);

@@ -5,7 +5,7 @@ use crate::api::pipeline::Api;
 use crate::api::pipeline::act::Act;
 use crate::api::pipeline::update::Part;
 use crate::object::field::FieldErrors;
-use crate::object::tree::{Tree, TreePath, json};
+use crate::object::tree::{Map, Tree, TreePath, json};
 use crate::object::{Answer, Reason, Reply, Status, Target, Timestamp, Verb};
 use crate::resources::Resource;
 
@@ -57,7 +57,7 @@ pub async fn bind(api: &Api, mut act: Act) -> Result<Answer, Status> {
         pod.set("spec.nodeName", node.as_str());
         for (key, value) in binding.map("metadata.annotations").into_iter().flatten() {
             if !pod.has("metadata.annotations") {
-                pod.set("metadata.annotations", serde_json::Map::new());
+                pod.set("metadata.annotations", Map::new());
             }
             if let Some(annotations) = pod.at_mut("metadata.annotations").and_then(Tree::as_object_mut) {
                 annotations.insert(key.clone(), value.clone());

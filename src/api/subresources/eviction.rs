@@ -111,7 +111,7 @@ async fn spend(api: &Api, act: &Act, budget: &ObjectRef, pod: &ObjectRef, dry_ru
             tree.set("status.disruptedPods", json!({}));
         }
         if let Some(pods) = tree.at_mut("status.disruptedPods").and_then(Tree::as_object_mut) {
-            pods.insert(name.clone(), now.into());
+            pods.insert(name.clone().into(), now.into());
         }
         if left == 0 {
             set_insufficient(&mut tree, now.to_string());

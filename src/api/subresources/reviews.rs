@@ -7,7 +7,7 @@ use crate::api::authz::{Ask, Decision, ResourceRef, Rule, is_node};
 use crate::api::pipeline::Api;
 use crate::api::pipeline::act::{Act, no_such_method};
 use crate::api::pipeline::metadata;
-use crate::object::tree::{Tree, TreePath, json};
+use crate::object::tree::{Tree, TreePath, json, to_tree};
 use crate::object::{Answer, Reply, Status, User, Verb};
 use crate::resources::inner;
 
@@ -61,7 +61,7 @@ fn subject_of(review: &Tree) -> Result<Arc<User>, Status> {
     user.groups = groups.iter().map(ToString::to_string).collect();
     for (key, values) in review.map("spec.extra").into_iter().flatten() {
         let values = values.as_array().map(Vec::as_slice).unwrap_or_default();
-        user.extra.insert(key.clone(), values.iter().filter_map(Tree::as_str).map(str::to_owned).collect());
+        user.extra.insert(key.to_string(), values.iter().filter_map(Tree::as_str).map(str::to_owned).collect());
     }
     if name.is_empty() && groups.is_empty() {
         let mut errors = crate::object::FieldErrors::default();
@@ -147,7 +147,8 @@ fn rules(api: &Api, review: &mut Tree, user: &User) -> Result<(), Status> {
     let is_path = |rule: &&Arc<Rule>| !rule.non_resource_urls.is_empty();
     let paths: Vec<&Arc<Rule>> = found.rules.iter().filter(is_path).collect();
     let resources: Vec<&Arc<Rule>> = found.rules.iter().filter(|rule| !is_path(rule)).collect();
-    let mut status = json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
+    let mut status =
+        json!({"resourceRules": to_tree(&resources), "nonResourceRules": to_tree(&paths), "incomplete": false});
     // What the node authorizer allows depends on which objects a node's pods name.
     let mut errors = found.errors;
     if is_node(user) {

@@ -6,7 +6,7 @@ use crate::api::pipeline::metadata;
 use crate::api::pipeline::patch::take_patch;
 use crate::api::pipeline::update::Part;
 use crate::object::field::FieldErrors;
-use crate::object::tree::{Tree, TreePath, json};
+use crate::object::tree::{Tree, TreePath, from_tree, json};
 use crate::object::view::LabelSelector;
 use crate::object::{Answer, Gvk, ObjectRef, Reply, Status, Verb};
 use crate::resources::{Resource, ScalePaths};
@@ -100,7 +100,7 @@ fn selector_of(object: &Tree, path: &str) -> String {
     match object.at(path) {
         Some(Tree::String(text)) => text.clone(),
         Some(tree @ Tree::Object(map)) if map.contains_key("matchLabels") || map.contains_key("matchExpressions") => {
-            serde_json::from_value::<LabelSelector>(tree.clone()).unwrap_or_default().to_query()
+            from_tree::<LabelSelector>(tree).unwrap_or_default().to_query()
         }
         Some(Tree::Object(map)) => {
             let pairs = map.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));

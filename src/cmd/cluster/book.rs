@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::{Member, hex};
-use crate::object::tree::json;
+use crate::object::tree::{from_tree, json, to_tree};
 use crate::object::{GroupResource, Key, Tree};
 use crate::store::{Action, Command, Expect, KeyRange, Payload, Store, Write};
 
@@ -73,7 +73,7 @@ impl Book {
 /// Writes `member` down, whatever was there.
 pub fn writes(member: &Member) -> Command {
     let id = member.number();
-    let tree = json!({"metadata": {"name": hex(id), "resourceVersion": ""}, "spec": member});
+    let tree = json!({"metadata": {"name": hex(id), "resourceVersion": ""}, "spec": to_tree(member)});
     let payload = Payload::find(tree.to_string()).expect("the text has the place");
     Command::new(vec![Write { key: key(id), expect: Expect::Any, action: Action::Put(payload) }])
 }
@@ -83,5 +83,5 @@ fn key(id: u64) -> Key {
 }
 
 fn read(tree: &Tree) -> Option<Member> {
-    serde_json::from_value(tree.get("spec")?.clone()).ok()
+    from_tree(tree.get("spec")?).ok()
 }

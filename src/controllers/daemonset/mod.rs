@@ -15,7 +15,7 @@ use crate::controllers::shared::ownership::{claim, would_adopt};
 use crate::controllers::shared::pods::{availability, from_template};
 use crate::controllers::shared::status::sparse;
 use crate::object::kind::{CONTROLLER_REVISION, DAEMON_SET, NODE, POD};
-use crate::object::tree::json;
+use crate::object::tree::{from_tree, json};
 use crate::object::view::{ControllerRevision, DaemonSet, Node, Pod, PodSpec, node_matches, untolerated};
 use crate::object::{Key, Tree, TreePath};
 
@@ -118,8 +118,7 @@ struct OnNode {
 
 impl Nodes {
     fn of(snap: &Snapshot, template: &Tree, pods: &[Seen<Pod>]) -> Self {
-        let spec: PodSpec =
-            template.get("spec").and_then(|spec| serde_json::from_value(spec.clone()).ok()).unwrap_or_default();
+        let spec: PodSpec = template.get("spec").and_then(|spec| from_tree(spec).ok()).unwrap_or_default();
         let mut by_node: BTreeMap<String, Vec<Seen<Pod>>> = BTreeMap::new();
         for pod in pods {
             by_node.entry(node_of(pod)).or_default().push(pod.clone());

@@ -9,7 +9,7 @@ use crate::client::{Change, Seen, Snapshot};
 use crate::controllers::runtime::{Controller, Plan, Wake};
 use crate::controllers::shared::ownership::controller_ref;
 use crate::object::kind::{ENDPOINT_SLICE, NODE, POD, SERVICE};
-use crate::object::tree::json;
+use crate::object::tree::{Map, json};
 use crate::object::view::{EndpointSlice, Node, Pod, Service};
 use crate::object::{Key, Tree, TreePath};
 
@@ -112,8 +112,7 @@ fn reconcile_family(
 fn labels(service: &Seen<Service>) -> Tree {
     let reserved = |key: &String| [MANAGED_BY, SERVICE_NAME, HEADLESS].contains(&key.as_str());
     let inherited = service.meta().labels.iter().filter(|(key, _)| !reserved(key));
-    let mut labels: serde_json::Map<String, Tree> =
-        inherited.map(|(key, value)| (key.clone(), Tree::from(value.as_str()))).collect();
+    let mut labels: Map = inherited.map(|(key, value)| (key.clone(), Tree::from(value.as_str()))).collect();
     if is_headless(service) {
         labels.insert(HEADLESS.into(), "".into());
     }

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use crate::object::Tree;
+use crate::object::tree::{Map, Tree};
 
 /// Types and fields in Go's words. A struct is its name, then a line for each field: Go name, JSON
 /// name (`-` for an embedded struct), type. Other named types stand with what they are.
@@ -149,7 +149,7 @@ fn print_list(out: &mut String, items: &'static str, list: Option<&Vec<Tree>>) {
     out.push(']');
 }
 
-fn print_map(out: &mut String, values: &'static str, map: Option<&serde_json::Map<String, Tree>>) {
+fn print_map(out: &mut String, values: &'static str, map: Option<&Map>) {
     let Some(map) = map.filter(|map| !map.is_empty()) else { return out.push_str("<nil>") };
     out.push_str("map[");
     for (index, (key, value)) in map.iter().enumerate() {

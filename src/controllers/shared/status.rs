@@ -1,11 +1,11 @@
 //! Statuses as upstream encodes them: most empty fields are left out.
 
-use crate::object::Tree;
+use crate::object::tree::{Name, Tree};
 
 /// Takes away the fields of `status` that hold nothing (null, zero, empty), except those in `always`.
 pub fn sparse(status: Tree, always: &[&str]) -> Tree {
     let Tree::Object(fields) = status else { return status };
-    let keep = |(name, value): &(String, Tree)| always.contains(&name.as_str()) || !is_empty(value);
+    let keep = |(name, value): &(Name, Tree)| always.contains(&name.as_str()) || !is_empty(value);
     Tree::Object(fields.into_iter().filter(keep).collect())
 }
 

@@ -107,7 +107,7 @@ fn set_list(status: &mut Tree, field: &str, list: Tree) {
 /// Resources that somebody else says the node has: their names carry a domain.
 fn others_resources(capacity: Option<&Tree>) -> Vec<(String, Tree)> {
     let all = capacity.and_then(Tree::as_object).into_iter().flatten();
-    all.filter(|(name, _)| name.contains('/')).map(|(name, amount)| (name.clone(), amount.clone())).collect()
+    all.filter(|(name, _)| name.contains('/')).map(|(name, amount)| (name.to_string(), amount.clone())).collect()
 }
 
 fn images(images: &[k8s_cri::v1::Image]) -> Tree {

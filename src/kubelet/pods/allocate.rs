@@ -3,7 +3,8 @@
 use super::admit::request;
 use crate::kubelet::cgroups::amounts::{millis, whole};
 use crate::kubelet::spec::{Container, Pod, Resources};
-use crate::object::{StringMap, Tree};
+use crate::object::StringMap;
+use crate::object::tree::{Tree, from_tree};
 
 /// Why a pod does not have what it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +78,7 @@ pub fn held_by_status(pod: &Pod) -> Pod {
 }
 
 fn read(resources: &Tree) -> Option<Resources> {
-    serde_json::from_value(resources.clone()).ok()
+    from_tree(resources).ok()
 }
 
 #[cfg(test)]

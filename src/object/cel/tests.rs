@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use crate::object::tree::json;
 
 use super::*;
 

@@ -141,7 +141,7 @@ impl Value {
             Self::List(items) => Tree::Array(items.iter().map(Self::to_tree).collect::<Option<_>>()?),
             Self::Map(map) | Self::Object(_, map) => {
                 let entry = |(key, value): (&Key, &Self)| Some((key.to_string(), value.to_tree()?));
-                Tree::Object(map.iter().map(entry).collect::<Option<Map<_, _>>>()?)
+                Tree::Object(map.iter().map(entry).collect::<Option<Map>>()?)
             }
             Self::Optional(inner) => inner.as_ref().map_or(Some(Tree::Null), |inner| inner.to_tree())?,
             Self::Timestamp(_) | Self::Duration(_) | Self::Ip(_) | Self::Cidr(_) => self.to_string().into(),

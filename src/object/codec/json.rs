@@ -116,7 +116,7 @@ impl Writer {
         }
     }
 
-    fn object(&mut self, map: &Map<String, Tree>, schema: Option<Schema<'_>>) {
+    fn object(&mut self, map: &Map, schema: Option<Schema<'_>>) {
         let hole = match self.hole {
             Hole::InRoot => Some(METADATA),
             Hole::InMeta => Some(REVISION),
@@ -163,7 +163,7 @@ impl Writer {
 
     fn sorted_object(
         &mut self,
-        map: &Map<String, Tree>,
+        map: &Map,
         schema: Option<Schema<'_>>,
         start: usize,
         place: Hole,
@@ -172,7 +172,7 @@ impl Writer {
         for (name, value) in map {
             if let Some(missing) = hole.filter(|missing| *missing <= name.as_str()) {
                 hole = None;
-                if missing != name {
+                if *missing != **name {
                     self.entry(missing, None, None, start, place, Some(missing));
                 } else {
                     self.entry(
@@ -278,7 +278,7 @@ fn write_number(out: &mut Vec<u8>, number: &Number) {
 mod tests {
     use super::super::super::schema::{builtin, decode};
     use super::*;
-    use serde_json::json;
+    use crate::object::tree::json;
 
     #[test]
     fn fields_are_in_upstreams_order_with_room_for_the_revision() {

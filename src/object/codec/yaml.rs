@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn strings_are_quoted_only_where_they_would_mean_something_else() {
-        let tree = serde_json::json!({
+        let tree = crate::object::tree::json!({
             "plain": "some text: no", "bool": "yes", "number": "1e3", "empty": "", "date": "2026-01-02", "colon": "a:b",
             "lines": "one\ntwo\n", "chomped": "one\n\ntwo", "hash": "a #b", "star": "*a", "quote": "'", "tab": "a\tb", "space": " a",
             "list": [{"a": 1, "b": [[]]}, {}, [1]], "none": null, "dash": "-", "version": "1.2.3", "key yes": {"on": true},
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn long_lines_are_folded_at_spaces() {
         let words = vec!["0123456789"; 12].join(" ");
-        let text = to_yaml(&serde_json::json!({ "message": words }));
+        let text = to_yaml(&crate::object::tree::json!({ "message": words }));
         assert_eq!(text.lines().count(), 2);
         assert_eq!(to_json(text.as_bytes()).unwrap(), format!(r#"{{"message":"{words}"}}"#).as_bytes());
     }

@@ -49,7 +49,7 @@ fn perform(document: &mut Tree, operation: &Tree) -> Result<(), Failed> {
             if let Some((last, parents)) = path.split_last()
                 && let Ok(Tree::Object(map)) = find_mut(document, parents)
             {
-                map.insert(last.clone(), value()?);
+                map.insert(last.into(), value()?);
                 return Ok(());
             }
             *find_mut(document, &path)? = value()?;
@@ -115,7 +115,7 @@ fn add(document: &mut Tree, path: &[String], value: Tree) -> Result<(), Failed> 
     };
     match find_mut(document, parents)? {
         Tree::Object(map) => {
-            map.insert(last.clone(), value);
+            map.insert(last.into(), value);
         }
         Tree::Array(list) if last == "-" => list.push(value),
         Tree::Array(list) => {
@@ -157,7 +157,7 @@ fn same(one: &Tree, two: &Tree) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::object::tree::json;
 
     fn check(document: Tree, patch: Tree, wanted: Option<Tree>) {
         let patched = apply(document, patch.to_string().as_bytes());

@@ -32,7 +32,7 @@ fn merge(target: &mut Tree, patch: Tree) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::object::tree::json;
 
     #[test]
     fn maps_are_merged_nulls_remove_and_lists_are_replaced() {

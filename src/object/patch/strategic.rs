@@ -23,7 +23,7 @@ const BAD_RETAIN_KEYS: &str = "invalid patch format of retainKeys";
 const BAD_ORDER: &str = "invalid patch format of setElementOrder list";
 const LIST_OF_LISTS: &str = "lists of lists are not supported";
 
-type Entries = Map<String, Tree>;
+type Entries = Map;
 
 /// Patches a document whose type is `schema`.
 pub fn apply(document: Tree, patch: &[u8], schema: Schema<'_>) -> Result<Patched, Status> {
@@ -63,7 +63,7 @@ fn merge_map(mut original: Entries, mut patch: Entries, schema: Option<Schema<'_
         };
     }
     retain_keys(&mut original, &mut patch)?;
-    let ordered: Vec<String> = patch.keys().filter(|key| key.starts_with(SET_ORDER)).cloned().collect();
+    let ordered: Vec<String> = patch.keys().filter(|key| key.starts_with(SET_ORDER)).map(ToString::to_string).collect();
     for directive in ordered {
         let order = patch.remove(&directive).unwrap_or_default();
         let name = &directive[SET_ORDER.len()..];
@@ -107,7 +107,7 @@ fn merge_map(mut original: Entries, mut patch: Entries, schema: Option<Schema<'_
 fn retain_keys(original: &mut Entries, patch: &mut Entries) -> Result<(), Status> {
     let Some(kept) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
     let Tree::Array(kept) = kept else { return Err(Status::bad_request(BAD_RETAIN_KEYS)) };
-    let is_kept = |key: &String| kept.iter().any(|name| name.as_str() == Some(key));
+    let is_kept = |key: &str| kept.iter().any(|name| name.as_str() == Some(key));
     let stray = patch.iter().any(|(key, value)| {
         !value.is_null() && !key.starts_with(DELETE_FROM) && !key.starts_with(SET_ORDER) && !is_kept(key)
     });
@@ -146,7 +146,7 @@ fn set_order(
     };
     let (in_order, others) = split_by(merged, order, here.merge_key())?;
     let arranged = arrange(in_order, others, order, &old.unwrap_or_default(), here.merge_key());
-    original.insert(name.to_owned(), Tree::Array(arranged));
+    original.insert(name.to_owned().into(), Tree::Array(arranged));
     Ok(())
 }
 

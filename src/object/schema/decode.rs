@@ -131,7 +131,7 @@ impl Decoder<'_, '_> {
         unknown: Unknown,
         path: &Path<'_>,
         old: Option<Tree>,
-    ) -> Parsed<Map<String, Tree>> {
+    ) -> Parsed<Map> {
         let mut map = object_or_empty(old);
         let mut seen = 0u128;
         let mut next = 0; // fields mostly come in the order of the schema, or at least near it
@@ -153,19 +153,13 @@ impl Decoder<'_, '_> {
             seen |= bit;
             let Some(value) = self.value(field.node, &here, map.remove(&*field.name))? else { continue };
             if !(field.empty == Empty::Drop && is_empty(&value)) {
-                map.insert(key.into_owned(), value);
+                map.insert(field.name.clone().into(), value);
             }
         }
         Ok(map)
     }
 
-    fn unknown(
-        &mut self,
-        key: Cow<'_, str>,
-        unknown: Unknown,
-        path: &Path<'_>,
-        map: &mut Map<String, Tree>,
-    ) -> Parsed<()> {
+    fn unknown(&mut self, key: Cow<'_, str>, unknown: Unknown, path: &Path<'_>, map: &mut Map) -> Parsed<()> {
         let here = path.then(Step::Key(&key));
         match unknown {
             Unknown::Prune => {
@@ -174,13 +168,13 @@ impl Decoder<'_, '_> {
             }
             Unknown::Keep => {
                 let value = self.any(&here)?;
-                map.insert(key.into_owned(), value);
+                map.insert(key.into_owned().into(), value);
             }
         }
         Ok(())
     }
 
-    fn entries(&mut self, values: NodeId, path: &Path<'_>, old: Option<Tree>) -> Parsed<Map<String, Tree>> {
+    fn entries(&mut self, values: NodeId, path: &Path<'_>, old: Option<Tree>) -> Parsed<Map> {
         let mut map = object_or_empty(old);
         let merging = !map.is_empty();
         let mut seen = Vec::new(); // only needed when merging into what another duplicate left
@@ -197,7 +191,7 @@ impl Decoder<'_, '_> {
             if merging {
                 seen.push(key.clone());
             }
-            map.insert(key.into_owned(), value);
+            map.insert(key.into_owned().into(), value);
         }
         Ok(map)
     }
@@ -227,7 +221,7 @@ impl Decoder<'_, '_> {
                         self.complain("duplicate", &here);
                     }
                     let value = self.any(&here)?;
-                    map.insert(key.into_owned(), value);
+                    map.insert(key.into_owned().into(), value);
                 }
                 Tree::Object(map)
             }
@@ -389,7 +383,7 @@ impl Decoder<'_, '_> {
     }
 }
 
-fn object_or_empty(old: Option<Tree>) -> Map<String, Tree> {
+fn object_or_empty(old: Option<Tree>) -> Map {
     match old {
         Some(Tree::Object(map)) => map,
         _ => Map::new(),
@@ -468,7 +462,7 @@ pub fn go_type(types: &Types, id: NodeId) -> String {
 mod tests {
     use super::super::table::builtin;
     use super::*;
-    use serde_json::json;
+    use crate::object::tree::json;
 
     fn read(kind: &str, text: &str) -> Result<Decoded, DecodeError> {
         let (api_version, kind) = kind.rsplit_once('/').unwrap();

@@ -13,7 +13,7 @@ pub fn fill(tree: &mut Tree, schema: Schema<'_>) {
             for field in fields {
                 let is_filled = field.default.is_some() || matches!(field.empty, Empty::Always | Empty::Null);
                 if is_filled && map.get(&*field.name).is_none_or(Tree::is_null) {
-                    map.insert(field.name.clone().into_owned(), filling(field, schema));
+                    map.insert(field.name.clone().into(), filling(field, schema));
                 }
             }
             fill_children(map, schema);
@@ -38,8 +38,8 @@ pub fn fill(tree: &mut Tree, schema: Schema<'_>) {
 pub fn zeroes(schema: Schema<'_>) -> Tree {
     let Shape::Struct { fields, .. } = schema.shape() else { return zero(schema.types, schema.id) };
     let given = |field: &Field| match field.empty {
-        Empty::Always => Some((field.name.clone().into_owned(), zeroes(schema.to(field.node)))),
-        Empty::Null => Some((field.name.clone().into_owned(), Tree::Null)),
+        Empty::Always => Some((field.name.clone(), zeroes(schema.to(field.node)))),
+        Empty::Null => Some((field.name.clone(), Tree::Null)),
         Empty::Keep | Empty::Drop => None,
     };
     Tree::Object(fields.iter().filter_map(given).collect())
@@ -53,7 +53,7 @@ fn filling(field: &Field, schema: Schema<'_>) -> Tree {
     }
 }
 
-fn fill_children(map: &mut Map<String, Tree>, schema: Schema<'_>) {
+fn fill_children(map: &mut Map, schema: Schema<'_>) {
     for (name, value) in map.iter_mut().filter(|(_, value)| value.is_object() || value.is_array()) {
         if let Some(child) = schema.child(name) {
             fill(value, child);
@@ -69,7 +69,7 @@ fn is_composite(schema: Schema<'_>) -> bool {
 mod tests {
     use super::super::table::builtin;
     use super::*;
-    use serde_json::json;
+    use crate::object::tree::json;
 
     #[test]
     fn what_go_always_writes_is_put_in_to_any_depth() {

@@ -45,7 +45,7 @@ pub fn select_own_pods(job: &mut Tree) {
     // As long as nobody labels the job, it has the labels of its pods.
     let shared = at(job, "metadata.labels").as_object().is_none_or(|labels| labels.is_empty())
         || at(job, "metadata.labels") == at(job, LABELS);
-    let mut entry = |path: &str, key: &str, value: &str| {
+    let mut entry = |path: &str, key: &'static str, value: &str| {
         job.set_default(path, json!({}));
         if let Some(map) = job.at_mut(path).and_then(Tree::as_object_mut) {
             map.entry(key).or_insert_with(|| value.into());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::{Name, Tree, TreePath};
 use crate::resources::Column;
 use crate::resources::cells::{condition, text_or};
 
@@ -32,9 +32,9 @@ fn status(node: &Tree) -> Tree {
 }
 
 fn roles(node: &Tree) -> Tree {
-    let role = |(key, value): (&String, &Tree)| match key.strip_prefix("node-role.kubernetes.io/") {
+    let role = |(key, value): (&Name, &Tree)| match key.strip_prefix("node-role.kubernetes.io/") {
         Some(role) => Some(role.to_owned()),
-        None if key == "kubernetes.io/role" => value.as_str().map(str::to_owned),
+        None if *key == "kubernetes.io/role" => value.as_str().map(str::to_owned),
         None => None,
     };
     let labels = node.map("metadata.labels").into_iter().flatten();

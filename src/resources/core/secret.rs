@@ -28,7 +28,7 @@ impl Rules for Secret {
         if let Some(data) = new.at_mut("data").and_then(Tree::as_object_mut) {
             data.extend(plain.into_iter().map(|(key, value)| {
                 let encoded = BASE64_STANDARD.encode(value.as_str().unwrap_or_default());
-                (key, encoded.into())
+                (key, Tree::from(encoded))
             }));
         }
     }

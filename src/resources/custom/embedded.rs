@@ -20,7 +20,7 @@ fn walk(at: &At<'_>, schema: &Props, errors: &mut FieldErrors) {
         Tree::Object(map) => {
             for (key, value) in map {
                 let Some(child) = schema.child(key) else { continue };
-                let path = match schema.properties.contains_key(key) {
+                let path = match schema.properties.contains_key(key.as_str()) {
                     true => at.path_to(key),
                     false => format!("{}[{key}]", at.path),
                 };

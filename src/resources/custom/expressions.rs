@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::object::cel::{Budget, Env, Program, Value};
 use crate::object::field::{Complaint, FieldErrors};
 use crate::object::schema::custom::{Props, Rule};
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::{Map, Tree, TreePath};
 
 const OUT_OF_BUDGET: &str =
     "validation failed due to running out of cost budget, no further validation rules will be run";
@@ -39,8 +39,8 @@ impl Checking<'_> {
             Tree::Object(map) => {
                 for (key, inner) in map {
                     let Some(child) = schema.child(key).filter(|child| child.any(&has_rules)) else { continue };
-                    let here = match (schema.properties.contains_key(key), path) {
-                        (true, "") => key.clone(),
+                    let here = match (schema.properties.contains_key(key.as_str()), path) {
+                        (true, "") => key.to_string(),
                         (true, path) => format!("{path}.{key}"),
                         (false, path) => format!("{path}[{key}]"),
                     };
@@ -156,7 +156,7 @@ fn has_rules(schema: &Props) -> bool {
 fn visible(tree: &Tree, schema: &Props) -> Tree {
     let mut seen = tree.clone();
     if !schema.properties.contains_key("metadata") || tree.has("metadata") {
-        let mut meta = serde_json::Map::new();
+        let mut meta = Map::new();
         for name in ["name", "generateName"] {
             if let Some(value) = tree.at(&format!("metadata.{name}")) {
                 meta.insert(name.into(), value.clone());
@@ -178,7 +178,7 @@ fn correlated<'t>(item: &Tree, old: &'t Tree, schema: &Props) -> Option<&'t Tree
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::object::tree::json;
 
     fn told(schema: Tree, value: Tree, old: Option<Tree>) -> Vec<String> {
         let mut errors = FieldErrors::default();

@@ -96,8 +96,8 @@ impl Rules for CustomRules {
 
     fn bumps_generation(&self, new: &Tree, old: &Tree) -> bool {
         let but_metadata = |tree: &Tree| -> Vec<(String, Tree)> {
-            let fields = tree.as_object().into_iter().flatten().filter(|(key, _)| *key != "metadata");
-            fields.map(|(key, value)| (key.clone(), value.clone())).collect()
+            let fields = tree.as_object().into_iter().flatten().filter(|(key, _)| **key != "metadata");
+            fields.map(|(key, value)| (key.to_string(), value.clone())).collect()
         };
         but_metadata(new) != but_metadata(old)
     }

@@ -60,7 +60,7 @@ fn requests_from_limits(container: &mut Tree) {
 }
 
 /// The map at `path`, made if it is not there.
-fn entry<'t>(tree: &'t mut Tree, path: &str) -> &'t mut Map<String, Tree> {
+fn entry<'t>(tree: &'t mut Tree, path: &str) -> &'t mut Map {
     if !tree.at(path).is_some_and(Tree::is_object) {
         tree.set(path, json!({}));
     }

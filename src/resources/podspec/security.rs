@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::object::field::FieldErrors;
-use crate::object::tree::{Map, Tree, TreePath};
+use crate::object::tree::{Tree, TreePath};
 use crate::resources::check::At;
 use crate::resources::names;
 
@@ -191,9 +191,7 @@ fn upper(field: &str) -> String {
 
 fn go_names(value: Tree) -> Tree {
     match value {
-        Tree::Object(map) => {
-            Tree::Object(map.into_iter().map(|(key, value)| (upper(&key), go_names(value))).collect::<Map<_, _>>())
-        }
+        Tree::Object(map) => Tree::Object(map.into_iter().map(|(key, value)| (upper(&key), go_names(value))).collect()),
         other => other,
     }
 }

@@ -1,7 +1,7 @@
 //! What may change in a pod that exists: images, a shorter deadline, more tolerations, fewer gates.
 
 use crate::object::field::FieldErrors;
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::{Name, Tree, TreePath};
 use crate::resources::check::{At, at};
 use crate::resources::inner;
 use crate::resources::names;
@@ -107,7 +107,7 @@ pub fn put_back(new: &mut Tree, old: &Tree, field: &str) {
 /// A pod that waits for its gates may be bound closer to certain nodes.
 fn check_gated(new: &At, old: &Tree, rest: &mut Tree, errors: &mut FieldErrors) {
     let selector = new.child("nodeSelector");
-    let kept = |(key, value): (&String, &Tree)| selector.value.get(key) == Some(value);
+    let kept = |(key, value): (&Name, &Tree)| selector.value.get(key) == Some(value);
     if !old.map("nodeSelector").into_iter().flatten().all(kept) {
         selector.invalid(errors, "only additions to spec.nodeSelector are allowed (no mutations or deletions)");
     }

@@ -110,7 +110,7 @@ fn is_significant(new: &Tree, old: &Tree) -> bool {
 fn check_namespace(on: &Attributes<'_>, namespace: &Tree, warnings: &mut Vec<String>) -> Result<(), Status> {
     let policy = |tree: &Tree| {
         let labels = tree.map("metadata.labels").into_iter().flatten();
-        Policy::of(&labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect())
+        Policy::of(&labels.filter_map(|(key, value)| Some((key.to_string(), value.as_str()?.to_owned()))).collect())
     };
     let (new, wrong) = policy(namespace);
     let (old, wrong_before) = on.old.map(policy).unwrap_or_default();

@@ -32,9 +32,9 @@ impl<'p> Subject<'p> {
         self.containers().filter(|container| is_bad(container)).map(|container| container.text("name")).collect()
     }
 
-    pub fn annotations(&self) -> impl Iterator<Item = (&'p String, &'p str)> {
+    pub fn annotations(&self) -> impl Iterator<Item = (&'p str, &'p str)> {
         let annotations = self.pod.map("metadata.annotations").into_iter().flatten();
-        annotations.filter_map(|(name, value)| Some((name, value.as_str()?)))
+        annotations.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
     }
 
     /// Pods of Windows have none of what these checks are about.

@@ -174,7 +174,7 @@ fn shown(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::object::tree::json;
 
     #[test]
     fn services_and_urls_lead_somewhere() {

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::rules::Seen;
 use crate::api::admission::{Attributes, Operation};
-use crate::object::tree::{Tree, TreePath, json};
+use crate::object::tree::{Name, Tree, TreePath, from_tree, json};
 use crate::object::{Reason, Status};
 
 /// What a hook made of a request.
@@ -110,7 +110,7 @@ pub fn verdict(hook: &str, review: &Tree, version: &str, uid: &str, mutating: bo
     let warnings = response.items("warnings").iter().filter_map(Tree::as_str).map(str::to_owned).collect();
     let is_allowed = response.flag("allowed") == Some(true);
     let denied = (!is_allowed).then(|| denial(hook, response.get("status")));
-    let text = |(key, value): (&String, &Tree)| Some((key.clone(), value.as_str()?.to_owned()));
+    let text = |(key, value): (&Name, &Tree)| Some((key.to_string(), value.as_str()?.to_owned()));
     let annotations = response.map("auditAnnotations").into_iter().flatten().filter_map(text).collect();
     Ok(Verdict { patch, warnings, denied, annotations })
 }
@@ -126,7 +126,7 @@ fn denial(hook: &str, result: Option<&Tree>) -> Status {
     };
     let message = format!("admission webhook {hook:?} denied the request{told}");
     let mut status = Status::new(Reason::parse(result.text("reason"), code), message);
-    status.details = result.get("details").and_then(|details| serde_json::from_value(details.clone()).ok());
+    status.details = result.get("details").and_then(|details| from_tree(details).ok());
     status
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::admission::{Attributes, Operation};
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::{Tree, TreePath, from_tree};
 use crate::object::view::LabelSelector;
 use crate::object::{Status, StringMap};
 use crate::resources::Registry;
@@ -113,10 +113,10 @@ fn object_selected(hook: &Tree, on: &Attributes<'_>, object: Option<&Tree>) -> b
 
 pub fn selector(hook: &Tree, field: &str) -> LabelSelector {
     let selector = hook.get(field).filter(|selector| selector.is_object());
-    selector.and_then(|selector| serde_json::from_value(selector.clone()).ok()).unwrap_or_default()
+    selector.and_then(|selector| from_tree(selector).ok()).unwrap_or_default()
 }
 
 fn labels(object: &Tree) -> StringMap {
     let labels = object.map("metadata.labels").into_iter().flatten();
-    labels.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+    labels.map(|(key, value)| (key.to_string(), value.as_str().unwrap_or_default().to_owned())).collect()
 }

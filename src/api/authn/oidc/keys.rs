@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::{Tree, TreePath, from_tree};
 
 /// More keys of an issuer are not looked at.
 const KEYS_MAX: usize = 100;
@@ -25,7 +25,7 @@ impl Keys {
             if key.text("use") == "enc" {
                 return None;
             }
-            let jwk: Jwk = serde_json::from_value(key.clone()).ok()?;
+            let jwk: Jwk = from_tree(key).ok()?;
             let decoding = DecodingKey::from_jwk(&jwk).ok()?;
             // A shared secret in a public document is nobody's signature.
             (key.text("kty") != "oct").then_some((jwk.common.key_id, decoding))

@@ -3,7 +3,7 @@
 //! At start each is created if it is missing, and given the rules and subjects it lacks if it is
 //! there; what administrators added stays. One annotated `autoupdate: "false"` is left alone.
 
-use crate::object::tree::json;
+use crate::object::tree::{from_tree, json};
 use crate::object::{Key, Tree, TreePath};
 
 use super::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, Rule};
@@ -58,7 +58,7 @@ fn add_missing(merged: &mut Tree, list: &str, wanted: &Tree, has: impl Fn(&[Tree
 
 /// Whether the rules `have` together allow everything that `want` does.
 fn covers(have: &[Tree], want: &Tree) -> bool {
-    let rule = |tree: &Tree| serde_json::from_value::<Rule>(tree.clone()).unwrap_or_default();
+    let rule = |tree: &Tree| from_tree::<Rule>(tree).unwrap_or_default();
     let have: Vec<Rule> = have.iter().map(rule).collect();
     rule(want).split().iter().all(|part| have.iter().any(|mine| mine.covers(part)))
 }

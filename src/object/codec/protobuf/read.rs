@@ -41,7 +41,7 @@ impl Reader {
         schema: Schema<'_>,
         fields: &[Field],
         around: [u8; 2],
-        map: &mut Map<String, Tree>,
+        map: &mut Map,
     ) -> Result<(), DecodeError> {
         for item in Wire::new(bytes).fields() {
             let (number, value) = item?;
@@ -85,7 +85,7 @@ impl Reader {
                     _ => Map::new(),
                 };
                 let (key, value) = self.entry(value.bytes()?, schema.to(*values))?;
-                map.insert(key, value);
+                map.insert(key.into(), value);
                 Tree::Object(map)
             }
             _ => self.value(value, schema)?,

@@ -29,7 +29,7 @@ fn path(field: &Field) -> [u32; 3] {
 }
 
 /// Writes fields that share the messages around them up to `depth`.
-fn level(out: &mut Writer, map: &Map<String, Tree>, schema: Schema<'_>, fields: &[&Field], depth: usize) {
+fn level(out: &mut Writer, map: &Map, schema: Schema<'_>, fields: &[&Field], depth: usize) {
     for group in fields.chunk_by(|one, other| path(one)[depth] == path(other)[depth]) {
         let number = path(group[0])[depth];
         let is_inside = depth < 2 && group[0].inside[depth] != 0;

@@ -214,7 +214,7 @@ impl<'r> Reader<'r> {
             return Err(bad("map merge requires map or sequence of maps as the value"));
         }
         for (key, value) in maps.iter().filter_map(Tree::as_object).flatten() {
-            if !keys.insert(key.clone()) {
+            if !keys.insert(key.to_string()) {
                 continue;
             }
             if self.out.len() > start {

@@ -1,6 +1,6 @@
 //! Trees to YAML: block style, sorted keys, lists not indented, quotes only where needed.
 
-use super::super::super::tree::Tree;
+use super::super::super::tree::{Map, Tree};
 use super::resolve::is_special;
 
 /// Lines are folded at the first single space beyond this column.
@@ -27,7 +27,7 @@ struct Emitter {
 
 impl Emitter {
     /// Writes entries; the first one stands where the line is, the others at `indent`.
-    fn map(&mut self, map: &serde_json::Map<String, Tree>, indent: usize) {
+    fn map(&mut self, map: &Map, indent: usize) {
         for (index, (key, value)) in map.iter().enumerate() {
             if index > 0 {
                 self.spaces(indent);

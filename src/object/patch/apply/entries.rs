@@ -131,7 +131,7 @@ impl Managed {
                 self.0.insert(bucket.clone(), entry);
             }
             if let (Some(entry), Some(old)) = (self.0.get(&manager).cloned(), self.0.get(&bucket)) {
-                let fields = entry.fields.union(&old.fields);
+                let fields = entry.fields.clone().union(old.fields.clone());
                 self.0.remove(&manager);
                 self.0.insert(bucket, Entry { fields, ..entry });
             }
@@ -194,7 +194,7 @@ mod tests {
         let mut managed = Managed::default();
         for number in 0..11 {
             let entry = Entry {
-                fields: Set::of(&[&format!("data.f{number}")]),
+                fields: Set::from_fields(&json!({"f:data": {(format!("f:f{number}")): {}}})).unwrap(),
                 api_version: "v1".into(),
                 time: Some(format!("2026-01-01T00:00:{number:02}Z")),
             };

@@ -10,7 +10,9 @@ mod set;
 mod typed;
 mod walk;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use crate::object::Gvk;
 use crate::object::schema::{Schema, zeroes};
@@ -26,7 +28,7 @@ pub use entries::keep_times;
 pub use set::Set;
 
 /// Fields that nobody owns.
-const NOT_OWNED: &[&str] = &[
+const NOT_OWNED: &[&'static str] = &[
     "apiVersion",
     "kind",
     "metadata",
@@ -40,6 +42,7 @@ const NOT_OWNED: &[&str] = &[
     "metadata.managedFields",
     "metadata.resourceVersion",
 ];
+static NOT_OWNED_SET: LazyLock<Set> = LazyLock::new(|| Set::of(NOT_OWNED));
 /// Who owned what was there before anybody applied.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 const KUBECTL: &str = "kubectl";
@@ -112,10 +115,10 @@ impl FieldManager<'_> {
         let manager = Manager::new(name, false, &version, self.subresource);
         let outcome = self.settle(live, new, managed, None, true);
         let Ok((mut managed, changes)) = outcome else { return Managed::default() }; // forced: no conflicts
-        let mine = changes.modified.union(&changes.added).without(self.reset).difference(&Set::of(NOT_OWNED));
+        let mine = changes.modified.union(changes.added).without(self.reset).difference(&NOT_OWNED_SET);
         if !mine.is_empty() {
-            let before = managed.0.get(&manager).map(|entry| entry.fields.clone()).unwrap_or_default();
-            let entry = Entry { fields: mine.union(&before), api_version: version, time: Some(self.now.to_string()) };
+            let before = managed.0.remove(&manager).map(|entry| entry.fields).unwrap_or_default();
+            let entry = Entry { fields: mine.union(before), api_version: version, time: Some(self.now.to_string()) };
             managed.0.insert(manager, entry);
         }
         managed
@@ -149,7 +152,10 @@ impl FieldManager<'_> {
             let Some(changes) = comparison.or_insert_with_key(|version| compared(version)) else {
                 continue; // its version is gone, and so is the manager
             };
-            let taken = entry.fields.intersection(&changes.modified.union(&changes.added));
+            let mut taken = entry.fields.intersection(&changes.modified);
+            if !changes.added.is_empty() {
+                taken = taken.union(entry.fields.intersection(&changes.added));
+            }
             entry.fields = entry.fields.difference(&taken).difference(&changes.removed);
             if !taken.is_empty() {
                 conflicts.0.push((manager.clone(), taken));
@@ -176,9 +182,12 @@ impl FieldManager<'_> {
         schema.map_or_else(|| Tree::Object(Map::new()), zeroes)
     }
 
-    fn in_version(&self, object: &Tree, api_version: &str) -> Tree {
+    fn in_version<'t>(&self, object: &'t Tree, api_version: &str) -> Cow<'t, Tree> {
         let own = self.kind.api_version();
-        if own == api_version { object.clone() } else { self.versions.convert(object, &own, api_version) }
+        match own == api_version {
+            true => Cow::Borrowed(object),
+            false => Cow::Owned(self.versions.convert(object, &own, api_version)),
+        }
     }
 
     /// Applies `config` to `live` (`None`: nothing is there yet) as `name`.
@@ -269,7 +278,7 @@ impl FieldManager<'_> {
         };
         let (mut managed, _) = self.settle(live, &new, managed, Some(&manager), force)?;
         if let Some(entry) = managed.0.get_mut(&manager) {
-            entry.fields = entry.fields.difference(&Set::of(NOT_OWNED));
+            entry.fields = std::mem::take(&mut entry.fields).difference(&NOT_OWNED_SET);
             if entry.fields.is_empty() {
                 managed.0.remove(&manager);
             }
@@ -292,7 +301,7 @@ impl FieldManager<'_> {
         let mut owned: BTreeMap<&str, Set> = BTreeMap::new();
         for entry in managed.0.values() {
             let fields = owned.entry(&entry.api_version).or_default();
-            *fields = fields.union(&entry.fields);
+            *fields = std::mem::take(fields).union(entry.fields.clone());
         }
         let own_first = owned.remove_entry(last.api_version.as_str());
         for (version, fields) in own_first.into_iter().chain(owned) {
@@ -316,7 +325,7 @@ impl FieldManager<'_> {
         };
         let (merged, pruned) = (there(merged), there(&pruned));
         let named = |set: &Set| set.with_named_fields(place.0);
-        let kept = named(&fields_of(&pruned, place)).union(&named(owned));
+        let kept = named(&fields_of(&pruned, place)).union(named(owned));
         let back = remove(&merged, &named(&fields_of(&merged, place)).difference(&kept), place);
         if from == version { back } else { self.versions.convert(&back, version, from) }
     }

@@ -1,18 +1,17 @@
 //! Sets of field paths: who owns what, as `managedFields` writes it down.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::object::codec::json::to_json;
 use crate::object::quote::Quoted;
 use crate::object::schema::{Schema, decode_untyped};
-use crate::object::tree::{Map, Tree};
+use crate::object::tree::{Map, Name, Tree};
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Element {
-    Field(String),
+    Field(Name),
     /// An element of a list, by the values of its key fields, which are sorted by name.
     Key(Vec<(String, Scalar)>),
     /// An element of a set.
@@ -26,14 +25,19 @@ pub struct Scalar(pub Tree);
 
 /// Fields that belong together. A path may be a member, have members below it, or both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Set {
-    members: BTreeSet<Element>,
-    children: BTreeMap<Element, Set>,
+pub struct Set(Vec<Node>);
+
+/// What a set has at and below one step. There is none for a step of which it has nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Node {
+    element: Element,
+    is_member: bool,
+    below: Set,
 }
 
 impl Set {
     /// The set of dotted paths of struct fields, such as `metadata.name`.
-    pub fn of(paths: &[&str]) -> Self {
+    pub fn of(paths: &[&'static str]) -> Self {
         let mut set = Self::default();
         for path in paths {
             let steps: Vec<Element> = path.split('.').map(|step| Element::Field(step.into())).collect();
@@ -43,99 +47,127 @@ impl Set {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.children.values().all(Self::is_empty)
+        self.0.is_empty()
     }
 
     /// Adds a path; the empty one is no member of anything.
     pub fn insert(&mut self, path: &[Element]) {
-        match path {
-            [] => (),
-            [last] => drop(self.members.insert(last.clone())),
-            [first, rest @ ..] => self.children.entry(first.clone()).or_default().insert(rest),
+        let Some((first, rest)) = path.split_first() else { return };
+        let at = self.place(first).unwrap_or_else(|at| {
+            self.0.insert(at, Node { element: first.clone(), is_member: false, below: Self::default() });
+            at
+        });
+        match rest {
+            [] => self.0[at].is_member = true,
+            rest => self.0[at].below.insert(rest),
+        }
+    }
+
+    /// Adds what comes after all that is here: `element` itself, if it is a member, and what is below it.
+    pub fn push(&mut self, element: &Element, is_member: bool, below: Self) {
+        debug_assert!(self.0.last().is_none_or(|last| last.element < *element), "elements are added in order");
+        if is_member || !below.is_empty() {
+            self.0.push(Node { element: element.clone(), is_member, below });
         }
     }
 
     pub fn has(&self, path: &[Element]) -> bool {
         match path {
             [] => false,
-            [last] => self.members.contains(last),
-            [first, rest @ ..] => self.children.get(first).is_some_and(|child| child.has(rest)),
+            [last] => self.has_member(last),
+            [first, rest @ ..] => self.below(first).is_some_and(|below| below.has(rest)),
         }
     }
 
     pub fn has_member(&self, element: &Element) -> bool {
-        self.members.contains(element)
+        self.place(element).is_ok_and(|at| self.0[at].is_member)
     }
 
     /// What is below `element`, if anything is.
     pub fn below(&self, element: &Element) -> Option<&Self> {
-        self.children.get(element).filter(|child| !child.is_empty())
+        let at = self.place(element).ok()?;
+        Some(&self.0[at].below).filter(|below| !below.is_empty())
     }
 
-    pub fn union(&self, other: &Self) -> Self {
-        let mut children = self.children.clone();
-        for (element, theirs) in &other.children {
-            let both = children.get(element).map_or_else(|| theirs.clone(), |mine| mine.union(theirs));
-            children.insert(element.clone(), both);
+    fn place(&self, element: &Element) -> Result<usize, usize> {
+        self.0.binary_search_by(|node| node.element.cmp(element))
+    }
+
+    pub fn union(self, other: Self) -> Self {
+        if self.is_empty() || other.is_empty() {
+            return if self.is_empty() { other } else { self };
         }
-        Self { members: self.members.union(&other.members).cloned().collect(), children }
+        let mut all = Vec::with_capacity(self.0.len().max(other.0.len()));
+        let (mut ours, mut theirs) = (self.0.into_iter().peekable(), other.0.into_iter().peekable());
+        loop {
+            let order = match (ours.peek(), theirs.peek()) {
+                (Some(mine), Some(their)) => mine.element.cmp(&their.element),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => return Self(all),
+            };
+            match order {
+                Ordering::Less => all.extend(ours.next()),
+                Ordering::Greater => all.extend(theirs.next()),
+                Ordering::Equal => all.extend(ours.next().zip(theirs.next()).map(|(mine, their)| Node {
+                    is_member: mine.is_member || their.is_member,
+                    below: mine.below.union(their.below),
+                    ..mine
+                })),
+            }
+        }
     }
 
     pub fn intersection(&self, other: &Self) -> Self {
-        let shared = |(element, mine): (&Element, &Self)| {
-            let both = mine.intersection(other.children.get(element)?);
-            (!both.is_empty()).then(|| (element.clone(), both))
-        };
-        Self {
-            members: self.members.intersection(&other.members).cloned().collect(),
-            children: self.children.iter().filter_map(shared).collect(),
-        }
+        let shared = self.0.iter().filter_map(|mine| {
+            let their = &other.0[other.place(&mine.element).ok()?];
+            let (is_member, below) = (mine.is_member && their.is_member, mine.below.intersection(&their.below));
+            (is_member || !below.is_empty()).then(|| Node { element: mine.element.clone(), is_member, below })
+        });
+        Self(shared.collect())
     }
 
     /// What is only in this set. A member of `other` takes away itself, not what is below it.
-    pub fn difference(&self, other: &Self) -> Self {
-        let left = |(element, mine): (&Element, &Self)| {
-            let left = other.children.get(element).map_or_else(|| mine.clone(), |theirs| mine.difference(theirs));
-            (!left.is_empty()).then(|| (element.clone(), left))
-        };
-        Self {
-            members: self.members.difference(&other.members).cloned().collect(),
-            children: self.children.iter().filter_map(left).collect(),
-        }
+    pub fn difference(self, other: &Self) -> Self {
+        self.reduced(other, false)
     }
 
     /// As [`Set::difference`], but a member of `other` takes away everything below it too.
-    pub fn without(&self, other: &Self) -> Self {
-        let left = |(element, mine): (&Element, &Self)| {
-            if other.members.contains(element) {
-                return None;
-            }
-            let left = other.children.get(element).map_or_else(|| mine.clone(), |theirs| mine.without(theirs));
-            (!left.is_empty()).then(|| (element.clone(), left))
-        };
-        Self {
-            members: self.members.difference(&other.members).cloned().collect(),
-            children: self.children.iter().filter_map(left).collect(),
+    pub fn without(self, other: &Self) -> Self {
+        self.reduced(other, true)
+    }
+
+    fn reduced(mut self, other: &Self, with_below: bool) -> Self {
+        if other.is_empty() {
+            return self;
         }
+        self.0.retain_mut(|node| {
+            let Ok(at) = other.place(&node.element) else { return true };
+            let Node { is_member, below, .. } = &other.0[at];
+            if *is_member && with_below {
+                return false;
+            }
+            node.is_member &= !is_member;
+            node.below = std::mem::take(&mut node.below).reduced(below, with_below);
+            node.is_member || !node.below.is_empty()
+        });
+        self
     }
 
     /// The set with every declared field that has something below it as a member too.
     pub fn with_named_fields(&self, schema: Option<Schema<'_>>) -> Self {
-        let mut members = self.members.clone();
-        let mut children = BTreeMap::new();
-        for (element, below) in &self.children {
-            let child = match element {
+        let named = self.0.iter().map(|node| {
+            let (child, is_named) = match &node.element {
                 Element::Field(name) => {
-                    if schema.is_some_and(|schema| schema.field(name).is_some()) {
-                        members.insert(element.clone());
-                    }
-                    schema.and_then(|schema| schema.child(name))
+                    let is_declared = schema.is_some_and(|schema| schema.field(name).is_some());
+                    (schema.and_then(|schema| schema.child(name)), is_declared && !node.below.is_empty())
                 }
-                _ => schema.and_then(Schema::items),
+                _ => (schema.and_then(Schema::items), false),
             };
-            children.insert(element.clone(), below.with_named_fields(child));
-        }
-        Self { members, children }
+            let below = node.below.with_named_fields(child);
+            Node { element: node.element.clone(), is_member: node.is_member || is_named, below }
+        });
+        Self(named.collect())
     }
 
     /// Every path, members of a level before what is below them.
@@ -146,49 +178,57 @@ impl Set {
     }
 
     fn collect(&self, prefix: &mut Vec<Element>, paths: &mut Vec<Vec<Element>>) {
-        for member in &self.members {
-            paths.push([prefix.as_slice(), std::slice::from_ref(member)].concat());
+        for node in self.0.iter().filter(|node| node.is_member) {
+            paths.push([prefix.as_slice(), std::slice::from_ref(&node.element)].concat());
         }
-        for (element, child) in &self.children {
-            prefix.push(element.clone());
-            child.collect(prefix, paths);
+        for node in &self.0 {
+            prefix.push(node.element.clone());
+            node.below.collect(prefix, paths);
             prefix.pop();
         }
     }
 
     /// Reads `fieldsV1`; `None` if it is malformed.
     pub fn from_fields(fields: &Tree) -> Option<Self> {
-        let mut set = Self::default();
-        for (key, below) in fields.as_object()? {
-            if key == "." {
+        let fields = fields.as_object()?;
+        let mut nodes = Vec::with_capacity(fields.len());
+        for (key, below) in fields {
+            if key.as_str() == "." {
                 continue; // known to the level above
             }
             let element = Element::read(key)?;
-            let below_map = below.as_object()?;
-            if below_map.is_empty() || below_map.contains_key(".") {
-                set.members.insert(element.clone());
-            }
-            let child = Self::from_fields(below)?;
-            if !child.is_empty() {
-                set.children.insert(element, child);
+            let map = below.as_object()?;
+            let is_member = map.is_empty() || map.contains_key(".");
+            let below = Self::from_fields(below)?;
+            if is_member || !below.is_empty() {
+                nodes.push(Node { element, is_member, below });
             }
         }
-        Some(set)
+        // As texts they may have been in another order.
+        nodes.sort_by(|one, two| one.element.cmp(&two.element));
+        nodes.dedup_by(|later, first| {
+            let is_same = later.element == first.element;
+            if is_same {
+                first.is_member |= later.is_member;
+                first.below = std::mem::take(&mut first.below).union(std::mem::take(&mut later.below));
+            }
+            is_same
+        });
+        Some(Self(nodes))
     }
 
     /// Writes `fieldsV1`.
     pub fn to_fields(&self) -> Tree {
-        let mut map = Map::new();
-        for (element, child) in self.children.iter().filter(|(_, child)| !child.is_empty()) {
-            map.insert(element.write(), child.to_fields());
-        }
-        for member in &self.members {
-            let entry = map.entry(member.write()).or_insert_with(|| Tree::Object(Map::new()));
-            if let Tree::Object(below) = entry
+        let mut map = Map::with_capacity(self.0.len());
+        for node in &self.0 {
+            let mut below = node.below.to_fields();
+            if let Tree::Object(below) = &mut below
+                && node.is_member
                 && !below.is_empty()
             {
                 below.insert(".".into(), Tree::Object(Map::new()));
             }
+            map.insert(node.element.write().into(), below);
         }
         Tree::Object(map)
     }
@@ -199,7 +239,7 @@ impl Element {
         let (kind, rest) = text.split_at_checked(2)?;
         let value = || decode_untyped(rest.as_bytes()).ok().map(|decoded| decoded.tree);
         match kind {
-            "f:" => Some(Self::Field(rest.to_owned())),
+            "f:" => Some(Self::Field(rest.to_owned().into())),
             "v:" => Some(Self::Value(Scalar(value()?))),
             "i:" => rest.parse().ok().map(Self::Index),
             "k:" => match value()? {
@@ -210,8 +250,8 @@ impl Element {
         }
     }
 
-    pub fn key(fields: impl IntoIterator<Item = (String, Tree)>) -> Self {
-        let mut fields: Vec<_> = fields.into_iter().map(|(name, value)| (name, Scalar(value))).collect();
+    pub fn key(fields: impl IntoIterator<Item = (impl Into<String>, Tree)>) -> Self {
+        let mut fields: Vec<_> = fields.into_iter().map(|(name, value)| (name.into(), Scalar(value))).collect();
         fields.sort();
         Self::Key(fields)
     }
@@ -297,7 +337,7 @@ impl Ord for Scalar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::object::tree::json;
 
     #[test]
     fn fields_are_written_as_they_were_read() {
@@ -314,10 +354,10 @@ mod tests {
     fn a_member_takes_away_itself_or_all_below_it() {
         let mine = Set::of(&["metadata.labels", "metadata.labels.a", "status.x"]);
         assert_eq!(
-            mine.difference(&Set::of(&["metadata.labels", "status"])),
+            mine.clone().difference(&Set::of(&["metadata.labels", "status"])),
             Set::of(&["metadata.labels.a", "status.x"])
         );
-        assert_eq!(mine.without(&Set::of(&["metadata.labels", "status"])), Set::default());
+        assert_eq!(mine.clone().without(&Set::of(&["metadata.labels", "status"])), Set::default());
         assert_eq!(mine.intersection(&Set::of(&["status.x", "spec"])), Set::of(&["status.x"]));
         let shown: Vec<String> = mine.paths().iter().map(|path| show_path(path)).collect();
         assert_eq!(shown, [".metadata.labels", ".metadata.labels.a", ".status.x"]);

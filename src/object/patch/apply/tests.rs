@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::object::schema::{builtin, decode, fill};
-use serde_json::json;
+use crate::object::tree::json;
 
 /// One version of everything, and it is the built-in one.
 struct Builtin;

@@ -3,7 +3,7 @@
 //! What has no schema is taken as it comes: maps are merged, lists are replaced as a whole.
 
 use crate::object::schema::{AnyKind, Empty, ListKind, Schema, SchemaOr, Shape, Unknown, is_empty, zero};
-use crate::object::tree::Tree;
+use crate::object::tree::{Map, Tree};
 
 use super::set::{Element, Scalar};
 
@@ -219,7 +219,7 @@ fn show_plain(value: &Tree) -> String {
 }
 
 /// The entries of a map that has any.
-pub fn filled_map(value: Option<&Tree>) -> Option<&serde_json::Map<String, Tree>> {
+pub fn filled_map(value: Option<&Tree>) -> Option<&Map> {
     value.filter(|value| !is_empty(value)).and_then(Tree::as_object)
 }
 

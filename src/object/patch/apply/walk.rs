@@ -1,8 +1,9 @@
 //! Walks over typed objects: which fields one has, how two differ, merging, taking fields away.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::object::tree::{Map, Tree};
+use crate::object::tree::{Map, Name, Tree};
 
 use super::set::{Element, Set, show_path};
 use super::typed::{Kind, Place, filled_list, filled_map};
@@ -38,7 +39,7 @@ fn collect(value: &Tree, place: Place<'_>, path: &mut Vec<Element>, set: &mut Se
         Kind::Scalar | Kind::Atomic => set.insert(path),
         Kind::Map => {
             for (name, value) in value.as_object().into_iter().flatten() {
-                path.push(Element::Field(name.clone()));
+                path.push(Element::Field(name.into()));
                 collect(value, place.child(name), path, set);
                 let is_empty = value.is_null() || value.as_object().is_some_and(Map::is_empty);
                 if is_empty || !place.declares(name) {
@@ -71,7 +72,7 @@ pub fn find_atomics(value: &Tree, place: Place<'_>, path: &mut Vec<Element>, fou
         Tree::Object(_) | Tree::Array(_) if kind == Kind::Atomic => found.push(show_path(path)),
         Tree::Object(map) => {
             for (name, value) in map {
-                path.push(Element::Field(name.clone()));
+                path.push(Element::Field(name.into()));
                 find_atomics(value, place.child(name), path, found);
                 path.pop();
             }
@@ -88,12 +89,27 @@ pub fn find_atomics(value: &Tree, place: Place<'_>, path: &mut Vec<Element>, fou
 }
 
 pub fn compare(old: &Tree, new: &Tree, place: Place<'_>) -> Comparison {
-    let mut found = Comparison::default();
-    differ(Some(old), Some(new), place, &mut Vec::new(), &mut found);
-    found
+    differ(Some(old), Some(new), place).below
 }
 
-fn differ(old: Option<&Tree>, new: Option<&Tree>, place: Place<'_>, path: &mut Vec<Element>, found: &mut Comparison) {
+/// How one value differs: as a whole, and below it.
+#[derive(Default)]
+struct Difference {
+    removed: bool,
+    modified: bool,
+    added: bool,
+    below: Comparison,
+}
+
+impl Comparison {
+    fn push(&mut self, element: &Element, inner: Difference) {
+        self.removed.push(element, inner.removed, inner.below.removed);
+        self.modified.push(element, inner.modified, inner.below.modified);
+        self.added.push(element, inner.added, inner.below.added);
+    }
+}
+
+fn differ(old: Option<&Tree>, new: Option<&Tree>, place: Place<'_>) -> Difference {
     let (old_kind, new_kind) = (place.kind(old), place.kind(new));
     let kind = if new.is_none() { old_kind } else { new_kind };
     let is_leaf = match kind {
@@ -102,67 +118,67 @@ fn differ(old: Option<&Tree>, new: Option<&Tree>, place: Place<'_>, path: &mut V
         Kind::Map => filled_map(old).is_none() && filled_map(new).is_none(),
         Kind::List => filled_list(old).is_none() && filled_list(new).is_none(),
     };
-    match (old, new) {
-        (None, _) => found.added.insert(path),
-        (_, None) => found.removed.insert(path),
-        (Some(old), Some(new)) if is_leaf && old != new => found.modified.insert(path),
-        _ => (),
+    let mut found = Difference {
+        added: old.is_none(),
+        removed: old.is_some() && new.is_none(),
+        modified: is_leaf && old.is_some() && new.is_some() && old != new,
+        ..Difference::default()
+    };
+    match kind {
+        _ if is_leaf => (),
+        Kind::List => found.below = differ_items(filled_list(old), filled_list(new), place),
+        _ => {
+            for (name, old, new) in side_by_side(filled_map(old), filled_map(new)) {
+                found.below.push(&Element::Field(name.into()), differ(old, new, place.child(name)));
+            }
+        }
     }
-    if is_leaf {
-        return;
-    }
-    if kind == Kind::List {
-        differ_items(filled_list(old), filled_list(new), place, path, found);
-        return;
-    }
-    let (old, new) = (filled_map(old), filled_map(new));
-    let names: BTreeSet<&String> = [old, new].into_iter().flatten().flat_map(Map::keys).collect();
-    for name in names {
-        path.push(Element::Field(name.clone()));
-        differ(entry(old, name), entry(new, name), place.child(name), path, found);
-        path.pop();
-    }
+    found
 }
 
-fn entry<'v>(map: Option<&'v Map<String, Tree>>, name: &str) -> Option<&'v Tree> {
-    map.and_then(|map| map.get(name))
+/// A name with what two maps have under it.
+type Both<'v> = (&'v Name, Option<&'v Tree>, Option<&'v Tree>);
+
+/// The names of two maps in their order.
+fn side_by_side<'v>(old: Option<&'v Map>, new: Option<&'v Map>) -> impl Iterator<Item = Both<'v>> {
+    let (mut old, mut new) = (old.into_iter().flatten().peekable(), new.into_iter().flatten().peekable());
+    std::iter::from_fn(move || {
+        let order = match (old.peek(), new.peek()) {
+            (Some((ours, _)), Some((theirs, _))) => ours.cmp(theirs),
+            (Some(_), None) => Ordering::Less,
+            (None, _) => Ordering::Greater,
+        };
+        let ours = if order.is_le() { old.next() } else { None };
+        let theirs = if order.is_ge() { new.next() } else { None };
+        let (name, _) = ours.or(theirs)?;
+        Some((name, ours.map(|(_, value)| value), theirs.map(|(_, value)| value)))
+    })
 }
 
-fn differ_items(
-    old: Option<&[Tree]>,
-    new: Option<&[Tree]>,
-    place: Place<'_>,
-    path: &mut Vec<Element>,
-    found: &mut Comparison,
-) {
+fn differ_items(old: Option<&[Tree]>, new: Option<&[Tree]>, place: Place<'_>) -> Comparison {
     let (old, new) = (by_element(old, place), by_element(new, place));
     let elements: BTreeSet<&Element> = old.keys().chain(new.keys()).collect();
+    let mut found = Comparison::default();
     for element in elements {
         let none = Vec::new();
         let (ours, theirs) = (old.get(element).unwrap_or(&none), new.get(element).unwrap_or(&none));
-        path.push(element.clone());
-        match (ours.as_slice(), theirs.as_slice()) {
+        let inner = match (ours.as_slice(), theirs.as_slice()) {
             (many_old @ [_, _, ..], many_new @ [_, _, ..]) => {
-                if many_old != many_new {
-                    found.modified.insert(path);
-                }
+                Difference { modified: many_old != many_new, ..Difference::default() }
             }
             ([_, _, ..], one) => {
-                if let [new] = one {
-                    differ(None, Some(new), place.items(), path, found);
-                }
-                found.removed.insert(path);
+                let inner = one.first().map(|new| differ(None, Some(new), place.items()));
+                Difference { removed: true, ..inner.unwrap_or_default() }
             }
             (one, [_, _, ..]) => {
-                if let [old] = one {
-                    differ(Some(old), None, place.items(), path, found);
-                }
-                found.added.insert(path);
+                let inner = one.first().map(|old| differ(Some(old), None, place.items()));
+                Difference { added: true, ..inner.unwrap_or_default() }
             }
-            (old, new) => differ(old.first().copied(), new.first().copied(), place.items(), path, found),
-        }
-        path.pop();
+            (old, new) => differ(old.first().copied(), new.first().copied(), place.items()),
+        };
+        found.push(element, inner);
     }
+    found
 }
 
 fn by_element<'v>(list: Option<&'v [Tree]>, place: Place<'_>) -> BTreeMap<Element, Vec<&'v Tree>> {
@@ -184,13 +200,9 @@ fn overlay(live: Option<&Tree>, config: Option<&Tree>, place: Place<'_>) -> Opti
     let kind = place.kind(config.or(live));
     match kind {
         Kind::Map if filled_map(live).is_some() || filled_map(config).is_some() => {
-            let (live, config) = (filled_map(live), filled_map(config));
-            let names: BTreeSet<&String> = [live, config].into_iter().flatten().flat_map(Map::keys).collect();
-            let both = |name: &String| {
-                let value = overlay(entry(live, name), entry(config, name), place.child(name))?;
-                Some((name.clone(), value))
-            };
-            let merged: Map<String, Tree> = names.into_iter().filter_map(both).collect();
+            let merged: Map = side_by_side(filled_map(live), filled_map(config))
+                .filter_map(|(name, live, config)| Some((name, overlay(live, config, place.child(name))?)))
+                .collect();
             (!merged.is_empty()).then_some(Tree::Object(merged))
         }
         Kind::List if filled_list(live).is_some() || filled_list(config).is_some() => {
@@ -280,7 +292,7 @@ fn take_away(value: &Tree, set: &Set, place: Place<'_>) -> Option<Tree> {
             let mut kept = Map::new();
             let mut had_matches = false;
             for (name, value) in filled_map(Some(value))? {
-                let element = Element::Field(name.clone());
+                let element = Element::Field(name.into());
                 if set.has_member(&element) {
                     continue;
                 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::object::schema::builtin;
-use serde_json::json;
+use crate::object::tree::json;
 
 fn patched(kind: &str, document: Tree, patch: Tree) -> Result<Tree, Status> {
     let (api_version, kind) = kind.rsplit_once('/').unwrap();

@@ -4,15 +4,15 @@ use std::collections::HashSet;
 
 use super::props::Props;
 use crate::object::field::FieldErrors;
-use crate::object::tree::{Map, Tree};
+use crate::object::tree::Tree;
 
 /// Complains of what stands twice in a list of type `set` or `map`, at any depth.
 pub fn check_lists(value: &Tree, schema: &Props, path: &str, errors: &mut FieldErrors) {
     match value {
         Tree::Object(map) => {
             for (key, inner) in map {
-                let here = match schema.properties.get(key) {
-                    Some(_) if path.is_empty() => key.clone(),
+                let here = match schema.properties.get(key.as_str()) {
+                    Some(_) if path.is_empty() => key.to_string(),
                     Some(_) => format!("{path}.{key}"),
                     None => format!("{path}[{key}]"),
                 };
@@ -49,5 +49,5 @@ fn check_unique(items: impl Iterator<Item = Tree>, path: &str, errors: &mut Fiel
 /// The fields of `item` that tell it from others.
 fn keys_of(item: &Tree, schema: &Props) -> Tree {
     let keys = schema.list_map_keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone())));
-    Tree::Object(keys.collect::<Map<_, _>>())
+    Tree::Object(keys.collect())
 }

@@ -38,7 +38,7 @@ pub fn prune(object: &mut Tree, schema: &Props) {
 }
 
 /// Reads the metadata as what it has to be.
-fn coerce_metadata(object: &mut Map<String, Tree>, complaints: &mut Vec<String>) -> Result<(), DecodeError> {
+fn coerce_metadata(object: &mut Map, complaints: &mut Vec<String>) -> Result<(), DecodeError> {
     let (Some(meta), Some(schema)) = (object.get_mut("metadata"), builtin().named(OBJECT_META)) else { return Ok(()) };
     let decoded = decode(&to_json(meta, None), schema)?;
     complaints.extend(decoded.complaints.iter().map(|complaint| complaint.replacen('"', "\"metadata.", 1)));
@@ -85,7 +85,7 @@ fn prune_value(value: &mut Tree, schema: &Props, is_resource: bool, path: &str, 
 }
 
 /// As far as it can be read; what cannot is left for validation to complain of.
-fn prune_embedded_metadata(map: &mut Map<String, Tree>, path: &str, complaints: &mut Vec<String>) {
+fn prune_embedded_metadata(map: &mut Map, path: &str, complaints: &mut Vec<String>) {
     let (Some(meta), Some(schema)) = (map.get_mut("metadata"), builtin().named(OBJECT_META)) else { return };
     if let Ok(decoded) = decode(&to_json(meta, None), schema)
         && decoded.tree.is_object()
@@ -111,7 +111,7 @@ fn default_value(value: &mut Tree, schema: &Props) {
                 };
                 match &child.default {
                     Some(default) if is_absent => {
-                        map.insert(name.clone(), default.clone());
+                        map.insert(name.into(), default.clone());
                     }
                     None if is_absent => {
                         map.remove(name);
@@ -120,11 +120,11 @@ fn default_value(value: &mut Tree, schema: &Props) {
                 }
             }
             if let Some(values) = schema.values() {
-                for (_, inner) in map.iter_mut().filter(|(key, _)| !schema.properties.contains_key(*key)) {
+                for (_, inner) in map.iter_mut().filter(|(key, _)| !schema.properties.contains_key(key.as_str())) {
                     null_to_default(inner, values);
                 }
                 if !values.nullable && values.default.is_none() {
-                    map.retain(|key, inner| !inner.is_null() || schema.properties.contains_key(key));
+                    map.retain(|key, inner| !inner.is_null() || schema.properties.contains_key(key.as_str()));
                 }
             }
             for (key, inner) in map.iter_mut() {
@@ -153,7 +153,7 @@ fn null_to_default(value: &mut Tree, schema: &Props) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::object::tree::json;
 
     fn settled(schema: Tree, mut object: Tree) -> (Tree, Vec<String>) {
         let settled = settle(&mut object, &Props::read(&schema).unwrap()).unwrap();

@@ -6,7 +6,7 @@ use super::format;
 use super::go_number;
 use super::props::{Additional, Props};
 use crate::object::field::{Complaint, FieldErrors};
-use crate::object::tree::Tree;
+use crate::object::tree::{Map, Tree};
 
 /// Complains of everything in `value` that `schema` does not allow.
 ///
@@ -309,7 +309,7 @@ fn check_enum(value: &Tree, schema: &Props, path: &str, found: &mut Found) {
     found.errors.not_supported(place(path), value.clone(), &names);
 }
 
-fn check_map(map: &serde_json::Map<String, Tree>, old: Option<&Tree>, schema: &Props, path: &str, found: &mut Found) {
+fn check_map(map: &Map, old: Option<&Tree>, schema: &Props, path: &str, found: &mut Found) {
     let size = map.len() as u64;
     if let Some(min) = schema.min_properties.filter(|min| size < *min) {
         found.invalid(path, size, format!("should have at least {min} properties"));
@@ -322,7 +322,7 @@ fn check_map(map: &serde_json::Map<String, Tree>, old: Option<&Tree>, schema: &P
         let is_type = path.is_empty() && matches!(key, "kind" | "apiVersion");
         old.filter(|_| !is_type).and_then(|old| old.get(key))
     };
-    for (key, inner) in map.iter().filter(|(key, _)| !schema.properties.contains_key(*key)) {
+    for (key, inner) in map.iter().filter(|(key, _)| !schema.properties.contains_key(key.as_str())) {
         match schema.additional_properties.as_deref() {
             Some(Additional::Allowed(false)) => {
                 let message = format!("{path}.{key} in body is a forbidden property");
@@ -347,7 +347,7 @@ fn check_map(map: &serde_json::Map<String, Tree>, old: Option<&Tree>, schema: &P
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::object::tree::json;
 
     fn told(schema: Tree, value: Tree, old: Option<Tree>) -> Vec<String> {
         let mut errors = FieldErrors::default();

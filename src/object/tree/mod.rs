@@ -1,6 +1,117 @@
 //! A JSON tree with paths: the form in which an object is changed and checked.
+//!
+//! Every write makes, copies and walks trees, so they are made for that: maps are small sorted arrays,
+//! and the names of fields that the program knows are not copied.
 
-pub use serde_json::{Map, Value as Tree, json};
+mod convert;
+mod literal;
+mod map;
+mod name;
+mod typed;
+
+pub use serde_json::Number;
+
+pub use crate::tree_literal as json;
+pub use convert::{Step, ToTree};
+pub use map::Map;
+pub use name::Name;
+pub use typed::{Mismatch, from_tree, to_tree};
+
+/// A JSON value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Tree {
+    #[default]
+    Null,
+    Bool(bool),
+    Number(Number),
+    String(String),
+    Array(Vec<Tree>),
+    Object(Map),
+}
+
+impl Tree {
+    /// The value of a map's key, or the element of a list at a place.
+    pub fn get(&self, step: impl Step) -> Option<&Self> {
+        step.look(self)
+    }
+
+    pub fn get_mut(&mut self, step: impl Step) -> Option<&mut Self> {
+        step.look_mut(self)
+    }
+
+    /// The value, with `null` left in its place.
+    pub fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Self::Bool(flag) = self { Some(*flag) } else { None }
+    }
+
+    pub fn as_number(&self) -> Option<&Number> {
+        if let Self::Number(number) = self { Some(number) } else { None }
+    }
+
+    pub fn as_i64(&self) -> Option<i64> {
+        self.as_number()?.as_i64()
+    }
+
+    pub fn as_u64(&self) -> Option<u64> {
+        self.as_number()?.as_u64()
+    }
+
+    pub fn as_f64(&self) -> Option<f64> {
+        self.as_number()?.as_f64()
+    }
+
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::String(text) = self { Some(text) } else { None }
+    }
+
+    pub fn as_array(&self) -> Option<&Vec<Self>> {
+        if let Self::Array(items) = self { Some(items) } else { None }
+    }
+
+    pub fn as_array_mut(&mut self) -> Option<&mut Vec<Self>> {
+        if let Self::Array(items) = self { Some(items) } else { None }
+    }
+
+    pub fn as_object(&self) -> Option<&Map> {
+        if let Self::Object(map) = self { Some(map) } else { None }
+    }
+
+    pub fn as_object_mut(&mut self) -> Option<&mut Map> {
+        if let Self::Object(map) = self { Some(map) } else { None }
+    }
+
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    pub fn is_boolean(&self) -> bool {
+        matches!(self, Self::Bool(_))
+    }
+
+    pub fn is_number(&self) -> bool {
+        matches!(self, Self::Number(_))
+    }
+
+    pub fn is_i64(&self) -> bool {
+        self.as_i64().is_some()
+    }
+
+    pub fn is_string(&self) -> bool {
+        matches!(self, Self::String(_))
+    }
+
+    pub fn is_array(&self) -> bool {
+        matches!(self, Self::Array(_))
+    }
+
+    pub fn is_object(&self) -> bool {
+        matches!(self, Self::Object(_))
+    }
+}
 
 /// Reading and writing by dotted path. Keys that hold dots go through [`Tree::get`] instead.
 pub trait TreePath {
@@ -16,7 +127,7 @@ pub trait TreePath {
     /// The elements of the list at `path`; none where there is no list.
     fn items(&self, path: &str) -> &[Tree];
     /// The map at `path`, if one is there.
-    fn map(&self, path: &str) -> Option<&Map<String, Tree>>;
+    fn map(&self, path: &str) -> Option<&Map>;
     /// Puts `value` at `path`, making the maps on the way; what was in the way is replaced.
     fn set(&mut self, path: &str, value: impl Into<Tree>) -> &mut Tree;
     /// As [`TreePath::set`], where nothing (or `null`) is yet.
@@ -60,7 +171,7 @@ impl TreePath for Tree {
         self.at(path).and_then(Tree::as_array).map_or(&[], Vec::as_slice)
     }
 
-    fn map(&self, path: &str) -> Option<&Map<String, Tree>> {
+    fn map(&self, path: &str) -> Option<&Map> {
         self.at(path).and_then(Tree::as_object)
     }
 
@@ -70,8 +181,7 @@ impl TreePath for Tree {
             if !here.is_object() {
                 *here = Tree::Object(Map::new());
             }
-            let Tree::Object(map) = here else { unreachable!("made an object above") };
-            here = map.entry(step).or_insert(Tree::Null);
+            here = step.make(here);
         }
         *here = value.into();
         here
