@@ -5,6 +5,7 @@ pub mod clock;
 pub mod error;
 pub mod escape;
 pub mod fs;
+pub mod gate;
 pub mod hex;
 pub mod queue;
 pub mod rand;

@@ -5,6 +5,7 @@
 //! that panics or returns an error is started again after a growing delay; it never takes the
 //! process with it.
 
+use std::cell::Cell;
 use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::gate::Gate;
 
 const RESTART_DELAY_MIN: Duration = Duration::from_millis(100);
 const RESTART_DELAY_MAX: Duration = Duration::from_secs(30);
@@ -22,22 +25,35 @@ pub struct Scope {
     name: &'static str,
     stop: CancellationToken,
     tasks: TaskTracker,
+    gate: Option<Gate>,
+}
+
+/// How long blocking work waits to begin and, asked again when it is done, took.
+pub type Pace = fn() -> Duration;
+
+thread_local! {
+    static PACE: Cell<Option<Pace>> = const { Cell::new(None) };
 }
 
 impl Scope {
     pub fn root(name: &'static str) -> Self {
-        Self { name, stop: CancellationToken::new(), tasks: TaskTracker::new() }
+        Self { name, stop: CancellationToken::new(), tasks: TaskTracker::new(), gate: None }
+    }
+
+    /// A group whose tasks, and those of the groups inside it, run as `gate` lets them.
+    pub fn behind(name: &'static str, gate: Gate) -> Self {
+        Self { gate: Some(gate), ..Self::root(name) }
     }
 
     /// A group inside this one: stopped with it, or alone.
     pub fn child(&self, name: &'static str) -> Self {
-        Self { name, stop: self.stop.child_token(), tasks: TaskTracker::new() }
+        Self { name, stop: self.stop.child_token(), tasks: TaskTracker::new(), gate: self.gate.clone() }
     }
 
     /// Runs `task` once. It should end soon after [`Scope::stopping`].
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let scope = self.name;
-        self.tasks.spawn(async move {
+        self.start(async move {
             if std::panic::AssertUnwindSafe(task).catch_unwind().await.is_err() {
                 tracing::error!(scope, task = name, "task panicked; this is a bug worth reporting");
             }
@@ -52,12 +68,13 @@ impl Scope {
         E: Display + Send + 'static,
     {
         let scope = self.clone();
-        self.tasks.spawn(async move {
+        self.start(async move {
             let mut delay = RESTART_DELAY_MIN;
             loop {
                 let started = tokio::time::Instant::now();
                 let run = std::panic::AssertUnwindSafe(make()).catch_unwind();
                 let ended = tokio::select! {
+                    biased;
                     ended = run => ended,
                     () = scope.stop.cancelled() => return,
                 };
@@ -75,6 +92,7 @@ impl Scope {
                     (delay * 2).min(RESTART_DELAY_MAX)
                 };
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep(delay) => (),
                     () = scope.stop.cancelled() => return,
                 }
@@ -82,17 +100,42 @@ impl Scope {
         });
     }
 
+    fn start(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match self.gate.clone() {
+            Some(gate) => drop(self.tasks.spawn(gate.pass(task))),
+            None => drop(self.tasks.spawn(task)),
+        }
+    }
+
     /// Starts blocking work off the event loop; what is returned waits for it.
     pub fn blocking<T: Send + 'static>(
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send + 'static {
-        let started = tokio::task::spawn_blocking(work);
+        let pace = PACE.get();
+        let started = match pace {
+            Some(pace) => Err((pace(), work)),
+            None => Ok(tokio::task::spawn_blocking(work)),
+        };
         async move {
-            match started.await {
-                Ok(done) => done,
-                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            match started {
+                Ok(started) => match started.await {
+                    Ok(done) => done,
+                    Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+                },
+                Err((wait, work)) => {
+                    tokio::time::sleep(wait).await;
+                    let done = work();
+                    tokio::time::sleep(pace.map_or(Duration::ZERO, |pace| pace())).await;
+                    done
+                }
             }
         }
+    }
+
+    /// From now on this thread's tasks do blocking work in their place, in one piece, and it takes as
+    /// long as `pace` says: for simulations, in which only one thing happens at a time.
+    pub fn simulate_blocking(pace: Pace) {
+        PACE.set(Some(pace));
     }
 
     /// Resolves when the scope is told to stop.

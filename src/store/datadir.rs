@@ -182,9 +182,16 @@ fn lock(path: &Path) -> Result<Flock<File>, DataDirError> {
     }
 }
 
+/// Makes the folder and those above it, so that they survive a loss of power.
 fn make_private(path: &Path) -> Result<(), DataDirError> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| cannot("create", path, source))
+    made.map_err(|source| cannot("create", path, source))?;
+    for above in missing.iter().filter_map(|folder| folder.parent()) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        File::open(above).and_then(|above| above.sync_all()).map_err(|source| cannot("sync", above, source))?;
+    }
+    Ok(())
 }
 
 fn read_number(path: &Path) -> Result<Option<u64>, DataDirError> {

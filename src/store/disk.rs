@@ -8,7 +8,8 @@
 //! sled writes two to three bytes for each that it is given, so it is given records that are compressed,
 //! where that makes them shorter: `record = 0 bytes | 1 compressed:bytes`.
 //!
-//! sled is open only inside these functions: the state is in memory already.
+//! sled is open only inside these functions: the state is in memory already. It knows the machine's files
+//! only: on any other [`Disk`] the checkpoint is one file, written like a snapshot.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,7 +22,8 @@ use std::time::Duration;
 use super::base::{Base, Loader, Summary, encode_record, record_sum};
 use super::command::OBJECT_BYTES_MAX;
 use super::damage::{Damages, Part, Remedy};
-use super::files::quarantine;
+use super::files::{Disk, quarantine};
+use super::snapshot::{self, SnapshotError};
 use super::state::Position;
 use super::wire::WireError;
 use crate::base::error::Chain;
@@ -57,6 +59,8 @@ pub enum CheckpointError {
     Panic { dir: PathBuf },
     #[error("cannot make {} durable", path.display())]
     Sync { path: PathBuf, source: io::Error },
+    #[error("cannot use the checkpoint")]
+    File(#[from] SnapshotError),
     #[error("cannot move {} aside", path.display())]
     Aside { path: PathBuf, source: io::Error },
 }
@@ -69,15 +73,19 @@ impl CheckpointError {
                 matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
             }
             Self::Sled { .. } | Self::Damaged { .. } | Self::Partial { .. } | Self::Panic { .. } => true,
+            Self::File(error) => matches!(error, SnapshotError::Damaged { .. }),
             Self::Sync { .. } | Self::Aside { .. } | Self::Locked { .. } | Self::Seal { .. } => false,
         }
     }
 }
 
 /// Reads the checkpoint in `dir`; `None` if there has never been one.
-pub(super) fn load(dir: &Path, seal: &SealRef) -> Result<Option<Base>, CheckpointError> {
+pub(super) fn load(disk: &dyn Disk, dir: &Path, seal: &SealRef) -> Result<Option<Base>, CheckpointError> {
     if !dir.exists() {
         return Ok(None);
+    }
+    if !disk.is_machine() {
+        return Ok(Some(snapshot::load(disk, dir, seal)?));
     }
     guarded(dir, || read(dir, seal))
 }
@@ -100,6 +108,7 @@ fn read(dir: &Path, seal: &SealRef) -> Result<Option<Base>, CheckpointError> {
 /// that is sealed in another way is removed, since sled keeps what was overwritten for a while: by then
 /// the same is in a snapshot.
 pub(super) fn save(
+    disk: &dyn Disk,
     dir: &Path,
     base: &Base,
     since: Position,
@@ -107,6 +116,9 @@ pub(super) fn save(
     seal: &dyn Seal,
     damages: &Damages,
 ) -> Result<(), CheckpointError> {
+    if !disk.is_machine() {
+        return Ok(snapshot::export(disk, dir, base, seal, false)?);
+    }
     if dir.exists() && guarded(dir, || sealed_as(dir)).is_ok_and(|found| found != seal.generation()) {
         remove(dir)?;
     }

@@ -16,6 +16,10 @@ pub trait Disk: Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Whether these are the machine's own files, which others than us can find under their paths too.
+    fn is_machine(&self) -> bool {
+        true
+    }
 }
 
 pub type DiskRef = Arc<dyn Disk>;

@@ -129,7 +129,7 @@ impl Checkpoint {
         if self.is_afresh {
             disk::remove(&self.checkpoint)?;
         }
-        disk::save(&self.checkpoint, &self.base, self.since, &self.changed, &*self.seal, &self.damages)?;
+        disk::save(&*self.disk, &self.checkpoint, &self.base, self.since, &self.changed, &*self.seal, &self.damages)?;
         if self.is_afresh {
             snapshot::list_aside(&self.snapshots).iter().for_each(|path| drop(self.disk.remove(path)));
             disk::remove(&aside(&self.checkpoint))?;

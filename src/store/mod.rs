@@ -231,12 +231,12 @@ impl Store {
         }
         let metrics = Arc::<Metrics>::default();
         let damages = Damages::new(metrics.clone());
-        let recovered = match raft::recover(&dir, &disk, &seal, log, &damages) {
+        let recovered = match raft::recover(&dir, &disk, &seal, log, &rand, &damages) {
             Err(error) if error.is_loss() && rejoins => {
                 tracing::error!(error = %Chain(&error), "joining the cluster anew for what is lost here");
                 dir.start_over(&*rand)?;
                 damages.add(Part::Log, dir.log(), Remedy::Rejoined { aside: dir.log().with_extension("damaged") });
-                raft::recover(&dir, &disk, &seal, log, &damages)?
+                raft::recover(&dir, &disk, &seal, log, &rand, &damages)?
             }
             recovered => recovered?,
         };

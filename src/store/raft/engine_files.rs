@@ -3,6 +3,8 @@
 //! The library panics when an fsync fails, and must never be allowed to try again: the kernel may
 //! have thrown the unwritten pages away and say yes the second time. So a failed fsync is remembered
 //! here for good and reported as done; whoever writes asks [`EngineFiles::failure`] before believing.
+//!
+//! The library forgets to make the name of its first file durable. Here every name is, as it is made.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -46,6 +48,15 @@ impl EngineFiles {
         self.failure.get().cloned()
     }
 
+    /// Makes what was done to the name durable.
+    fn sync_name(&self, path: &Path) -> io::Result<()> {
+        let synced = self.disk.sync_dir(path.parent().unwrap_or(Path::new("/")));
+        if let Err(error) = &synced {
+            self.failure.get_or_init(|| format!("fsync of the folder: {error}").into());
+        }
+        synced
+    }
+
     fn handle(&self, file: Box<dyn DiskFile>) -> EngineFile {
         EngineFile { file, written: self.written.clone(), failure: self.failure.clone() }
     }
@@ -57,7 +68,9 @@ impl FileSystem for EngineFiles {
     type Writer = Cursor;
 
     fn create<P: AsRef<Path>>(&self, path: P) -> io::Result<EngineFile> {
-        Ok(self.handle(self.disk.create(path.as_ref())?))
+        let file = self.disk.create(path.as_ref())?;
+        self.sync_name(path.as_ref())?;
+        Ok(self.handle(file))
     }
 
     fn open<P: AsRef<Path>>(&self, path: P, permission: Permission) -> io::Result<EngineFile> {
@@ -69,7 +82,8 @@ impl FileSystem for EngineFiles {
     }
 
     fn rename<P: AsRef<Path>>(&self, from: P, to: P) -> io::Result<()> {
-        self.disk.rename(from.as_ref(), to.as_ref())
+        self.disk.rename(from.as_ref(), to.as_ref())?;
+        self.sync_name(to.as_ref())
     }
 
     fn new_reader(&self, file: Arc<EngineFile>) -> io::Result<Cursor> {

@@ -19,6 +19,7 @@ use raft::{Config, ProgressState, RawNode, ReadState, SnapshotStatus, StateRole}
 use super::log::{Log, LogError, LogWrite};
 use super::membership::Members;
 use super::storage::LogStorage;
+use crate::base::rand::RandRef;
 use crate::store::Role;
 use crate::store::state::Position;
 
@@ -54,6 +55,7 @@ struct Unwritten {
 
 pub(super) struct Node {
     raw: RawNode<LogStorage>,
+    rand: RandRef,
     unwritten: Unwritten,
     writing: Option<Unwritten>,
     written_index: u64,
@@ -61,7 +63,7 @@ pub(super) struct Node {
 
 impl Node {
     /// A node over `log` whose entries up to `applied` are in the state, with `members` at that index.
-    pub fn new(id: u64, log: Arc<Log>, members: &Members, applied: u64) -> Result<Self, LogError> {
+    pub fn new(id: u64, log: Arc<Log>, members: &Members, applied: u64, rand: RandRef) -> Result<Self, LogError> {
         let storage = LogStorage::new(log.clone(), log.saved()?, members.to_raft(), applied);
         let written_index = storage.last().index;
         let config = Config {
@@ -78,7 +80,7 @@ impl Node {
         };
         let quiet = slog::Logger::root(slog::Discard, slog::o!());
         let raw = RawNode::new(&config, storage, &quiet).map_err(|error| failed(&error))?;
-        Ok(Self { raw, unwritten: Unwritten::default(), writing: None, written_index })
+        Ok(Self { raw, rand, unwritten: Unwritten::default(), writing: None, written_index })
     }
 
     /// Others are preferred as leaders wherever they have as much.
@@ -96,8 +98,19 @@ impl Node {
         self.raw.campaign().map_err(|error| failed(&error))
     }
 
+    /// Raft draws the patience of a follower from the thread's own source; ours is the one that a
+    /// simulation repeats.
     pub fn tick(&mut self) {
+        if self.raw.raft.election_elapsed == 0 {
+            let more = self.rand.next_u64() % ELECTION_TICKS as u64;
+            self.raw.raft.set_randomized_election_timeout(ELECTION_TICKS + more as usize);
+        }
         self.raw.tick();
+    }
+
+    /// The same randomness, for a node that takes this one's place.
+    pub fn rand(&self) -> RandRef {
+        self.rand.clone()
     }
 
     /// A message from another server. Those that make no sense are dropped, as if lost on the way.

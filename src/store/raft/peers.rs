@@ -43,6 +43,7 @@ impl Peers {
             let scope = self.scope.clone();
             self.scope.spawn("courier", async move {
                 tokio::select! {
+                    biased;
                     () = courier.run() => (),
                     () = scope.stopping() => (),
                 }

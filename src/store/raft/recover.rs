@@ -12,6 +12,7 @@ use super::membership::Members;
 use super::node::Node;
 use crate::base::clock::ClockRef;
 use crate::base::error::Chain;
+use crate::base::rand::RandRef;
 use crate::base::seal::SealRef;
 use crate::store::applier::Applier;
 use crate::store::base::Base;
@@ -79,6 +80,7 @@ pub(in crate::store) fn recover(
     disk: &DiskRef,
     seal: &SealRef,
     limits: LogLimits,
+    rand: &RandRef,
     damages: &Damages,
 ) -> Result<Recovered, OpenError> {
     if let Some(LogDamage { path, offset }) = look_through(dir, disk, damages)? {
@@ -105,7 +107,7 @@ pub(in crate::store) fn recover(
         let vote = if term == saved.hard_state.term { saved.hard_state.vote } else { 0 };
         log.reset(position, &HardState { term, vote, commit: position.index })?;
     }
-    let node = Node::new(dir.member, log, &base.members, position.index)?;
+    let node = Node::new(dir.member, log, &base.members, position.index, rand.clone())?;
     Ok(Recovered { base, node })
 }
 
@@ -204,7 +206,7 @@ fn load(
             Err(error) => tracing::error!(error = %Chain(&error), "cannot use a snapshot"),
         }
     }
-    match disk::load(&dir.checkpoint(), seal) {
+    match disk::load(&**disk, &dir.checkpoint(), seal) {
         Ok(Some(base)) if continued(&base) => {
             tracing::warn!("no snapshot can be used: going on from the checkpoint");
             return Ok(Some(base));

@@ -445,7 +445,7 @@ impl Driver {
             tracing::error!("the disk of the store is full: writes are refused, reads go on");
         }
         let applied = self.applier.state().position().index;
-        match Node::new(self.id, self.node.log().clone(), self.members.current(), applied) {
+        match Node::new(self.id, self.node.log().clone(), self.members.current(), applied, self.node.rand()) {
             Ok(node) => self.node = node,
             Err(error) => return self.on_failure(error),
         }
