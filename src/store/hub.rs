@@ -4,7 +4,7 @@
 //! touches the at most four queues whose range holds its key, so a thousand watchers of other things
 //! cost nothing. A queue holds no more than the ring does: who is slower than that is cut off.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(super) struct Hub {
 
 struct Inner {
     ring: Ring,
-    queues: HashMap<KeyRange, Arc<Queue>>,
+    queues: BTreeMap<KeyRange, Arc<Queue>>,
     closed: bool,
 }
 
@@ -58,7 +58,7 @@ impl Hub {
         let revision = state.revision();
         Arc::new(Self {
             state: ArcSwap::from_pointee(state),
-            inner: Mutex::new(Inner { ring, queues: HashMap::new(), closed: false }),
+            inner: Mutex::new(Inner { ring, queues: BTreeMap::new(), closed: false }),
             published: AtomicU64::new(revision.0),
             advanced: watch::Sender::new(revision),
         })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::object::{GroupResource, Key};
 
 /// A set of keys that share a prefix of whole parts.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyRange(Arc<str>);
 
 impl KeyRange {
