@@ -13,9 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use skiff::base::clock::SystemClock;
 use skiff::base::service::Scope;
 use skiff::object::{GroupResource, Key, Revision};
-use skiff::store::{Action, Command, Expect, KeyRange, Options, Payload, Store, Write};
+use skiff::store::{
+    Action, Command, Endpoint, Etcd, EtcdOptions, Expect, External, KeyRange, Options, Payload, RingLimits, Role,
+    Store, Write,
+};
 
 const OBJECT_BYTES: usize = 2_048;
 const MEASURED: Duration = Duration::from_secs(4);
@@ -25,7 +29,7 @@ const MANY_OBJECTS: usize = 100_000;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const PHASES: &[&str] = &[
-    "bare", "creates", "renewals", "watch", "idle", "fill", "restart", "rewrite", "restart", "pods", "letters",
+    "bare", "creates", "etcd", "renewals", "watch", "idle", "fill", "restart", "rewrite", "restart", "pods", "letters",
     "one-key",
 ];
 
@@ -52,6 +56,7 @@ fn run(phase: &str, dir: &Path) {
     match phase {
         "bare" => [1, 16, 32, 64].into_iter().for_each(|batch| bare_loop(dir, batch)),
         "creates" => [1, 16, 64].into_iter().for_each(|clients| runtime.block_on(creates(dir, clients))),
+        "etcd" => creates_in_etcd(&runtime, dir),
         "renewals" => runtime.block_on(renewals(dir)),
         "watch" => runtime.block_on(fan_out(dir, 1_000)),
         "idle" => runtime.block_on(idle(dir)),
@@ -111,6 +116,49 @@ async fn open(dir: &Path, name: &str) -> (Store, Scope) {
 
 async fn creates(dir: &Path, clients: usize) {
     let (store, scope) = open(dir, &format!("creates-{clients}")).await;
+    create(&store, "store", clients).await;
+    let metrics = store.metrics();
+    row("  commands in a log write", metrics.proposals.get() as f64 / metrics.log_writes.get() as f64, "");
+    let write_ms = metrics.log_write_nanos.get() as f64 / metrics.log_writes.get() as f64 / 1e6;
+    row("  mean log write", write_ms, "ms");
+    scope.stop(Duration::from_secs(60)).await;
+}
+
+/// The same over a real etcd on the same disk, if etcd is installed. Its CPU is not counted.
+fn creates_in_etcd(runtime: &tokio::runtime::Runtime, dir: &Path) {
+    let port = |offset: u16| 21790 + offset;
+    let (client, peer) = (format!("http://127.0.0.1:{}", port(0)), format!("http://127.0.0.1:{}", port(1)));
+    let started = std::process::Command::new("etcd")
+        .args(["--name=one", "--log-level=error", "--quota-backend-bytes=8000000000"])
+        .arg(format!("--data-dir={}", dir.join("etcd").display()))
+        .args([format!("--listen-client-urls={client}"), format!("--advertise-client-urls={client}")])
+        .args([format!("--listen-peer-urls={peer}"), format!("--initial-advertise-peer-urls={peer}")])
+        .arg(format!("--initial-cluster=one={peer}"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    let Ok(mut server) = started else { return println!("etcd is not installed: its rows are left out") };
+    for clients in [1, 16, 64] {
+        runtime.block_on(async {
+            let endpoint = Endpoint { is_tls: false, host: "127.0.0.1".into(), port: port(0) };
+            let prefix = format!("/bench/{clients}");
+            let etcd = Etcd::new(&EtcdOptions { endpoints: vec![endpoint], tls: None, prefix });
+            etcd.ready(Duration::from_secs(30)).await.expect("etcd");
+            let (clock, history) = (SystemClock::shared(), RingLimits::default());
+            let external = External { etcd, id: 1, dir: "/none".into(), instance: "bench".into(), clock, history };
+            let scope = Scope::root("bench");
+            let store = Store::external(external, &scope).await.expect("a store");
+            let mut role = store.role();
+            role.wait_for(|role| matches!(role, Role::Leader { .. })).await.expect("an open store");
+            create(&store, "etcd", clients).await;
+            scope.stop(Duration::from_secs(60)).await;
+        });
+    }
+    server.kill().and_then(|()| server.wait()).expect("etcd ends");
+}
+
+/// Creates objects for a while, `clients` at a time.
+async fn create(store: &Store, what: &str, clients: usize) {
     let (created, payloads) = (Arc::new(AtomicU64::new(0)), payloads());
     let (started, cpu) = (Instant::now(), cpu_seconds());
     let tasks = Scope::root("clients");
@@ -132,13 +180,8 @@ async fn creates(dir: &Path, clients: usize) {
     }
     tasks.stop(Duration::from_secs(60)).await;
     let (count, took) = (created.load(Ordering::Relaxed) as f64, started.elapsed().as_secs_f64());
-    let metrics = store.metrics();
-    row(&format!("store, {clients} clients"), count / took, "creates/s");
-    row("  commands in a log write", metrics.proposals.get() as f64 / metrics.log_writes.get() as f64, "");
-    let write_ms = metrics.log_write_nanos.get() as f64 / metrics.log_writes.get() as f64 / 1e6;
-    row("  mean log write", write_ms, "ms");
+    row(&format!("{what}, {clients} clients"), count / took, "creates/s");
     row("  CPU per create", (cpu_seconds() - cpu) / count * 1e6, "us");
-    scope.stop(Duration::from_secs(60)).await;
 }
 
 async fn renewals(dir: &Path) {

@@ -10,8 +10,8 @@ cd "$(dirname "$0")/.."
 
 say() { printf '\n== %s\n' "$*"; }
 
-packages=(containerd runc nftables protobuf-compiler busybox-static docker-registry iproute2 iputils-ping curl python3 gcc libc6-dev kubernetes-client)
-programs=(containerd runc nft protoc busybox docker-registry ip ping curl python3 cc cc kubectl)
+packages=(containerd runc nftables protobuf-compiler busybox-static docker-registry iproute2 iputils-ping curl python3 gcc libc6-dev kubernetes-client etcd-server)
+programs=(containerd runc nft protoc busybox docker-registry ip ping curl python3 cc cc kubectl etcd)
 
 install_packages() {
   missing=()

@@ -31,6 +31,9 @@ const COMPOSITION: &[&str] = &["cmd", "sim", "main.rs", "lib.rs"];
 /// be one folder away.
 const FENCED_CRATES: &[(&str, &[&str])] = &[
     ("sled", &["src/store/disk.rs"]),
+    ("tonic", &["src/store/etcd/", "src/kubelet/"]),
+    ("prost", &["src/store/etcd/", "src/kubelet/"]),
+    ("tonic_prost", &["src/store/etcd/", "src/kubelet/"]),
     ("raft", &["src/store/raft/"]),
     ("raft_engine", &["src/store/raft/"]),
     ("rtnetlink", &["src/network/netlink.rs", "src/proxy/conntrack/wire.rs"]),
@@ -66,6 +69,9 @@ const PURE: &[&str] = &[
     "src/store/base.rs",
     "src/store/timeline.rs",
     "src/store/ring.rs",
+    "src/store/etcd/layout.rs",
+    "src/store/etcd/txn.rs",
+    "src/store/etcd/picture.rs",
     "src/api/request.rs",
     "src/api/negotiate.rs",
     "src/api/authz/",

@@ -9,6 +9,7 @@ mod bootstrap;
 mod cluster;
 pub mod config;
 mod damage;
+mod datastore;
 mod dialer;
 mod join;
 mod loops;

@@ -19,6 +19,7 @@ use super::bootstrap;
 use super::cluster::{self, Book, Carrier, ClusterServer, Leader, Member};
 use super::config::ServerConfig;
 use super::damage::Reporter;
+use super::datastore::{self, Opened};
 use super::dialer::Direct;
 use super::join::{self, server::JoinServer};
 use super::loops::{self, Loops};
@@ -86,6 +87,8 @@ struct Stages {
     store: Option<Store>,
     /// Says that it is not ready any more before anything else happens.
     api: Option<Arc<Api>>,
+    /// On the data directory of a server whose state is elsewhere; a store of its own has its own lock.
+    lock: Option<datastore::Lock>,
 }
 
 impl Stages {
@@ -109,34 +112,33 @@ impl Stages {
 }
 
 async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<Stages> {
-    let mut stages = Stages { scopes: Vec::new(), store: None, api: None };
+    let mut stages = Stages { scopes: Vec::new(), store: None, api: None, lock: None };
     let rand = SystemRand::shared();
     fs::private_dir(&config.data_dir).context("cannot make --data-dir")?;
     let listener = bind(SocketAddr::new(config.bind_address, config.port)).await?;
     let server_dir = config.data_dir.join("server");
 
-    let cluster::Prepared { config, joins, members } = cluster::prepare(config).await?;
-    let mut config = config;
+    let cluster::Prepared { mut config, joins, members } = cluster::prepare(config).await?;
     let mut others = std::mem::take(&mut config.others);
-    let config = &config;
     let book = Book::new();
     let rejoins = members.iter().any(|member| member.name != config.node.name);
     members.into_iter().for_each(|member| book.hear(member));
     let carrier = Carrier::new(book.clone());
 
     let scope = stages.next(root, "store");
-    let network: NetworkRef = Arc::new(carrier.clone());
-    let options = Options { network, joins, rejoins, ..Options::new(server_dir.join("db")) };
-    let opening = Store::open(options, &scope);
-    let (store, opened) = tokio::join!(opening, open_identities(config, &server_dir, clock.clone()));
-    let store = store.with_context(|| format!("cannot open the store in {}", server_dir.join("db").display()))?;
-    let (pki, token) = opened?;
-    if !joins && config.server.is_some() && store.members().borrow().voters == [store.id()] {
-        bail!(
-            "{} holds a cluster of its own: leave --server out, or choose an empty --data-dir to join another",
-            server_dir.display()
-        );
-    }
+    let (store, pki, token) = match config.datastore.clone() {
+        Some(etcd) => {
+            let opened = datastore::open(&mut config, &etcd, clock.clone(), &scope).await?;
+            let Opened { store, pki, token, lock } = opened;
+            stages.lock = Some(lock);
+            (store, pki, token)
+        }
+        None => {
+            datastore::refuse_external(&server_dir)?;
+            open_built_in(&config, joins, rejoins, Arc::new(carrier.clone()), &scope, clock.clone()).await?
+        }
+    };
+    let config = &config;
     stages.store = Some(store.clone());
     book.open(store.clone());
     carrier.open(member(config, &store), &pki)?;
@@ -216,6 +218,29 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
         }
     }
     Ok(stages)
+}
+
+/// The store on this server's disk, and who this server is.
+async fn open_built_in(
+    config: &ServerConfig,
+    joins: bool,
+    rejoins: bool,
+    network: NetworkRef,
+    scope: &Scope,
+    clock: ClockRef,
+) -> Result<(Store, Arc<Pki>, JoinToken)> {
+    let folder = config.data_dir.join("server");
+    let opening = Store::open(Options { network, joins, rejoins, ..Options::new(folder.join("db")) }, scope);
+    let (store, opened) = tokio::join!(opening, open_identities(config, &folder, clock));
+    let store = store.with_context(|| format!("cannot open the store in {}", folder.join("db").display()))?;
+    let (pki, token) = opened?;
+    if !joins && config.server.is_some() && store.members().borrow().voters == [store.id()] {
+        bail!(
+            "{} holds a cluster of its own: leave --server out, or choose an empty --data-dir to join another",
+            folder.display()
+        );
+    }
+    Ok((store, pki, token))
 }
 
 /// Waits until somebody leads; tells whether it is this server.

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use http::Method;
 use serde::{Deserialize, Serialize};
 
-use super::admin;
 use super::config::flags::{SaveFlags, SnapshotCommand};
+use super::{admin, datastore};
 use crate::base::clock::SystemClock;
 use crate::base::rand::SystemRand;
 use crate::base::seal::NoSeal;
@@ -72,6 +72,7 @@ pub async fn run(command: SnapshotCommand) -> Result<()> {
 
 /// Makes the server whose folder this is the only one of its cluster. It must not be running.
 pub fn reset(data_dir: &Path, from: Option<&Path>) -> Result<()> {
+    datastore::refuse_external(&data_dir.join("server"))?;
     let (disk, rand) = (SystemDisk::shared(), SystemRand::shared());
     let seal = NoSeal::shared();
     let done =

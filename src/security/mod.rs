@@ -7,6 +7,7 @@ pub mod csr;
 pub mod join;
 pub mod kubeconfig;
 pub mod pki;
+pub mod sealed;
 pub mod tls;
 pub mod tokens;
 pub mod x509;

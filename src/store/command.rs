@@ -10,8 +10,8 @@ use crate::object::{Key, Object, ObjectRef, Revision};
 
 /// The largest object, as upstream's default request limit of etcd.
 pub const OBJECT_BYTES_MAX: usize = 1_572_864;
-/// The most writes one command may hold.
-pub const COMMAND_WRITES_MAX: usize = 256;
+/// The most writes one command may hold: etcd by default takes 128 operations at once, and some are ours.
+pub const COMMAND_WRITES_MAX: usize = 120;
 /// The largest command: a few of the largest objects.
 pub const COMMAND_BYTES_MAX: usize = 4 * OBJECT_BYTES_MAX;
 /// The longest text form of a key: resource, namespace and name at their limits.

@@ -114,6 +114,7 @@ impl Shown<'_> {
             ("good", self.health == Health::Good),
             ("disk-full", self.health == Health::DiskFull),
             ("log-failed", matches!(self.health, Health::LogFailed { .. })),
+            ("unreachable", matches!(self.health, Health::Unreachable { .. })),
         ];
         states.into_iter().for_each(|(state, is)| sample(page, "health", &format!("{{state=\"{state}\"}}"), flag(is)));
     }

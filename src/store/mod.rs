@@ -1,11 +1,12 @@
 //! Replicated, revisioned objects: never loses what it acknowledged.
 //!
 //! Writes are proposed as [`Command`]s, become durable in the raft log, and are then applied by the
-//! pure [`mvcc::apply`]. Reads come from memory: [`Store::state`] is the current state, as cheap as a
+//! pure [`mvcc::apply`]; or [`Store::external`] keeps them in an etcd that others operate. Reads come from memory: [`Store::state`] is the current state, as cheap as a
 //! pointer, and [`Store::watch`] delivers every change after a revision. The store has never heard of
 //! a Pod: it reads an object's key, revision and bytes.
 
 mod applier;
+mod backend;
 mod base;
 pub mod command;
 mod damage;
@@ -13,6 +14,7 @@ mod datadir;
 mod device;
 mod disk;
 mod entry;
+mod etcd;
 mod event;
 mod exposition;
 pub mod files;
@@ -45,6 +47,7 @@ pub use command::{Action, Command, CommandError, Expect, Outcome, Payload, Write
 use damage::Damages;
 pub use damage::{Damage, Part, Remedy};
 pub use datadir::DataDirError;
+pub use etcd::{Endpoint, Etcd, EtcdError, EtcdErrorKind, EtcdOptions, External, ExternalError};
 pub use event::{Event, EventKind, EventRef};
 pub use keeper::LogLimits;
 pub use metrics::{Count, Doubling, Metrics};
@@ -63,10 +66,11 @@ use crate::base::rand::{RandRef, SystemRand};
 use crate::base::seal::{NoSeal, SealRef};
 use crate::base::service::Scope;
 use crate::object::Revision;
+use backend::Backend;
 use datadir::DataDir;
 use files::{DiskRef, SystemDisk};
 use hub::Hub;
-use raft::{Driver, Inbox, Incoming, Input, Link, Offers, Peers, Proposal};
+use raft::{Driver, Input, Link, Offers, Peers};
 
 /// How long a reader waits to hear that its state is new enough.
 const BARRIER_MAX: Duration = Duration::from_secs(5);
@@ -127,8 +131,10 @@ pub enum ProposeError {
     DiskFull,
     #[error("the store cannot write its log any more and must be restarted: {reason}")]
     LogFailed { reason: Arc<str> },
-    #[error("leadership was lost before the command's outcome was known")]
+    #[error("it is not known whether the command was done")]
     Unknown,
+    #[error("{reason}")]
+    Unreachable { reason: Arc<str> },
     #[error("the store is closed")]
     Closed,
 }
@@ -148,6 +154,8 @@ pub enum Health {
     /// The log could not be made durable. Reads go on; writes need a restart, which reads what the
     /// disk really holds.
     LogFailed { reason: Arc<str> },
+    /// What keeps the state does not answer. Reads of what is in memory go on.
+    Unreachable { reason: Arc<str> },
 }
 
 /// What this server is in the cluster of servers.
@@ -184,10 +192,8 @@ pub struct Store {
     replaces: Option<u64>,
     is_joining: bool,
     members: tokio::sync::watch::Receiver<Members>,
-    offers: Offers,
     seal: SealRef,
-    inputs: mpsc::Sender<Input>,
-    inbox: Inbox,
+    backend: Backend,
 }
 
 impl Store {
@@ -273,10 +279,8 @@ impl Store {
             replaces: dir.replaces,
             is_joining: dir.is_joining,
             members: shared.members.subscribe(),
-            offers: shared.offers.clone(),
             seal,
-            inputs,
-            inbox,
+            backend: Backend::Raft(raft::Handle { inputs, inbox, offers: shared.offers.clone() }),
         };
         let driver = Driver::new(dir, disk, clock, log, recovered, shared, (link, network, scope), opened)?;
         Ok((driver, store))
@@ -288,11 +292,7 @@ impl Store {
     /// Cancelling does not take the command back.
     pub async fn propose(&self, command: Command) -> Result<Outcome, ProposeError> {
         command.check()?;
-        let (reply, answer) = oneshot::channel();
-        let proposal = Proposal { encoded: entry::encode_command(&command), volatile: command.volatile, reply };
-        drop(command);
-        self.inputs.send(Input::Propose(proposal)).await.map_err(|_| ProposeError::Closed)?;
-        answer.await.unwrap_or(Err(ProposeError::Unknown))
+        self.backend.propose(command).await
     }
 
     /// The current state. On the leader it holds every write that was answered before the call; on
@@ -328,30 +328,12 @@ impl Store {
         if self.alone.load(Ordering::Acquire) {
             return Ok(());
         }
-        let (reply, answer) = oneshot::channel();
-        self.inputs.send(Input::Barrier(reply)).await.map_err(|_| ProposeError::Closed)?;
-        match tokio::time::timeout(BARRIER_MAX, answer).await {
-            Ok(answered) => answered.unwrap_or(Err(ProposeError::Closed)),
-            Err(_) => Err(ProposeError::NotLeader { leader: None }),
-        }
+        self.backend.read_barrier().await
     }
 
     /// Answers another server's question, which came over its [`Network`].
     pub fn answer(&self, ask: Ask, question: &[u8]) -> Result<Bytes, BadQuestion> {
-        match ask {
-            Ask::Messages => {
-                for message in raft::decode(question).map_err(BadQuestion)? {
-                    let _ = self.inbox.try_send(Incoming::Message(message)); // raft repeats what does not fit
-                }
-                Ok(Bytes::new())
-            }
-            Ask::Renewals => {
-                let renewals = raft::Renewals::decode(&Bytes::copy_from_slice(question)).map_err(BadQuestion)?;
-                let _ = self.inbox.try_send(Incoming::Renewals(renewals)); // the next ones say the same
-                Ok(Bytes::new())
-            }
-            Ask::State => self.offers.answer(question).map_err(BadQuestion),
-        }
+        self.backend.answer(ask, question).map_err(BadQuestion)
     }
 
     /// This server's own id.
@@ -391,6 +373,11 @@ impl Store {
         self.members.clone()
     }
 
+    /// Whether others keep the state: backups and members are their business.
+    pub fn is_external(&self) -> bool {
+        matches!(self.backend, Backend::Etcd(_))
+    }
+
     /// Whether this server is all of its cluster.
     pub fn is_alone(&self) -> bool {
         self.alone.load(Ordering::Acquire)
@@ -408,9 +395,7 @@ impl Store {
 
     /// Changes who belongs to the cluster; only the leader can. Done when this returns.
     pub async fn change_members(&self, change: Change) -> Result<(), ChangeError> {
-        let (reply, answer) = oneshot::channel();
-        self.inputs.send(Input::Change(change, reply)).await.map_err(|_| ChangeError::Closed)?;
-        answer.await.unwrap_or(Err(ChangeError::Unknown))
+        self.backend.change_members(change).await
     }
 
     /// Writes everything into a file of its own, durably; older files there stay. Returns the revision.
@@ -425,25 +410,21 @@ impl Store {
     /// Leaves nothing on the disk as it was written before: what is encrypted now, and with which key,
     /// is so in every file of the store when this returns.
     pub async fn rewrite(&self) -> Result<(), RewriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.inputs.send(Input::Rewrite(reply)).await.map_err(|_| RewriteError::Closed)?;
-        answer.await.unwrap_or(Err(RewriteError::Closed))
+        self.backend.rewrite().await
     }
 
     /// Which servers are not to be asked to lead: they have nothing to answer with.
     pub fn set_witnesses(&self, ids: Vec<u64>) {
-        let _ = self.inputs.try_send(Input::Witnesses(ids)); // told again whenever members change
+        self.backend.set_witnesses(ids);
     }
 
     pub async fn status(&self) -> Option<Status> {
-        let (reply, answer) = oneshot::channel();
-        self.inputs.send(Input::Status(reply)).await.ok()?;
-        answer.await.ok()
+        self.backend.status().await
     }
 
     /// Lets another server lead before this one stops, if there is one; waits for it a moment.
     pub async fn resign(&self) {
-        if !self.leads() || self.alone.load(Ordering::Acquire) || self.inputs.send(Input::HandOver).await.is_err() {
+        if !self.leads() || self.alone.load(Ordering::Acquire) || self.backend.hand_over().await.is_err() {
             return;
         }
         let mut role = self.role.clone();
@@ -459,7 +440,7 @@ impl Store {
         tokio::select! {
             biased;
             _ = advanced.wait_for(|now| *now >= revision) => Ok(()),
-            () = self.inputs.closed() => Err(ProposeError::Closed),
+            () = self.backend.closed() => Err(ProposeError::Closed),
         }
     }
 

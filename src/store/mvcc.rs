@@ -23,7 +23,7 @@ pub fn apply(state: &mut State, position: Position, command: Command) -> Effects
     if command.term.is_some_and(|term| term != position.term) {
         return refused(Outcome::Deposed { term: position.term });
     }
-    if let Some((index, current)) = first_failure(state, &command.writes) {
+    if let Some((index, current)) = first_failure(|key| state.get(key), &command.writes) {
         return refused(Outcome::Failed { index, current });
     }
     state.revision = state.revision.next();
@@ -53,10 +53,15 @@ fn refused(outcome: Outcome) -> Effects {
     Effects { outcome, events: Vec::new() }
 }
 
+/// The first of `writes` that cannot be done to what `find` finds, and what that is.
+///
 /// A key named twice fails: a command has one effect on each key.
-fn first_failure(state: &State, writes: &[Write]) -> Option<(usize, Option<ObjectRef>)> {
+pub(super) fn first_failure<'a>(
+    find: impl Fn(&Key) -> Option<&'a ObjectRef>,
+    writes: &[Write],
+) -> Option<(usize, Option<ObjectRef>)> {
     writes.iter().enumerate().find_map(|(index, write)| {
-        let current = state.get(&write.key);
+        let current = find(&write.key);
         let met = match write.expect {
             Expect::Any => true,
             Expect::Absent => current.is_none(),

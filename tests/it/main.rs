@@ -3,6 +3,9 @@
 mod api;
 mod bad_input;
 mod crash;
+mod etcd;
+#[path = "../../src/store/tests/etcd_server.rs"]
+mod etcd_server;
 mod joining;
 mod server;
 mod servers;

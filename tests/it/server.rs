@@ -13,14 +13,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Server {
     dir: tempfile::TempDir,
     port: u16,
+    name: String,
+    args: Vec<String>,
     process: Option<Child>,
 }
 
 impl Server {
     pub async fn start() -> Self {
+        Self::with("it", &["--bind-address=127.0.0.1".to_owned()]).await
+    }
+
+    /// A server of this name, with more flags.
+    pub async fn with(name: &str, args: &[String]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number").port();
-        let mut server = Self { dir, port, process: None };
+        let mut server = Self { dir, port, name: name.to_owned(), args: args.to_vec(), process: None };
         server.launch().await;
         server
     }
@@ -28,13 +35,14 @@ impl Server {
     /// Starts the program on the same data, and returns when it is ready.
     pub async fn launch(&mut self) {
         let process = Command::new(env!("CARGO_BIN_EXE_skiff"))
-            .args(["server", "--disable-agent", "--bind-address", "127.0.0.1", "--node-name", "it"])
+            .args(["server", "--disable-agent", "--node-name", &self.name])
+            .args(&self.args)
             .arg("--data-dir")
             .arg(self.dir.path().join("data"))
             .arg("--write-kubeconfig")
             .arg(self.kubeconfig_path())
             .args(["--https-listen-port", &self.port.to_string()])
-            .stdout(Stdio::null())
+            .stdout(std::fs::File::create(self.dir.path().join("log")).expect("a log"))
             .stderr(Stdio::null())
             .spawn()
             .expect("the program starts");
@@ -75,7 +83,24 @@ impl Server {
         self.admin().await.request_text(request).await.is_ok_and(|text| text == "ok")
     }
 
-    fn kubeconfig_path(&self) -> PathBuf {
+    /// What lies in its data directory under `path`.
+    pub fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path(path)).expect("a file")
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join("data").join(path)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| process.try_wait().expect("its state").is_none())
+    }
+
+    pub fn kubeconfig_path(&self) -> PathBuf {
         self.dir.path().join("kubeconfig")
     }
 }

@@ -256,7 +256,9 @@ fn store_is_well(health: &crate::store::Health) -> Result<(), String> {
     match health {
         crate::store::Health::Good => Ok(()),
         crate::store::Health::DiskFull => Err("the disk is full".into()),
-        crate::store::Health::LogFailed { reason } => Err(reason.to_string()),
+        crate::store::Health::LogFailed { reason } | crate::store::Health::Unreachable { reason } => {
+            Err(reason.to_string())
+        }
     }
 }
 
@@ -280,11 +282,11 @@ pub(super) fn refused(error: ProposeError) -> Status {
             "the disk of the store is full; reads go on, writes are refused until there is space",
         ),
         ProposeError::NotLeader { .. } => Status::new(Reason::ServiceUnavailable, NOT_LEADER),
-        error @ (ProposeError::LogFailed { .. } | ProposeError::Closed) => {
+        error @ (ProposeError::LogFailed { .. } | ProposeError::Unreachable { .. } | ProposeError::Closed) => {
             Status::new(Reason::ServiceUnavailable, error.to_string())
         }
         ProposeError::Unknown => {
-            Status::new(Reason::Timeout, "the write may or may not have happened: leadership was lost meanwhile")
+            Status::new(Reason::Timeout, "the write may or may not have happened: the store did not answer in time")
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::api::elsewhere::{Elsewhere, HANDED_OVER, NoAnswer, Request, is_not_le
 use crate::client::remote::reply;
 use crate::client::remote::request::Wire;
 use crate::object::{Answer, Call, Reason, Status, User};
-use crate::store::{Role, Store};
+use crate::store::{Health, Role, Store};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -63,7 +63,11 @@ impl Elsewhere for Leader {
         Box::pin(async move {
             let untouched = |why: &str| NoAnswer::Untouched(Status::new(Reason::ServiceUnavailable, why));
             let Some(address) = self.address() else {
-                return Err(untouched("no server leads the cluster: are more than half of its servers there?"));
+                return Err(match &*self.store.health().borrow() {
+                    Health::Unreachable { reason } => untouched(reason),
+                    _ if self.store.is_external() => untouched("no server leads the cluster yet"),
+                    _ => untouched("no server leads the cluster: are more than half of its servers there?"),
+                });
             };
             let mut wire = http::Request::builder().method(method(request)).uri(path(request));
             if let Some(headers) = wire.headers_mut() {

@@ -110,6 +110,10 @@ impl ClusterServer {
     }
 
     async fn save(&self, body: &[u8]) -> Result<Reply, Status> {
+        if self.api.store.is_external() {
+            let why = "the state is kept in etcd (--datastore-endpoint): `etcdctl snapshot save` saves it";
+            return Err(Status::new(Reason::Conflict, why));
+        }
         let wanted: snapshot::Wanted = read(body)?;
         if wanted.name.is_empty()
             || !wanted.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
@@ -208,7 +212,9 @@ impl ClusterServer {
             match self.api.store.change_members(change).await {
                 Ok(()) => return Ok(()),
                 Err(ChangeError::Busy | ChangeError::Unknown) => tokio::time::sleep(RETRY).await,
-                Err(error @ (ChangeError::NoMajority { .. } | ChangeError::NotLearner { .. })) => {
+                Err(
+                    error @ (ChangeError::NoMajority { .. } | ChangeError::NotLearner { .. } | ChangeError::External),
+                ) => {
                     return Err(Status::new(Reason::Conflict, error.to_string()));
                 }
                 Err(error @ (ChangeError::NotLeader { .. } | ChangeError::Closed)) => return Err(unavailable(error)),

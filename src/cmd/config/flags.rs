@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 
-use super::values::{DnsName, FileMode, NodeLabel, NodeTaint, PortRange, SecretText, ServerUrl, Span};
+use super::values::{
+    DnsName, EtcdPrefix, EtcdUrl, FileMode, NodeLabel, NodeTaint, PortRange, SecretText, ServerUrl, Span,
+};
 use crate::base::telemetry::{LogFormat, LogLevel};
 
 /// Kubernetes in one binary.
@@ -48,6 +50,8 @@ pub struct ServerFlags {
     pub requests: RequestFlags,
     #[command(flatten)]
     pub cluster: ClusterFlags,
+    #[command(flatten)]
+    pub datastore: DatastoreFlags,
     #[command(flatten)]
     pub networking: NetworkingFlags,
     #[command(flatten)]
@@ -267,6 +271,33 @@ pub struct ClusterFlags {
     /// File that holds the token
     #[arg(long, value_name = "FILE", env = "SKIFF_TOKEN_FILE", conflicts_with = "token")]
     pub token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Datastore")]
+pub struct DatastoreFlags {
+    /// Endpoints of an etcd to keep the state in, instead of on this server's disk; several servers can
+    /// use the same
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SKIFF_DATASTORE_ENDPOINT",
+        value_delimiter = ',',
+        conflicts_with_all = ["server", "cluster_reset", "witness"]
+    )]
+    pub datastore_endpoint: Vec<EtcdUrl>,
+    /// Authority of etcd's certificates [default: those of the system]
+    #[arg(long, value_name = "FILE", env = "SKIFF_DATASTORE_CAFILE", requires = "datastore_endpoint")]
+    pub datastore_cafile: Option<PathBuf>,
+    /// Certificate by which etcd knows this server
+    #[arg(long, value_name = "FILE", env = "SKIFF_DATASTORE_CERTFILE", requires = "datastore_keyfile")]
+    pub datastore_certfile: Option<PathBuf>,
+    /// Key of that certificate
+    #[arg(long, value_name = "FILE", env = "SKIFF_DATASTORE_KEYFILE", requires = "datastore_certfile")]
+    pub datastore_keyfile: Option<PathBuf>,
+    /// What the keys of this cluster begin with, when several share an etcd
+    #[arg(long, value_name = "PREFIX", env = "SKIFF_DATASTORE_PREFIX", default_value = "/skiff")]
+    pub datastore_prefix: EtcdPrefix,
 }
 
 #[derive(Debug, Args)]

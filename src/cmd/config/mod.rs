@@ -26,8 +26,9 @@ use crate::api::audit::policy::Policy;
 use crate::api::settings::Limits;
 use crate::base::telemetry::LogSettings;
 use crate::security::kubeconfig::Kubeconfig;
+use crate::store::Endpoint;
 pub use authn::{Others, TokenConfig};
-use flags::{AgentFlags, Cli, Command, CommonFlags, NodeFlags, RequestFlags, ServerFlags};
+use flags::{AgentFlags, Cli, Command, CommonFlags, DatastoreFlags, NodeFlags, RequestFlags, ServerFlags};
 use values::{NodeLabel, NodeTaint, SecretText, ServerUrl};
 
 pub const DATA_DIR: &str = "/var/lib/skiff";
@@ -61,6 +62,8 @@ pub struct ServerConfig {
     /// A server whose cluster this one joins.
     pub server: Option<ServerUrl>,
     pub token: Option<SecretText>,
+    /// An etcd that keeps the state.
+    pub datastore: Option<DatastoreConfig>,
     pub network: NetworkConfig,
     pub limits: Limits,
     pub kubeconfig: PathBuf,
@@ -91,6 +94,18 @@ pub struct AuditConfig {
 #[derive(Debug)]
 pub struct Reset {
     pub from: Option<PathBuf>,
+}
+
+/// How to reach an etcd that keeps the state.
+#[derive(Clone, Debug)]
+pub struct DatastoreConfig {
+    /// At least one.
+    pub endpoints: Vec<Endpoint>,
+    pub authority: Option<PathBuf>,
+    /// Both or none.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub prefix: String,
 }
 
 /// Addresses and names that the whole cluster shares.
@@ -230,6 +245,7 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
         witness: flags.cluster.witness,
         server: flags.cluster.server,
         token: token(flags.cluster.token, flags.cluster.token_file.as_deref())?,
+        datastore: datastore(flags.datastore),
         network: NetworkConfig {
             cluster_cidrs: net.cluster_cidr.iter().map(IpNet::trunc).collect(),
             service_cidrs: net.service_cidr.iter().map(IpNet::trunc).collect(),
@@ -298,6 +314,17 @@ fn limits(flags: &RequestFlags) -> Result<Limits> {
         watch_min: Duration::from_secs(flags.min_request_timeout.max(1).into()),
         shutdown_delay: flags.shutdown_delay_duration.0,
         event_ttl: flags.event_ttl.0,
+    })
+}
+
+fn datastore(flags: DatastoreFlags) -> Option<DatastoreConfig> {
+    let endpoints: Vec<Endpoint> = flags.datastore_endpoint.into_iter().map(|url| url.0).collect();
+    (!endpoints.is_empty()).then_some(DatastoreConfig {
+        endpoints,
+        authority: flags.datastore_cafile,
+        certificate: flags.datastore_certfile,
+        key: flags.datastore_keyfile,
+        prefix: flags.datastore_prefix.0,
     })
 }
 

@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::store::Endpoint;
+
 /// A lower-case DNS name (`node-1`, `cluster.local`), or an IP address where those are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsName(pub String);
@@ -134,6 +136,45 @@ impl FromStr for ServerUrl {
         let Some(authority) = authority else { return Err("want https://HOST:PORT".into()) };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         Ok(Self { host: host.into(), port: authority.port_u16().unwrap_or(6443) })
+    }
+}
+
+/// Where an etcd listens for clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EtcdUrl(pub Endpoint);
+
+impl FromStr for EtcdUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = || "want https://HOST:2379 or http://HOST:2379 of an etcd".to_owned();
+        let uri = text.parse::<http::Uri>().ok().filter(|uri| matches!(uri.path(), "" | "/")).ok_or_else(wanted)?;
+        let is_tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(wanted()),
+        };
+        let authority = uri.authority().filter(|it| !it.as_str().contains('@')).ok_or_else(wanted)?;
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        Ok(Self(Endpoint { is_tls, host, port: authority.port_u16().unwrap_or(2379) }))
+    }
+}
+
+/// What keys in etcd begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EtcdPrefix(pub String);
+
+impl FromStr for EtcdPrefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_part = |part: &str| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        match text.strip_prefix('/') {
+            Some(rest) if text.len() <= 200 && rest.split('/').all(is_part) => Ok(Self(text.into())),
+            _ => Err("want /NAME or /NAME/NAME of letters, digits, '-', '_' and '.'".into()),
+        }
     }
 }
 

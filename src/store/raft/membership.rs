@@ -31,6 +31,10 @@ pub enum ChangeError {
     Unknown,
     #[error("the store is closed")]
     Closed,
+    #[error(
+        "the state is kept in etcd: servers come and go by themselves, and etcd's own members are for `etcdctl member`"
+    )]
+    External,
 }
 
 /// The servers of a cluster, by id. During a change both the old and the new voters count.

@@ -4,6 +4,7 @@
 mod driver;
 mod engine_files;
 mod frames;
+mod handle;
 mod inspect;
 mod log;
 mod membership;
@@ -19,13 +20,13 @@ mod transport;
 
 pub use driver::RewriteError;
 pub(super) use driver::{Driver, Shared};
+pub(super) use handle::Handle;
 pub use log::LogError;
 pub use membership::{Change, ChangeError, Members};
 pub(super) use offers::Offers;
-pub(super) use peers::{Peers, decode};
-pub(super) use queue::{Input, Proposal};
+pub(super) use peers::Peers;
+pub(super) use queue::Input;
 pub use recover::OpenError;
 pub(super) use recover::{recover, replay, restart_log};
-pub(super) use renewals::Renewals;
 pub use status::{MemberStatus, Status};
-pub(super) use transport::{Inbox, Incoming, Link};
+pub(super) use transport::Link;

@@ -4,10 +4,13 @@
 //! `put KEY VALUE`, `replace KEY VALUE`, `delete KEY@REVISION`, `remove KEY`. Keys are short for
 //! `pods/KEY` where they have one slash.
 
+mod behaviour;
 mod chaos;
 mod cluster;
 mod damage;
 mod durable;
+mod etcd;
+mod etcd_server;
 mod faults;
 mod history;
 mod model;

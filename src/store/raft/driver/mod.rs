@@ -294,7 +294,7 @@ impl Driver {
         let refusal = match health {
             Health::LogFailed { reason } => Some(ProposeError::LogFailed { reason }),
             Health::DiskFull if self.clock.elapsed() < self.retry_at => Some(ProposeError::DiskFull),
-            Health::DiskFull | Health::Good => None,
+            Health::DiskFull | Health::Good | Health::Unreachable { .. } => None,
         };
         match (proposal.volatile, refusal) {
             (_, Some(error @ ProposeError::LogFailed { .. })) => drop(proposal.reply.send(Err(error))),
