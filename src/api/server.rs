@@ -133,7 +133,8 @@ async fn serve_connection<S: Site>(
     let peer = Arc::new(Peer { address, certificates });
     let service = service_fn(move |request| {
         let (api, peer) = (api.clone(), peer.clone());
-        async move { Ok::<_, std::convert::Infallible>(S::answer(api, request, peer).await) }
+        // In a box, because it is large and moved on several times before it runs.
+        Box::pin(async move { Ok::<_, std::convert::Infallible>(S::answer(api, request, peer).await) })
     });
     let mut builder = auto::Builder::new(Spawner(scope.clone()));
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX);

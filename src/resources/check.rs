@@ -1,51 +1,115 @@
 //! A place in an object, for checks that have to say where something is wrong.
 
+use std::fmt;
+use std::ops::Deref;
+
+use smallvec::SmallVec;
+
 use crate::object::field::{Complaint, FieldErrors};
 use crate::object::tree::{Tree, TreePath};
 
 static MISSING: Tree = Tree::Null;
+
+/// A path as complaints show it. Most are made for nothing, since most objects are fine: short ones
+/// take no memory of their own.
+#[derive(Default)]
+pub struct Path(SmallVec<[u8; 88]>);
+
+impl Path {
+    fn then(&self, parts: &[&str]) -> Self {
+        let mut text = SmallVec::from_slice(&self.0);
+        parts.iter().for_each(|part| text.extend_from_slice(part.as_bytes()));
+        Self(text)
+    }
+
+    fn child(&self, steps: &str) -> Self {
+        if self.0.is_empty() { Self::from(steps) } else { self.then(&[".", steps]) }
+    }
+
+    fn index(&self, at: usize) -> Self {
+        self.then(&["[", &at.to_string(), "]"])
+    }
+}
+
+impl Deref for Path {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl Clone for Path {
+    fn clone(&self) -> Self {
+        self.then(&[])
+    }
+}
+
+impl From<&str> for Path {
+    fn from(text: &str) -> Self {
+        Self(SmallVec::from_slice(text.as_bytes()))
+    }
+}
+
+impl From<String> for Path {
+    fn from(text: String) -> Self {
+        Self(SmallVec::from_vec(text.into_bytes()))
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
 
 /// What is at a path of an object: `null` where nothing is. Cheap to make, path and all.
 #[derive(Clone, Debug)]
 pub struct At<'t> {
     pub value: &'t Tree,
     /// As complaints name it: `spec.containers[0].name`.
-    pub path: String,
+    pub path: Path,
 }
 
 impl<'t> At<'t> {
     pub fn root(value: &'t Tree) -> Self {
-        Self { value, path: String::new() }
+        Self { value, path: Path::default() }
     }
 
-    pub fn new(value: &'t Tree, path: impl Into<String>) -> Self {
+    pub fn new(value: &'t Tree, path: impl Into<Path>) -> Self {
         Self { value, path: path.into() }
     }
 
     /// What is under this place; `steps` may be dotted.
     pub fn child(&self, steps: &str) -> Self {
-        Self { value: self.value.at(steps).unwrap_or(&MISSING), path: self.path_to(steps) }
+        Self { value: self.value.at(steps).unwrap_or(&MISSING), path: self.path.child(steps) }
     }
 
     /// The value of a map's key, which may hold dots: `labels[a.b/c]`.
     pub fn key(&self, key: &str) -> Self {
-        Self { value: self.value.get(key).unwrap_or(&MISSING), path: [&*self.path, "[", key, "]"].concat() }
+        Self { value: self.value.get(key).unwrap_or(&MISSING), path: self.path.then(&["[", key, "]"]) }
     }
 
     pub fn index(&self, at: usize) -> Self {
-        Self { value: self.value.get(at).unwrap_or(&MISSING), path: format!("{}[{at}]", self.path) }
+        Self { value: self.value.get(at).unwrap_or(&MISSING), path: self.path.index(at) }
     }
 
     /// The path of a field that need not be there.
     pub fn path_to(&self, steps: &str) -> String {
-        if self.path.is_empty() { steps.to_owned() } else { [&*self.path, ".", steps].concat() }
+        self.path.child(steps).to_string()
     }
 
     /// The elements of a list; none if this is no list.
     pub fn items(&self) -> impl ExactSizeIterator<Item = At<'t>> + use<'t> {
         let path = self.path.clone();
         let items = self.value.as_array().map_or(&[][..], Vec::as_slice);
-        items.iter().enumerate().map(move |(at, value)| At { value, path: format!("{path}[{at}]") })
+        items.iter().enumerate().map(move |(at, value)| At { value, path: path.index(at) })
     }
 
     /// The entries of a map, in the order of their keys.
@@ -54,7 +118,7 @@ impl<'t> At<'t> {
         let map = self.value.as_object();
         map.into_iter()
             .flatten()
-            .map(move |(key, value)| (key.as_str(), At { value, path: [&*path, "[", key, "]"].concat() }))
+            .map(move |(key, value)| (key.as_str(), At { value, path: path.then(&["[", key, "]"]) }))
     }
 
     pub fn len(&self) -> usize {

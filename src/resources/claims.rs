@@ -48,12 +48,16 @@ pub fn check_spec(spec: &At, errors: &mut FieldErrors) {
     }
     if !reference.text("namespace").is_empty() {
         if source.exists() {
-            errors.invalid(&*spec.path, source.path, "may not be specified when dataSourceRef.namespace is specified");
+            errors.invalid(
+                &*spec.path,
+                &*source.path,
+                "may not be specified when dataSourceRef.namespace is specified",
+            );
         }
     } else if source.exists() && reference.exists() {
         let same = |field| source.value.at(field) == reference.value.at(field);
         if !["apiGroup", "kind", "name"].into_iter().all(same) {
-            errors.invalid(&*spec.path, source.path, "must match dataSourceRef");
+            errors.invalid(&*spec.path, &*source.path, "must match dataSourceRef");
         }
     }
     check_class(&spec.child("volumeAttributesClassName"), errors);

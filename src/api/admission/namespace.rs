@@ -2,8 +2,9 @@
 //! the system's own namespaces stay.
 
 use super::{Attributes, Operation, Plugin};
+use crate::object::pick::pick;
 use crate::object::status::{Cause, Details};
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::Tree;
 use crate::object::{GroupResource, Status};
 
 const IMMORTAL: &[&str] = &["default", "kube-system", "kube-public"];
@@ -18,7 +19,8 @@ impl Plugin for NamespaceLifecycle {
         let namespace = on
             .get("namespaces", "", on.namespace)
             .ok_or_else(|| Status::not_found(&GroupResource::new("", "namespaces"), on.namespace))?;
-        let closing = namespace.meta().is_deleting() || namespace.tree().text("status.phase") == "Terminating";
+        let closing = namespace.meta().is_deleting()
+            || pick(namespace.bytes(), "status.phase").is_some_and(|phase| phase == "Terminating");
         if on.operation == Operation::Create && closing {
             return Err(terminating(on, object));
         }

@@ -1,8 +1,9 @@
 //! Priority: a pod's number comes from its PriorityClass, never from the client.
 
 use super::{Attributes, Operation, Plugin};
-use crate::object::Status;
+use crate::object::pick::pick;
 use crate::object::tree::{Tree, TreePath};
+use crate::object::{ObjectRef, Status};
 
 const CLASSES: &str = "priorityclasses.scheduling.k8s.io";
 const PREEMPT: &str = "PreemptLowerPriority";
@@ -87,8 +88,12 @@ fn admit_pod(on: &Attributes<'_>, pod: &mut Tree) -> Result<(), Status> {
 
 /// The class for pods that name none: of several the one with the lowest value.
 fn default_class(on: &Attributes<'_>) -> Option<Class> {
-    let classes = on.list(CLASSES, "").into_iter().map(|class| class.tree());
-    classes.filter(|class| class.flag("globalDefault") == Some(true)).map(|class| read(&class)).min_by_key(|c| c.value)
+    let is_default = |class: &ObjectRef| pick(class.bytes(), "globalDefault") == Some(Tree::Bool(true));
+    on.list(CLASSES, "")
+        .iter()
+        .filter(|class| is_default(class))
+        .map(|class| read(&class.tree()))
+        .min_by_key(|c| c.value)
 }
 
 fn read(class: &Tree) -> Class {

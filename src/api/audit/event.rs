@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::policy::{Level, Stage};
+use crate::object::tree::Tree;
 use crate::object::{Timestamp, User};
 
 /// Longer user agents are cut.
@@ -86,7 +87,7 @@ pub struct ResponseStatus {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub details: Option<crate::object::Tree>,
+    pub details: Option<Tree>,
     #[serde(skip_serializing_if = "is_zero")]
     pub code: u16,
 }

@@ -53,7 +53,7 @@ macro_rules! tree_literal {
     (@map $map:ident () ($key:expr) : $($rest:tt)*) => {
         $crate::tree_literal!(@map $map ($key) : $($rest)*);
     };
-    (@map $map:ident () $key:ident : $($rest:tt)*) => {
+    (@map $map:ident () $key:path : $($rest:tt)*) => {
         $crate::tree_literal!(@map $map ($key) : $($rest)*);
     };
 }

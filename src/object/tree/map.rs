@@ -13,6 +13,8 @@ use super::{Name, Tree};
 
 /// More entries than this are kept in a search tree.
 const FEW_MAX: usize = 48;
+/// More entries than this are not looked through one by one.
+const LINE_MAX: usize = 16;
 
 #[derive(Clone)]
 pub struct Map(Entries);
@@ -49,7 +51,7 @@ impl Map {
     pub fn get<Q: Borrow<str> + ?Sized>(&self, name: &Q) -> Option<&Tree> {
         let name = name.borrow();
         match &self.0 {
-            Few(entries) => place(entries, name).ok().map(|at| &entries[at].1),
+            Few(entries) => find(entries, name).map(|at| &entries[at].1),
             Many(entries) => entries.get(name),
         }
     }
@@ -57,7 +59,7 @@ impl Map {
     pub fn get_mut<Q: Borrow<str> + ?Sized>(&mut self, name: &Q) -> Option<&mut Tree> {
         let name = name.borrow();
         match &mut self.0 {
-            Few(entries) => place(entries, name).ok().map(|at| &mut entries[at].1),
+            Few(entries) => find(entries, name).map(|at| &mut entries[at].1),
             Many(entries) => entries.get_mut(name),
         }
     }
@@ -93,7 +95,7 @@ impl Map {
     pub fn remove_entry<Q: Borrow<str> + ?Sized>(&mut self, name: &Q) -> Option<(Name, Tree)> {
         let name = name.borrow();
         match &mut self.0 {
-            Few(entries) => place(entries, name).ok().map(|at| entries.remove(at)),
+            Few(entries) => find(entries, name).map(|at| entries.remove(at)),
             Many(entries) => entries.remove_entry(name),
         }
     }
@@ -162,6 +164,14 @@ impl Map {
 
     pub fn clear(&mut self) {
         *self = Self::new();
+    }
+}
+
+/// Where a name is. Names differ in their lengths more often than not, so looking at each is quickest.
+fn find(entries: &[(Name, Tree)], name: &str) -> Option<usize> {
+    match entries.len() {
+        ..=LINE_MAX => entries.iter().position(|(entry, _)| entry.len() == name.len() && **entry == *name),
+        _ => place(entries, name).ok(),
     }
 }
 

@@ -31,6 +31,13 @@ impl serde::de::Error for Mismatch {
     fn custom<T: fmt::Display>(why: T) -> Self {
         Self(why.to_string())
     }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
+        match found {
+            Unexpected::Unit => Self(format!("invalid type: null, expected {expected}")),
+            found => Self(format!("invalid type: {found}, expected {expected}")),
+        }
+    }
 }
 
 impl Serialize for Tree {

@@ -145,7 +145,7 @@ fn check_amounts(limit: &At, name: &str, errors: &mut FieldErrors) {
         }
         if let Some((low, high)) = above(low, high) {
             let detail = text.replacen("{}", low.str(), 1).replacen("{}", high.str(), 1);
-            errors.invalid(place(named).path, place(shown).str(), detail);
+            errors.invalid(place(named).path.to_string(), place(shown).str(), detail);
         }
     }
     let ratio = place("maxLimitRequestRatio");

@@ -62,7 +62,7 @@ fn old_node_labels(spec: &At, warnings: &mut Vec<String>) {
 }
 
 fn old_annotations(meta: &Tree, spec: &At, warnings: &mut Vec<String>) {
-    let root = if spec.path == "spec" { "metadata".to_owned() } else { spec.path.replace(".spec", ".metadata") };
+    let root = if &*spec.path == "spec" { "metadata".to_owned() } else { spec.path.replace(".spec", ".metadata") };
     for key in meta.map("annotations").into_iter().flat_map(|map| map.keys()) {
         if let Some(name) = key.strip_prefix("container.apparmor.security.beta.kubernetes.io/") {
             let has_field = each_container(spec)
@@ -152,7 +152,7 @@ fn duplicates(spec: &At, warnings: &mut Vec<String>) {
             if let Some(first) = ports.get(&key) {
                 warnings.push(format!("{}: duplicate port definition with {first}", port.path));
             } else {
-                ports.insert(key, port.path.clone());
+                ports.insert(key, port.path.to_string());
             }
             if number("hostPort") == 0 && !port.text("hostIP").is_empty() {
                 let (name, protocol, ip) = (port.text("name"), port.text("protocol"), port.text("hostIP"));

@@ -259,7 +259,7 @@ impl Element {
     fn write(&self) -> String {
         let json = |tree: &Tree| String::from_utf8_lossy(&to_json(tree, None)).into_owned();
         match self {
-            Self::Field(name) => format!("f:{name}"),
+            Self::Field(name) => ["f:", name].concat(),
             Self::Key(fields) => {
                 let map = fields.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect();
                 format!("k:{}", json(&Tree::Object(map)))

@@ -110,6 +110,10 @@ impl Comparison {
 }
 
 fn differ(old: Option<&Tree>, new: Option<&Tree>, place: Place<'_>) -> Difference {
+    if let (None, Some(new)) = (old, new) {
+        let below = Comparison { added: all_below(new, place), ..Comparison::default() };
+        return Difference { added: true, below, ..Difference::default() };
+    }
     let (old_kind, new_kind) = (place.kind(old), place.kind(new));
     let kind = if new.is_none() { old_kind } else { new_kind };
     let is_leaf = match kind {
@@ -134,6 +138,27 @@ fn differ(old: Option<&Tree>, new: Option<&Tree>, place: Place<'_>) -> Differenc
         }
     }
     found
+}
+
+/// Everything below a value that is new as a whole.
+fn all_below(new: &Tree, place: Place<'_>) -> Set {
+    let mut all = Set::default();
+    match place.kind(Some(new)) {
+        Kind::Scalar | Kind::Atomic => (),
+        Kind::Map => {
+            for (name, value) in filled_map(Some(new)).into_iter().flatten() {
+                all.push(&Element::Field(name.into()), true, all_below(value, place.child(name)));
+            }
+        }
+        Kind::List => {
+            for (element, items) in by_element(filled_list(Some(new)), place) {
+                // What stands there twice has no fields of its own.
+                let one = if let [one] = items.as_slice() { Some(*one) } else { None };
+                all.push(&element, true, one.map(|one| all_below(one, place.items())).unwrap_or_default());
+            }
+        }
+    }
+    all
 }
 
 /// A name with what two maps have under it.
