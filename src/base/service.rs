@@ -138,6 +138,16 @@ impl Scope {
         PACE.set(Some(pace));
     }
 
+    /// Does `work` at once. In a simulation a thread of its own does it: for libraries that keep things by
+    /// thread, while all servers of a simulation share one.
+    pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+        if PACE.get().is_none() {
+            return work();
+        }
+        let done = std::thread::scope(|scope| scope.spawn(work).join());
+        done.unwrap_or_else(|panicked| std::panic::panic_any(panicked))
+    }
+
     /// Resolves when the scope is told to stop.
     pub async fn stopping(&self) {
         self.stop.cancelled().await;

@@ -55,7 +55,7 @@ fn bounds(file: &[u8], at: usize) -> Option<(usize, usize)> {
         && footer >= BATCH_HEAD_LEN
         && len >= footer.checked_add(SECTION_LEN_MIN)?
         && len <= file.len().checked_sub(at)?;
-    possible.then_some((at + footer, at + len))
+    possible.then(|| (at + footer, at + len))
 }
 
 fn in_head(file: &[u8], at: usize, number: u64) -> Option<Flip> {
@@ -144,6 +144,13 @@ mod tests {
         let footer = BATCH_HEAD_LEN + entries.len();
         let len = ((footer + items.len()) as u64) << 8;
         [&len.to_be_bytes()[..], &(footer as u64).to_be_bytes(), &entries, &items].concat()
+    }
+
+    #[test]
+    fn heads_that_point_beyond_all_numbers_are_no_batch() {
+        let file = [&[0][..], &[0xff; BATCH_HEAD_LEN], &[0; 40]].concat();
+        assert_eq!(batch_end(&file, 1, 1), None);
+        assert_eq!(next_good(&file, 0, 1), None);
     }
 
     proptest! {

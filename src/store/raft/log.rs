@@ -16,6 +16,7 @@ use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize};
 
 use super::engine_files::EngineFiles;
 use crate::base::seal::{Seal, SealRef};
+use crate::base::service::Scope;
 use crate::store::entry;
 use crate::store::files::DiskRef;
 use crate::store::state::Position;
@@ -134,7 +135,7 @@ impl Log {
         batch.add_command(GROUP, Command::Compact { index: base.index + 1 });
         batch.put(GROUP, BASE.to_vec(), encode_base(base)).map_err(failed)?;
         self.write(batch)?;
-        if let Err(error) = self.engine.purge_expired_files() {
+        if let Err(error) = Scope::apart(|| self.engine.purge_expired_files()) {
             tracing::warn!(%error, "cannot give back the space of old log entries; trying again with the next cut");
         }
         Ok(())
@@ -144,7 +145,9 @@ impl Log {
     pub fn entries(&self, low: u64, high: u64, bytes_max: u64) -> Result<Vec<Entry>, LogError> {
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let mut stored = Vec::new();
-        let read = self.engine.fetch_entries_to::<Stored>(GROUP, low, high, Some(bytes_max), &mut stored);
+        // The library keeps the last block by thread and place in the file, whichever engine read it.
+        let read =
+            Scope::apart(|| self.engine.fetch_entries_to::<Stored>(GROUP, low, high, Some(bytes_max), &mut stored));
         read.map_err(|source| LogError::Read { what: "entries", source })?;
         stored.iter().map(|stored| load_entry(stored, &*self.seal)).collect()
     }
