@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod resources;
 pub mod scheduler;
 pub mod security;
+pub mod sim;
 pub mod store;
 
 /// The version that clients see: the Kubernetes it speaks, and our own behind the `+`.
