@@ -1,5 +1,7 @@
 //! The API as a client library sees it: `kube`, against the real program.
 
+use std::time::{Duration, Instant};
+
 use futures_util::TryStreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -129,8 +131,16 @@ async fn a_definition_makes_a_resource_with_defaults_and_rules() {
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("it.example", "v1", "Boat"), "boats");
     let boats: Api<DynamicObject> = Api::namespaced_with(client, "default", &resource);
     let boat = |name: &str, spec: serde_json::Value| DynamicObject::new(name, &resource).data(json!({"spec": spec}));
-    let made =
-        boats.create(&PostParams::default(), &boat("dinghy", json!({"sail": true, "unknown": 1}))).await.unwrap();
+    // Served a moment after it is told to be established.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let made = loop {
+        match boats.create(&PostParams::default(), &boat("dinghy", json!({"sail": true, "unknown": 1}))).await {
+            Err(Error::Api(status)) if status.code == 404 && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            made => break made.unwrap(),
+        }
+    };
     assert_eq!(made.data["spec"], json!({"oars": 2, "sail": true}));
     let (code, _, message) = refusal(boats.create(&PostParams::default(), &boat("odd", json!({"oars": 3}))).await);
     assert_eq!(code, 422);

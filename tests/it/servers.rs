@@ -187,8 +187,14 @@ async fn the_leader_of_three_servers_is_killed_under_writers() {
     let mut outages = Vec::new();
     for _ in 0..kills {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let (leader, _) = servers[&1].members().await.expect("members");
-        let number: u16 = leader.trim_start_matches("server-").parse().expect("a server of ours");
+        let mut leading: Option<u16> = None;
+        until("a leader is known", async || {
+            let members = servers[&1].members().await;
+            leading = members.and_then(|(leader, _)| leader.trim_start_matches("server-").parse().ok());
+            leading.is_some()
+        })
+        .await;
+        let number = leading.expect("a server of ours");
         servers.get_mut(&number).expect("the leader").kill();
         let killed = Instant::now();
         let later = || {
