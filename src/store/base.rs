@@ -185,7 +185,7 @@ pub(super) fn encode_object(object: &Object) -> Vec<u8> {
     out
 }
 
-fn decode_object(record: &[u8]) -> Result<ObjectRef, WireError> {
+pub(super) fn decode_object(record: &[u8]) -> Result<ObjectRef, WireError> {
     let mut reader = Reader::new("a stored object", record);
     let key = decode_key(&mut reader)?;
     let (revision, revision_at) = (Revision(reader.u64()?), reader.u32()?);

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use super::event::EventRef;
 use super::range::{KeyRange, ranges_of};
-use super::ring::{Kept, Record, Ring, RingLimits, undo};
+use super::ring::{Kept, Next, Record, Ring, RingLimits, undo};
 use super::state::State;
 use super::watch::{Watch, WatchError};
 use crate::object::Revision;
@@ -34,9 +34,16 @@ struct Inner {
     closed: bool,
 }
 
+/// Events to be read before those of a queue.
+pub(super) struct Past {
+    pub next: Next,
+    /// The queue's end at that moment: if these are all events, one goes on there.
+    pub end: u64,
+}
+
 /// The events of one range, for all who watch it.
 pub(super) struct Queue {
-    range: KeyRange,
+    pub(super) range: KeyRange,
     events: Mutex<Events>,
     pub(super) woken: Notify,
 }
@@ -50,6 +57,8 @@ pub(super) struct Events {
     /// Something came that the watchers have not been woken for.
     unheard: bool,
     pub(super) closed: bool,
+    /// Nobody may go on from what was here.
+    pub(super) cut: bool,
 }
 
 impl Hub {
@@ -101,7 +110,7 @@ impl Hub {
             let mut inner = self.lock();
             inner.ring = inner.ring.anew(&state);
             self.state.store(Arc::new(state));
-            for queue in inner.queues.values() {
+            for queue in std::mem::take(&mut inner.queues).into_values() {
                 queue.lock().cut();
                 queue.woken.notify_waiters();
             }
@@ -134,23 +143,23 @@ impl Hub {
                     Err(WatchError::future(revision, &state))
                 };
             }
-            let newer: Vec<EventRef> = inner.ring.after(revision)?.cloned().collect();
+            let newer = inner.ring.after(revision)?;
             (state, newer)
         };
-        Ok(Arc::new(undo(&state, revision, newer.iter())))
+        undo(&state, revision, &newer).map(Arc::new)
     }
 
     /// The oldest state that history still reaches.
     pub fn base(&self) -> State {
-        let inner = self.lock();
-        let (revision, position) = inner.ring.base();
-        let state = self.state();
-        let newer: Vec<EventRef> =
-            inner.ring.after(revision).map(|events| events.cloned().collect()).unwrap_or_default();
-        drop(inner);
-        let mut base = undo(&state, revision, newer.iter());
-        base.position = position;
-        base
+        let (state, newer, (revision, position)) = {
+            let inner = self.lock();
+            let (revision, position) = inner.ring.base();
+            (self.state(), inner.ring.after(revision), (revision, position))
+        };
+        match newer.and_then(|newer| undo(&state, revision, &newer)) {
+            Ok(base) => State { position, ..base },
+            Err(_) => State::clone(&state), // the ring reaches its own base
+        }
     }
 
     pub fn watch(self: &Arc<Self>, range: KeyRange, from: Revision) -> Result<Watch, WatchError> {
@@ -162,14 +171,22 @@ impl Hub {
         if inner.closed {
             return Err(WatchError::Closed);
         }
-        let missed = inner.ring.after(from)?.filter(|event| range.contains(event.key())).cloned().collect();
+        let next = inner.ring.next(from)?;
         let queue = inner.queues.entry(range.clone()).or_insert_with(|| Queue::new(range)).clone();
-        let place = {
+        let end = {
             let mut events = queue.lock();
             events.watchers += 1;
             events.end()
         };
-        Ok(Watch::new(self.clone(), queue, place, missed, from))
+        let past = Past { next, end };
+        Ok(Watch::new(self.clone(), queue, past, from))
+    }
+
+    /// What came after `from`, in every range, for who is not or no longer reading `queue`.
+    pub fn past(&self, queue: &Queue, from: Revision) -> Result<Past, WatchError> {
+        let inner = self.lock();
+        let next = inner.ring.next(from)?;
+        Ok(Past { next, end: queue.lock().end() })
     }
 
     /// Called for each watch that ends.
@@ -177,7 +194,7 @@ impl Hub {
         let mut inner = self.lock();
         let mut events = queue.lock();
         events.watchers -= 1;
-        if events.watchers == 0 {
+        if events.watchers == 0 && !events.cut {
             inner.queues.remove(&queue.range);
         }
     }
@@ -229,9 +246,9 @@ impl Queue {
 }
 
 impl Events {
-    /// Lets go of everything, so that whoever follows is too slow.
+    /// Lets go of everything, and of everybody.
     fn cut(&mut self) {
-        self.first = self.end() + 1;
+        self.cut = true;
         self.events.clear();
     }
 

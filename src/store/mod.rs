@@ -23,6 +23,7 @@ mod keeper;
 mod metrics;
 pub mod mvcc;
 pub mod network;
+mod pack;
 mod raft;
 mod range;
 mod reset;

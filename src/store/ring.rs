@@ -3,12 +3,16 @@
 //! Bounded by age, memory and number. The state just before the oldest kept event is the ring's
 //! *base*: checkpoints are taken there, so that the log behind a checkpoint holds the whole ring and a
 //! restart can rebuild it.
+//!
+//! Only the newest events are kept as they are, for watchers who keep up; the others are packed.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::WatchError;
 use super::event::EventRef;
+use super::pack::{PACK_BYTES, Pack, raw_len};
 use super::state::{Position, State};
 use crate::object::Revision;
 
@@ -16,14 +20,16 @@ use crate::object::Revision;
 #[derive(Clone, Copy, Debug)]
 pub struct RingLimits {
     pub age: Duration,
-    /// Of objects that only history still holds.
+    /// Of objects that only history still holds, before they are packed.
     pub bytes: usize,
     pub events: usize,
+    /// With more of `bytes` than this the oldest are packed.
+    pub fresh: usize,
 }
 
 impl Default for RingLimits {
     fn default() -> Self {
-        Self { age: Duration::from_secs(300), bytes: 32 << 20, events: 100_000 }
+        Self { age: Duration::from_secs(300), bytes: 32 << 20, events: 100_000, fresh: 2 << 20 }
     }
 }
 
@@ -41,6 +47,7 @@ pub(super) struct Record {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kept {
     pub events: usize,
+    /// Of memory, as it is now.
     pub bytes: usize,
     /// From the oldest event to the newest.
     pub span: Duration,
@@ -49,17 +56,31 @@ pub(super) struct Kept {
 
 #[derive(Debug)]
 pub(super) struct Ring {
+    /// Older than all records, oldest first.
+    packs: VecDeque<Arc<Pack>>,
+    packed: usize,
     records: VecDeque<Record>,
+    /// The cost of everything, and of the records.
     bytes: usize,
-    /// Of the state before the first record.
+    fresh: usize,
+    /// Of the state before the first event.
     base: (Revision, Position),
     limits: RingLimits,
+}
+
+/// The next events after some revision, with whole revisions only.
+pub(super) enum Next {
+    /// Some are in here, more may follow.
+    Packed(Arc<Pack>),
+    /// All there are.
+    Fresh(Vec<EventRef>),
 }
 
 impl Ring {
     /// Empty, with `state` as its base.
     pub fn new(limits: RingLimits, state: &State) -> Self {
-        Self { records: VecDeque::new(), bytes: 0, base: (state.revision, state.position), limits }
+        let base = (state.revision, state.position);
+        Self { packs: VecDeque::new(), packed: 0, records: VecDeque::new(), bytes: 0, fresh: 0, base, limits }
     }
 
     /// Empty again, behind `state`.
@@ -70,28 +91,64 @@ impl Ring {
     pub fn push(&mut self, record: Record) {
         debug_assert!(self.records.back().is_none_or(|last| last.event.revision() <= record.event.revision()));
         self.bytes += record.event.cost();
+        self.fresh += record.event.cost();
         self.records.push_back(record);
     }
 
-    /// Forgets what is over a limit at `now` and hands it out.
+    /// Forgets what is over a limit at `now`, packs what is no longer new, and hands out the records of both.
     ///
     /// A log entry's events leave together: the base must be a state between two entries.
     pub fn trim(&mut self, now: Duration) -> Vec<Record> {
-        let mut dropped = Vec::new();
-        while let Some(first) = self.records.front() {
-            let over = self.bytes > self.limits.bytes
-                || self.records.len() > self.limits.events
-                || now.saturating_sub(first.at) > self.limits.age;
-            let same_entry = !dropped.is_empty() && first.position == self.base.1;
-            if !over && !same_entry {
-                break;
+        let mut gone = Vec::new();
+        let mut dropped = false;
+        loop {
+            let over = self.bytes > self.limits.bytes || self.packed + self.records.len() > self.limits.events;
+            let old = |at: Duration| now.saturating_sub(at) > self.limits.age;
+            let same_entry = |position: Position| dropped && position == self.base.1;
+            if let Some(pack) = self.packs.front() {
+                if !over && !old(pack.until) && !same_entry(pack.position) {
+                    break;
+                }
+                self.bytes -= pack.cost;
+                self.packed -= pack.events;
+                self.base = (pack.revision, pack.position);
+                self.packs.pop_front();
+            } else {
+                let Some(first) = self.records.front() else { break };
+                if !over && !old(first.at) && !same_entry(first.position) {
+                    break;
+                }
+                self.bytes -= first.event.cost();
+                self.fresh -= first.event.cost();
+                self.base = (first.event.revision(), first.position);
+                gone.extend(self.records.pop_front());
             }
-            let Some(record) = self.records.pop_front() else { break };
-            self.bytes -= record.event.cost();
-            self.base = (record.event.revision(), record.position);
-            dropped.push(record);
+            dropped = true;
         }
-        dropped
+        if self.fresh > self.limits.fresh {
+            self.pack(&mut gone);
+        }
+        gone
+    }
+
+    /// Packs about half of the records.
+    fn pack(&mut self, gone: &mut Vec<Record>) {
+        while self.fresh > self.limits.fresh / 2 {
+            let start = gone.len();
+            let mut raw = 0;
+            while let Some(first) = self.records.front() {
+                let same_entry = gone[start..].last().is_some_and(|last| last.position == first.position);
+                if raw > PACK_BYTES && !same_entry {
+                    break;
+                }
+                raw += raw_len(&first.event);
+                self.fresh -= first.event.cost();
+                gone.extend(self.records.pop_front());
+            }
+            let Some(pack) = Pack::of(&gone[start..]) else { break };
+            self.packed += pack.events;
+            self.packs.push_back(Arc::new(pack));
+        }
     }
 
     /// The state that can still be found again by undoing everything.
@@ -100,35 +157,59 @@ impl Ring {
     }
 
     pub fn kept(&self) -> Kept {
-        let (first, last) = (self.records.front(), self.records.back());
-        let span = first.zip(last).map_or(Duration::ZERO, |(first, last)| last.at.saturating_sub(first.at));
-        Kept { events: self.records.len(), bytes: self.bytes, span, oldest: self.base.0 }
+        let first = self.packs.front().map(|pack| pack.since).or(self.records.front().map(|record| record.at));
+        let last = self.records.back().map(|record| record.at).or(self.packs.back().map(|pack| pack.until));
+        let span = first.zip(last).map_or(Duration::ZERO, |(first, last)| last.saturating_sub(first));
+        let packed: usize = self.packs.iter().map(|pack| pack.len()).sum();
+        Kept { events: self.packed + self.records.len(), bytes: self.fresh + packed, span, oldest: self.base.0 }
     }
 
-    /// The events after `revision`, oldest first.
-    pub fn after(&self, revision: Revision) -> Result<impl DoubleEndedIterator<Item = &EventRef>, WatchError> {
+    /// The first events after `revision`.
+    pub fn next(&self, revision: Revision) -> Result<Next, WatchError> {
         let (oldest, _) = self.base;
         if revision < oldest {
             return Err(WatchError::Compacted { oldest });
         }
+        let pack = self.packs.get(self.packs.partition_point(|pack| pack.revision <= revision));
+        Ok(pack.map_or_else(|| Next::Fresh(self.fresh_after(revision)), |pack| Next::Packed(pack.clone())))
+    }
+
+    /// Everything after `revision` that is packed, and what is not.
+    pub fn after(&self, revision: Revision) -> Result<(Vec<Arc<Pack>>, Vec<EventRef>), WatchError> {
+        let (oldest, _) = self.base;
+        if revision < oldest {
+            return Err(WatchError::Compacted { oldest });
+        }
+        let start = self.packs.partition_point(|pack| pack.revision <= revision);
+        Ok((self.packs.range(start..).cloned().collect(), self.fresh_after(revision)))
+    }
+
+    fn fresh_after(&self, revision: Revision) -> Vec<EventRef> {
         let start = self.records.partition_point(|record| record.event.revision() <= revision);
-        Ok(self.records.range(start..).map(|record| &record.event))
+        self.records.range(start..).map(|record| record.event.clone()).collect()
     }
 }
 
-/// The state as it was at `revision`, by taking back `newer`, which is every event after it.
-pub(super) fn undo<'a>(
+/// The state as it was at `revision`, by taking back everything `newer`, as [`Ring::after`] has it.
+pub(super) fn undo(
     state: &State,
     revision: Revision,
-    newer: impl DoubleEndedIterator<Item = &'a EventRef>,
-) -> State {
+    newer: &(Vec<Arc<Pack>>, Vec<EventRef>),
+) -> Result<State, WatchError> {
+    let (packs, fresh) = newer;
     let mut past = state.clone();
-    for event in newer.rev() {
-        match event.previous() {
-            Some(object) => past.put(object.clone()),
-            None => past.remove(event.key()),
-        };
+    let mut undo = |events: &[EventRef]| {
+        for event in events.iter().rev().filter(|event| event.revision() > revision) {
+            match event.previous() {
+                Some(object) => past.put(object.clone()),
+                None => past.remove(event.key()),
+            };
+        }
+    };
+    undo(fresh);
+    for pack in packs.iter().rev() {
+        undo(&pack.events().map_err(|_| WatchError::Compacted { oldest: pack.revision })?);
     }
     past.revision = revision;
-    past
+    Ok(past)
 }

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::event::EventRef;
-use super::hub::{Hub, Queue};
+use super::hub::{Hub, Past, Queue};
+use super::ring::Next;
 use super::state::State;
 use crate::object::Revision;
 
@@ -41,16 +42,25 @@ pub enum WatchEnd {
 pub struct Watch {
     hub: Arc<Hub>,
     queue: Arc<Queue>,
-    /// Of the next event in the queue.
-    place: u64,
+    /// Of the next event in the queue; `None` while it is read from further back.
+    place: Option<u64>,
     /// Taken from the ring or the queue, not yet delivered.
     taken: VecDeque<EventRef>,
+    /// What the watcher had seen when it came.
+    start: Revision,
+    /// Everything before this revision was taken, and so many of its own events.
     from: Revision,
+    of_from: usize,
 }
 
 impl Watch {
-    pub(super) fn new(hub: Arc<Hub>, queue: Arc<Queue>, place: u64, taken: VecDeque<EventRef>, from: Revision) -> Self {
-        Self { hub, queue, place, taken, from }
+    pub(super) fn new(hub: Arc<Hub>, queue: Arc<Queue>, past: Past, from: Revision) -> Self {
+        let (taken, of_from) = (VecDeque::new(), usize::MAX);
+        let mut watch = Self { hub, queue, place: None, taken, start: from, from, of_from };
+        if matches!(past.next, Next::Fresh(_)) {
+            let _ = watch.take_past(past); // what is not packed is there
+        }
+        watch
     }
 
     /// The next event, as soon as there is one. Cancelling loses nothing.
@@ -81,25 +91,80 @@ impl Watch {
         if self.taken.is_empty() && self.take().is_err() {
             return None;
         }
-        self.taken.is_empty().then(|| published.max(self.from))
+        self.taken.is_empty().then(|| published.max(self.start))
     }
 
     fn take(&mut self) -> Result<(), WatchEnd> {
-        let events = self.queue.lock();
-        let new = events.from(self.place).ok_or(WatchEnd::TooSlow)?;
-        let before = self.taken.len();
-        let mut seen = 0;
-        for event in new.take(TAKE_MAX) {
-            seen += 1;
-            if event.revision() > self.from {
-                self.taken.push_back(event.clone());
+        loop {
+            if let Some(place) = self.place {
+                self.place = self.take_queued(place)?;
             }
+            if self.place.is_some() || !self.taken.is_empty() {
+                return Ok(());
+            }
+            let before = Revision(self.from.0.saturating_sub(u64::from(self.of_from != usize::MAX)));
+            let past = self.hub.past(&self.queue, before).map_err(|_| WatchEnd::TooSlow)?;
+            self.take_past(past)?;
         }
-        self.place += seen;
-        if events.closed && self.taken.len() == before && self.place == events.end() {
+    }
+
+    /// Takes some events at `place` of the queue, and tells where to go on; `None` where they are gone.
+    fn take_queued(&mut self, place: u64) -> Result<Option<u64>, WatchEnd> {
+        let queue = self.queue.clone();
+        let events = queue.lock();
+        if events.cut {
+            return Err(WatchEnd::TooSlow);
+        }
+        let Some(new) = events.from(place) else { return Ok(None) };
+        let before = self.taken.len();
+        let mut end = place;
+        for event in new.take(TAKE_MAX) {
+            end += 1;
+            self.put(event.clone());
+        }
+        if events.closed && self.taken.len() == before && end == events.end() {
             return Err(WatchEnd::Closed);
         }
+        Ok(Some(end))
+    }
+
+    /// Takes what is to be read before the queue, and goes on in the queue if that is all.
+    fn take_past(&mut self, past: Past) -> Result<(), WatchEnd> {
+        match past.next {
+            Next::Fresh(events) => {
+                self.put_new(events);
+                self.place = Some(past.end);
+            }
+            Next::Packed(pack) => {
+                self.put_new(pack.events().map_err(|_| WatchEnd::TooSlow)?);
+                if pack.revision >= self.from {
+                    (self.from, self.of_from) = (pack.revision, usize::MAX);
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// Takes those of `events` that are watched and were not taken before.
+    fn put_new(&mut self, events: Vec<EventRef>) {
+        let (from, mut known) = (self.from, self.of_from);
+        for event in events.into_iter().filter(|event| event.revision() >= from) {
+            if !self.queue.range.contains(event.key()) {
+                continue;
+            }
+            match event.revision() == from && known > 0 {
+                true => known -= 1,
+                false => self.put(event),
+            }
+        }
+    }
+
+    fn put(&mut self, event: EventRef) {
+        match event.revision() == self.from {
+            true => self.of_from = self.of_from.saturating_add(1),
+            false => (self.from, self.of_from) = (event.revision(), 1),
+        }
+        self.taken.push_back(event);
     }
 }
 

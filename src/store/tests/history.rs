@@ -2,7 +2,7 @@
 
 use super::super::hub::Hub;
 use super::super::mvcc::apply;
-use super::super::ring::Record;
+use super::super::ring::{Kept, Record};
 use super::*;
 
 /// A hub that applies lines, without a log.
@@ -10,11 +10,13 @@ struct Past {
     hub: Arc<Hub>,
     state: State,
     now: Duration,
+    kept: Kept,
 }
 
 impl Past {
     fn new(limits: RingLimits) -> Self {
-        Self { hub: Hub::new(State::default(), limits), state: State::default(), now: Duration::ZERO }
+        let kept = Kept { events: 0, bytes: 0, span: Duration::ZERO, oldest: Revision(0) };
+        Self { hub: Hub::new(State::default(), limits), state: State::default(), now: Duration::ZERO, kept }
     }
 
     fn run(&mut self, lines: &[&str]) {
@@ -24,7 +26,7 @@ impl Past {
             let effects = apply(&mut self.state, position, command(line));
             records.extend(effects.events.into_iter().map(|event| Record { event, position, at: self.now }));
         }
-        self.hub.publish(self.state.clone(), records, self.now);
+        self.kept = self.hub.publish(self.state.clone(), records, self.now);
     }
 
     fn watch(&self, range: KeyRange, from: u64) -> Watch {
@@ -131,4 +133,66 @@ async fn a_waiting_watcher_is_woken_and_a_closed_store_ends_it() {
     past.hub.close();
     assert_eq!(show_event(&watch.next().await.unwrap()), "+pods/a/y@2=1");
     assert_eq!(watch.next().await.unwrap_err(), WatchEnd::Closed);
+}
+
+/// Two of the same history, of which one packs whatever it can.
+fn packed_and_not() -> (Past, Past) {
+    let limits = RingLimits { fresh: 0, ..RingLimits::default() };
+    (Past::new(limits), Past::new(RingLimits { fresh: usize::MAX, ..limits }))
+}
+
+#[test]
+fn packed_history_reads_as_if_it_were_not() {
+    let (mut packed, mut plain) = packed_and_not();
+    let mut slow = [packed.watch(KeyRange::all(), 0), packed.watch(KeyRange::key(&key("a/2")), 0)];
+    for n in 0..300 {
+        let line = match n % 7 {
+            0 => format!("put a/{} {n} & put b/{n} {n}", n % 5),
+            6 => format!("remove b/{} & put a/{} {n}", n - 6, n % 5),
+            _ => format!("put a/{} {n}", n % 5),
+        };
+        [&mut packed, &mut plain].into_iter().for_each(|past| past.run(&[&line]));
+    }
+    assert!(packed.kept.bytes * 2 < plain.kept.bytes, "{:?}, {:?}", packed.kept, plain.kept);
+    for from in (0..=300).step_by(23) {
+        for range in [KeyRange::all(), KeyRange::key(&key("a/2")), KeyRange::key(&key("b/7"))] {
+            let seen = [&packed, &plain].map(|past| read(&mut past.watch(range.clone(), from)));
+            assert_eq!(seen[0], seen[1], "{range:?} from {from}");
+        }
+        let states = [&packed, &plain].map(|past| show_state(&past.hub.state_at(Revision(from)).unwrap()));
+        assert_eq!(states[0], states[1]);
+    }
+    assert_eq!(
+        slow.each_mut().map(read),
+        [KeyRange::all(), KeyRange::key(&key("a/2"))].map(|range| read(&mut plain.watch(range, 0)))
+    );
+    [&mut packed, &mut plain].into_iter().for_each(|past| past.run(&["put a/2 last"]));
+    assert_eq!(slow.each_mut().map(|watch| read(watch).len()), [1, 1]);
+}
+
+#[test]
+fn who_fell_behind_reads_on_in_packed_history() {
+    let mut past = packed_and_not().0;
+    past.run(&["create a/x 0"]);
+    let mut watch = past.watch(KeyRange::all(), 1);
+    for n in 0..1_000 {
+        past.run(&[&format!("put a/x {n} & put a/y {n}")]);
+        if n % 100 == 99 {
+            assert!(watch.try_next().unwrap().is_some());
+        }
+    }
+    assert_eq!(read(&mut watch).len(), 2_000 - 10);
+    assert_eq!(watch.progress(), Some(Revision(1_001)));
+}
+
+#[test]
+fn packed_history_is_forgotten_by_age_too() {
+    let mut past = packed_and_not().0;
+    past.run(&["create a/x 0", "put a/x 1"]);
+    let mut slow = past.watch(KeyRange::all(), 0);
+    past.now = Duration::from_secs(301);
+    past.run(&["put a/x 2"]);
+    assert_eq!(past.hub.watch(KeyRange::all(), Revision(1)).err(), Some(WatchError::Compacted { oldest: Revision(2) }));
+    assert_eq!(show_state(&past.hub.base()), "2: pods/a/x@2=1");
+    assert_eq!(slow.try_next().unwrap_err(), WatchEnd::TooSlow);
 }
