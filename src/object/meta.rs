@@ -1,7 +1,10 @@
 //! The part of `metadata` that selection, ownership and deletion need.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
@@ -44,15 +47,36 @@ pub struct OwnerReference {
     pub block_owner_deletion: Option<bool>,
 }
 
-impl Meta {
-    /// Reads `metadata` from an object's JSON.
-    pub fn from_json(bytes: &[u8]) -> serde_json::Result<Self> {
-        #[derive(Deserialize)]
-        struct Envelope {
-            #[serde(default)]
-            metadata: Meta,
+/// Puts the metadata into its place, and then gives up: the rest of the object is not looked at.
+struct Finder<'f>(&'f mut Option<Meta>);
+
+impl<'de> Visitor<'de> for Finder<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<Cow<'_, str>>()? {
+            if key == "metadata" {
+                *self.0 = Some(map.next_value()?);
+                return Err(A::Error::custom("the rest is not wanted"));
+            }
+            map.next_value::<IgnoredAny>()?;
         }
-        serde_json::from_slice::<Envelope>(bytes).map(|envelope| envelope.metadata)
+        Ok(())
+    }
+}
+
+impl Meta {
+    /// Reads `metadata` from an object's JSON, and nothing that comes behind it.
+    pub fn from_json(bytes: &[u8]) -> serde_json::Result<Self> {
+        let mut found = None;
+        match serde_json::Deserializer::from_slice(bytes).deserialize_map(Finder(&mut found)) {
+            Err(error) if found.is_none() => Err(error),
+            _ => Ok(found.unwrap_or_default()),
+        }
     }
 
     pub fn is_deleting(&self) -> bool {

@@ -1,8 +1,8 @@
 //! Priority: a pod's number comes from its PriorityClass, never from the client.
 
 use super::{Attributes, Operation, Plugin};
-use crate::object::pick::pick;
 use crate::object::tree::{Tree, TreePath};
+use crate::object::view::PriorityClass;
 use crate::object::{ObjectRef, Status};
 
 const CLASSES: &str = "priorityclasses.scheduling.k8s.io";
@@ -55,7 +55,7 @@ fn admit_pod(on: &Attributes<'_>, pod: &mut Tree) -> Result<(), Status> {
     let class = match pod.text("spec.priorityClassName") {
         "" => default_class(on).unwrap_or(Class { name: String::new(), value: 0, policy: PREEMPT.into() }),
         name => match on.get(CLASSES, "", name) {
-            Some(class) => read(&class.tree()),
+            Some(class) => read(&class),
             None => return Err(on.forbidden(pod, format!("no PriorityClass with name {name} was found"))),
         },
     };
@@ -88,18 +88,13 @@ fn admit_pod(on: &Attributes<'_>, pod: &mut Tree) -> Result<(), Status> {
 
 /// The class for pods that name none: of several the one with the lowest value.
 fn default_class(on: &Attributes<'_>) -> Option<Class> {
-    let is_default = |class: &ObjectRef| pick(class.bytes(), "globalDefault") == Some(Tree::Bool(true));
-    on.list(CLASSES, "")
-        .iter()
-        .filter(|class| is_default(class))
-        .map(|class| read(&class.tree()))
-        .min_by_key(|c| c.value)
+    let classes = on.list(CLASSES, "");
+    let defaults = classes.iter().filter(|class| class.view::<PriorityClass>().global_default);
+    defaults.min_by_key(|class| class.view::<PriorityClass>().value).map(read)
 }
 
-fn read(class: &Tree) -> Class {
-    let policy = match class.text("preemptionPolicy") {
-        "" => PREEMPT,
-        policy => policy,
-    };
-    Class { name: class.text("metadata.name").into(), value: class.int("value").unwrap_or(0), policy: policy.into() }
+fn read(class: &ObjectRef) -> Class {
+    let view = class.view::<PriorityClass>();
+    let policy = view.preemption_policy.as_deref().filter(|policy| !policy.is_empty()).unwrap_or(PREEMPT);
+    Class { name: class.key().name().into(), value: view.value.into(), policy: policy.into() }
 }

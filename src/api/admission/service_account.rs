@@ -3,6 +3,7 @@
 use super::{Attributes, Plugin};
 use crate::base::rand::name_suffix;
 use crate::object::Status;
+use crate::object::pick::pick;
 use crate::object::tree::{Tree, TreePath, json};
 
 const VOLUME_PREFIX: &str = "kube-api-access-";
@@ -31,14 +32,16 @@ impl Plugin for ServiceAccount {
                 format!("error looking up service account {}/{name}: serviceaccount {name:?} not found", on.namespace);
             on.forbidden(pod, why)
         })?;
-        let account = account.tree();
-        let mounts = pod.flag("spec.automountServiceAccountToken").or(account.flag("automountServiceAccountToken"));
-        if mounts.unwrap_or(true) {
+        let of_account = |field| pick(account.bytes(), field);
+        let mounts = pod.flag("spec.automountServiceAccountToken");
+        if mounts.or_else(|| of_account("automountServiceAccountToken")?.as_bool()).unwrap_or(true) {
             mount_token(on, pod);
         }
-        let secrets = account.items("imagePullSecrets");
-        if pod.items("spec.imagePullSecrets").is_empty() && !secrets.is_empty() {
-            pod.set("spec.imagePullSecrets", secrets.to_vec());
+        if pod.items("spec.imagePullSecrets").is_empty()
+            && let Some(Tree::Array(secrets)) = of_account("imagePullSecrets")
+            && !secrets.is_empty()
+        {
+            pod.set("spec.imagePullSecrets", secrets);
         }
         Ok(())
     }

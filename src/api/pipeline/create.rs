@@ -29,12 +29,11 @@ impl Api {
         let attempts = if metadata::wants_generated_name(&tree) { GENERATE_ATTEMPTS_MAX } else { 1 };
         let mut outcome = Err(Status::internal("no attempt was made"));
         for left in (0..attempts).rev() {
-            let tree = if left == 0 { tree.take() } else { tree.clone() };
-            outcome = self.create_once(&mut act, tree).await;
+            outcome = self.create_once(&mut act, &mut tree).await;
             match &outcome {
-                Err(status) if status.is(Reason::AlreadyExists) => continue,
+                Err(status) if left > 0 && status.is(Reason::AlreadyExists) => tree.unset("metadata.name"),
                 _ => break,
-            }
+            };
         }
         match outcome {
             Ok(reply) => Ok(Answer { reply, warnings: act.warnings }),
@@ -42,22 +41,21 @@ impl Api {
         }
     }
 
-    async fn create_once(&self, act: &mut Act, mut tree: Tree) -> Result<Reply, Status> {
-        let generated = metadata::wants_generated_name(&tree);
-        let ready = self.prepare_create(act, &mut tree).await?;
+    async fn create_once(&self, act: &mut Act, tree: &mut Tree) -> Result<Reply, Status> {
+        let generated = metadata::wants_generated_name(tree);
+        let ready = self.prepare_create(act, tree).await?;
         let name = tree.text("metadata.name").to_owned();
         let key = act.key_of(&name);
         if act.is_dry_run() {
-            self.charges(act, Operation::Create, None, &tree)?;
+            self.charges(act, Operation::Create, None, tree)?;
             if let Some(there) = self.state().get(&key) {
                 return Err(taken(act, &name, there.meta().is_deleting(), generated));
             }
             tree.unset("metadata.resourceVersion");
-            return Ok(Reply::Tree { tree, created: true });
+            return Ok(Reply::Tree { tree: tree.take(), created: true });
         }
-        let payload = self.encode(&act.resource, &tree).await?;
-        let committed =
-            self.propose_charged(act, Operation::Create, None, &tree, Command::create(key, payload)).await?;
+        let payload = self.encode(&act.resource, tree).await?;
+        let committed = self.propose_charged(act, Operation::Create, None, tree, Command::create(key, payload)).await?;
         drop(ready);
         match committed {
             Outcome::Committed { objects, .. } => Ok(Reply::Object { object: stored(objects)?, created: true }),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 use super::Api;
 use super::act::Act;
@@ -40,7 +40,8 @@ struct Watching {
     selection: Selection,
     ready: VecDeque<Event>,
     bookmarks: Option<Interval>,
-    deadline: Instant,
+    /// Kept, since setting up a timer for each event costs more than the event.
+    deadline: Pin<Box<Sleep>>,
 }
 
 impl Api {
@@ -104,7 +105,7 @@ impl Api {
                 least + self.rand.next_u64() % least
             }
         };
-        let deadline = Instant::now() + Duration::from_secs(secs);
+        let deadline = Box::pin(tokio::time::sleep(Duration::from_secs(secs)));
         let watching = Watching { watch, selection, ready, bookmarks, deadline };
         let events = stream::unfold(Some(watching), |watching| async move {
             let mut watching = watching?;
@@ -170,7 +171,7 @@ impl Watching {
                         return Some(Ok(Event::Bookmark { revision, initial_done: false }));
                     }
                 }
-                () = tokio::time::sleep_until(self.deadline) => return None,
+                () = &mut self.deadline => return None,
             }
         }
     }
