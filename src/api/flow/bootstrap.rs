@@ -27,14 +27,15 @@ const ALL: &[Rule] = &[Rule::Resources(&["*"], "*", &["*"], true), Rule::Paths(&
 const EVERYBODY: &[(&str, &str)] = &[("Group", "system:unauthenticated"), ("Group", "system:authenticated")];
 const NODES: &[(&str, &str)] = &[("Group", "system:nodes")];
 
-struct Schema {
-    name: &'static str,
-    level: &'static str,
-    precedence: u32,
-    distinguisher: Option<&'static str>,
-    subjects: &'static [(&'static str, &'static str)],
-    rules: &'static [Rule],
-}
+/// Name, priority level, precedence, distinguisher, subjects (kind and name), and rules.
+struct Schema(
+    &'static str,
+    &'static str,
+    u32,
+    Option<&'static str>,
+    &'static [(&'static str, &'static str)],
+    &'static [Rule],
+);
 
 enum Rule {
     /// Verbs, group, resources, and whether also outside of namespaces.
@@ -44,9 +45,9 @@ enum Rule {
 }
 
 const SCHEMAS: &[Schema] = &[
-    schema("exempt", "exempt", 1, None, &[("Group", "system:masters")], ALL),
-    schema("probes", "exempt", 2, None, EVERYBODY, &[Rule::Paths(&["get"], &["/healthz", "/readyz", "/livez"])]),
-    schema(
+    Schema("exempt", "exempt", 1, None, &[("Group", "system:masters")], ALL),
+    Schema("probes", "exempt", 2, None, EVERYBODY, &[Rule::Paths(&["get"], &["/healthz", "/readyz", "/livez"])]),
+    Schema(
         "system-leader-election",
         "leader-election",
         100,
@@ -54,7 +55,7 @@ const SCHEMAS: &[Schema] = &[
         &[("User", "system:kube-controller-manager"), ("User", "system:kube-scheduler"), ("ServiceAccount", "*")],
         &[Rule::Resources(&["get", "create", "update"], "coordination.k8s.io", &["leases"], false)],
     ),
-    schema(
+    Schema(
         "system-node-high",
         "node-high",
         400,
@@ -65,8 +66,8 @@ const SCHEMAS: &[Schema] = &[
             Rule::Resources(&["*"], "coordination.k8s.io", &["leases"], false),
         ],
     ),
-    schema("system-nodes", "system", 500, Some("ByUser"), NODES, ALL),
-    schema(
+    Schema("system-nodes", "system", 500, Some("ByUser"), NODES, ALL),
+    Schema(
         "kube-controller-manager",
         "workload-high",
         800,
@@ -74,23 +75,12 @@ const SCHEMAS: &[Schema] = &[
         &[("User", "system:kube-controller-manager")],
         ALL,
     ),
-    schema("kube-scheduler", "workload-high", 800, Some("ByNamespace"), &[("User", "system:kube-scheduler")], ALL),
-    schema("kube-system-service-accounts", "workload-high", 900, Some("ByNamespace"), &[("ServiceAccount", "*")], ALL),
-    schema("service-accounts", "workload-low", 9000, Some("ByUser"), &[("Group", "system:serviceaccounts")], ALL),
-    schema("global-default", "global-default", 9900, Some("ByUser"), EVERYBODY, ALL),
-    schema("catch-all", "catch-all", 10000, Some("ByUser"), EVERYBODY, ALL),
+    Schema("kube-scheduler", "workload-high", 800, Some("ByNamespace"), &[("User", "system:kube-scheduler")], ALL),
+    Schema("kube-system-service-accounts", "workload-high", 900, Some("ByNamespace"), &[("ServiceAccount", "*")], ALL),
+    Schema("service-accounts", "workload-low", 9000, Some("ByUser"), &[("Group", "system:serviceaccounts")], ALL),
+    Schema("global-default", "global-default", 9900, Some("ByUser"), EVERYBODY, ALL),
+    Schema("catch-all", "catch-all", 10000, Some("ByUser"), EVERYBODY, ALL),
 ];
-
-const fn schema(
-    name: &'static str,
-    level: &'static str,
-    precedence: u32,
-    distinguisher: Option<&'static str>,
-    subjects: &'static [(&'static str, &'static str)],
-    rules: &'static [Rule],
-) -> Schema {
-    Schema { name, level, precedence, distinguisher, subjects, rules }
-}
 
 /// Every bootstrap object: levels before the schemas that refer to them.
 pub fn objects() -> Vec<Tree> {
@@ -155,10 +145,10 @@ fn annotation(object: &Tree) -> Option<bool> {
     }
 }
 
-fn flow_schema(schema: &Schema) -> Tree {
-    let subjects: Vec<Tree> = schema.subjects.iter().map(|(kind, name)| subject(kind, name)).collect();
+fn flow_schema(Schema(name, level, precedence, distinguisher, subjects, schema_rules): &Schema) -> Tree {
+    let subjects: Vec<Tree> = subjects.iter().map(|(kind, name)| subject(kind, name)).collect();
     let mut rules = json!({"subjects": subjects});
-    for rule in schema.rules {
+    for rule in *schema_rules {
         let (field, rule) = match rule {
             Rule::Paths(verbs, paths) => ("nonResourceRules", json!({"verbs": verbs, "nonResourceURLs": paths})),
             Rule::Resources(verbs, group, resources, cluster) => {
@@ -176,14 +166,14 @@ fn flow_schema(schema: &Schema) -> Tree {
         }
     }
     let mut spec = json!({
-        "priorityLevelConfiguration": {"name": schema.level},
-        "matchingPrecedence": schema.precedence,
+        "priorityLevelConfiguration": {"name": level},
+        "matchingPrecedence": precedence,
         "rules": [rules],
     });
-    if let Some(kind) = schema.distinguisher {
+    if let Some(kind) = distinguisher {
         spec["distinguisherMethod"] = json!({"type": kind});
     }
-    head(SCHEMA, schema.name, spec)
+    head(SCHEMA, name, spec)
 }
 
 fn subject(kind: &str, name: &str) -> Tree {

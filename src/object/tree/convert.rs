@@ -304,7 +304,7 @@ impl PartialEq<f64> for Tree {
 pub trait Step {
     fn look<'t>(&self, tree: &'t Tree) -> Option<&'t Tree>;
     fn look_mut<'t>(&self, tree: &'t mut Tree) -> Option<&'t mut Tree>;
-    /// Makes what is not there; only a missing value becomes a map.
+    /// Makes what is not there: what the step does not fit becomes a map or list that it fits.
     fn make<'t>(&self, tree: &'t mut Tree) -> &'t mut Tree;
 }
 
@@ -318,44 +318,36 @@ impl Step for str {
     }
 
     fn make<'t>(&self, tree: &'t mut Tree) -> &'t mut Tree {
-        if tree.is_null() {
-            *tree = Tree::Object(Map::new());
+        match tree {
+            Tree::Object(map) => map.get_or_insert_with(self.to_owned().into(), || Tree::Null),
+            other => {
+                *other = Tree::Object(Map::new());
+                self.make(other)
+            }
         }
-        let map = tree.as_object_mut().expect("a map");
-        if !map.contains_key(self) {
-            map.insert(self.to_owned().into(), Tree::Null);
+    }
+}
+
+/// A name that is owned steps like its text.
+macro_rules! steps_by_text {
+    ($($kind:ty),*) => {$(
+        impl Step for $kind {
+            fn look<'t>(&self, tree: &'t Tree) -> Option<&'t Tree> {
+                self.as_str().look(tree)
+            }
+
+            fn look_mut<'t>(&self, tree: &'t mut Tree) -> Option<&'t mut Tree> {
+                self.as_str().look_mut(tree)
+            }
+
+            fn make<'t>(&self, tree: &'t mut Tree) -> &'t mut Tree {
+                self.as_str().make(tree)
+            }
         }
-        &mut map[self]
-    }
+    )*};
 }
 
-impl Step for String {
-    fn look<'t>(&self, tree: &'t Tree) -> Option<&'t Tree> {
-        self.as_str().look(tree)
-    }
-
-    fn look_mut<'t>(&self, tree: &'t mut Tree) -> Option<&'t mut Tree> {
-        self.as_str().look_mut(tree)
-    }
-
-    fn make<'t>(&self, tree: &'t mut Tree) -> &'t mut Tree {
-        self.as_str().make(tree)
-    }
-}
-
-impl Step for Name {
-    fn look<'t>(&self, tree: &'t Tree) -> Option<&'t Tree> {
-        self.as_str().look(tree)
-    }
-
-    fn look_mut<'t>(&self, tree: &'t mut Tree) -> Option<&'t mut Tree> {
-        self.as_str().look_mut(tree)
-    }
-
-    fn make<'t>(&self, tree: &'t mut Tree) -> &'t mut Tree {
-        self.as_str().make(tree)
-    }
-}
+steps_by_text!(String, Name);
 
 impl Step for usize {
     fn look<'t>(&self, tree: &'t Tree) -> Option<&'t Tree> {
@@ -367,7 +359,18 @@ impl Step for usize {
     }
 
     fn make<'t>(&self, tree: &'t mut Tree) -> &'t mut Tree {
-        &mut tree.as_array_mut().expect("a list")[*self]
+        match tree {
+            Tree::Array(items) => {
+                if items.len() <= *self {
+                    items.resize(self + 1, Tree::Null);
+                }
+                &mut items[*self]
+            }
+            other => {
+                *other = Tree::Array(Vec::new());
+                self.make(other)
+            }
+        }
     }
 }
 

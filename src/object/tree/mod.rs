@@ -178,9 +178,6 @@ impl TreePath for Tree {
     fn set(&mut self, path: &str, value: impl Into<Tree>) -> &mut Tree {
         let mut here = self;
         for step in path.split('.') {
-            if !here.is_object() {
-                *here = Tree::Object(Map::new());
-            }
             here = step.make(here);
         }
         *here = value.into();

@@ -6,7 +6,6 @@ use crate::object::tree::{Tree, TreePath};
 use crate::resources::cells::{CONTAINERS, IMAGES, selector_text};
 use crate::resources::check::{At, at, immutable};
 use crate::resources::defaults::set_if_empty;
-use crate::resources::inner;
 use crate::resources::numbers::{self, amount_or_percent, check_at_most_100_percent, check_int_or_percent, go_struct};
 use crate::resources::podspec::{self, template};
 use crate::resources::{Column, ResourceDef, Rules, ScalePaths, Subresource, Version};
@@ -53,16 +52,7 @@ impl Rules for Deployment {
     fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
         let spec = At::root(new).child("spec");
         spec.child("replicas").nonnegative(errors);
-        let selector = spec.child("selector");
-        if template::check_selector(&selector, "deployment", errors) {
-            super::check_replica_template(&spec.child("template"), &selector, errors);
-        } else {
-            errors.invalid_shown(
-                &*selector.path,
-                &inner::compact("selector", selector.value),
-                "invalid label selector",
-            );
-        }
+        super::check_replicas(&spec, "deployment", errors);
         check_strategy(&spec.child("strategy"), errors);
         spec.child("minReadySeconds").nonnegative(errors);
         spec.child("revisionHistoryLimit").nonnegative(errors);

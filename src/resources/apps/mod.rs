@@ -10,8 +10,8 @@ use crate::object::field::FieldErrors;
 use crate::object::tree::{Tree, TreePath};
 use crate::resources::check::At;
 use crate::resources::labels::is_empty_selector;
-use crate::resources::numbers;
 use crate::resources::podspec::template;
+use crate::resources::{inner, numbers};
 
 /// Ready of wished replicas.
 fn ready(object: &Tree) -> Tree {
@@ -19,13 +19,18 @@ fn ready(object: &Tree) -> Tree {
     format!("{}/{}", number("status.readyReplicas"), number("spec.replicas")).into()
 }
 
-/// The template of pods that are equal: its pods are picked by the selector and always restarted.
-fn check_replica_template(pods: &At, selector: &At, errors: &mut FieldErrors) {
-    if !selector.exists() || !is_empty_selector(selector.value) {
-        template::check_selected(pods, selector, errors);
+/// The selector and template of pods that are equal: its pods are picked by it and always restarted.
+fn check_replicas(spec: &At, owner: &str, errors: &mut FieldErrors) {
+    let (selector, pods) = (spec.child("selector"), spec.child("template"));
+    if !template::check_selector(&selector, owner, errors) {
+        errors.invalid_shown(&*selector.path, &inner::compact("selector", selector.value), "invalid label selector");
+        return;
     }
-    template::check(pods, errors);
-    template::check_long_running(pods, "ReplicaSet", errors);
+    if !selector.exists() || !is_empty_selector(selector.value) {
+        template::check_selected(&pods, &selector, errors);
+    }
+    template::check(&pods, errors);
+    template::check_long_running(&pods, "ReplicaSet", errors);
 }
 
 /// The status of a ReplicaSet or ReplicationController.

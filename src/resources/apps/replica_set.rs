@@ -4,7 +4,6 @@ use crate::object::field::FieldErrors;
 use crate::object::tree::{Tree, TreePath};
 use crate::resources::cells::{CONTAINERS, IMAGES, SELECTOR};
 use crate::resources::check::{At, at, immutable};
-use crate::resources::inner;
 use crate::resources::podspec::{self, template};
 use crate::resources::{Column, ResourceDef, Rules, ScalePaths, Subresource, Version};
 
@@ -45,16 +44,7 @@ impl Rules for ReplicaSet {
         let spec = At::root(new).child("spec");
         spec.child("replicas").nonnegative(errors);
         spec.child("minReadySeconds").nonnegative(errors);
-        let selector = spec.child("selector");
-        if template::check_selector(&selector, "deployment", errors) {
-            super::check_replica_template(&spec.child("template"), &selector, errors);
-        } else {
-            errors.invalid_shown(
-                &*selector.path,
-                &inner::compact("selector", selector.value),
-                "invalid label selector",
-            );
-        }
+        super::check_replicas(&spec, "deployment", errors);
         if let Some(old) = old {
             immutable(errors, new, old, "spec.selector");
         }
