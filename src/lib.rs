@@ -3,6 +3,7 @@
 //! Modules in reading order; `ARCHITECTURE.md` has the map and the rules between them.
 
 pub mod api;
+pub mod backup;
 pub mod base;
 pub mod client;
 pub mod cmd;

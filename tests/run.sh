@@ -48,6 +48,14 @@ run_tests() {
   if command -v cargo-nextest >/dev/null; then cargo nextest run --no-fail-fast "$@"; else cargo test --no-fail-fast "$@"; fi
 }
 
+# An S3 server for the tests of backups: moto, the small one that checks every signature.
+install_moto() {
+  python3 -c 'import moto.server, flask_cors' 2>/dev/null || [ -x target/moto/bin/moto_server ] && return 0
+  say "installing moto"
+  python3 -c 'import ensurepip' 2>/dev/null || apt-get install -y -qq --no-install-recommends python3-venv >/dev/null || exit 1
+  python3 -m venv target/moto && target/moto/bin/pip install --quiet 'moto[s3]==5.2.1' flask flask-cors || exit 1
+}
+
 install_packages
 # Two tests compare with upstream's own files, which are not part of the project.
 everything=() quick=(--lib --test tidy --test sim --test roundtrip)
@@ -58,6 +66,7 @@ fi
 count cargo fmt --check
 [ "${1:-}" = quick ] && { count run_tests "${quick[@]}"; echo; echo "$passed passed, $failed failed"; exit $((failed > 0)); }
 
+install_moto
 count run_tests "${everything[@]}"
 
 # The walk of a new user with kubectl and real containers, on the build that is installed.

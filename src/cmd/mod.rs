@@ -34,12 +34,14 @@ use config::Task;
 /// Does what the command line asks for, and returns when that is done.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
     match config::parse(args)? {
-        Task::Server(config) if config.reset.is_some() => {
-            let from = config.reset.as_ref().and_then(|reset| reset.from.as_deref());
-            snapshot::reset(&config.data_dir, from)
-        }
         Task::Server(config) if config.witness => small_runtime()?.block_on(witness::run(*config)),
-        Task::Server(config) => runtime()?.block_on(server::run(*config)),
+        Task::Server(config) => match &config.reset {
+            Some(reset) => {
+                let from = reset.from.as_deref().map(|path| (path, reset.other_cluster));
+                snapshot::reset(&config.data_dir, from)
+            }
+            None => runtime()?.block_on(server::run(*config)),
+        },
         Task::Agent(config) => runtime()?.block_on(agent::run(*config)),
         Task::PrintToken { data_dir } => token::print(&data_dir),
         Task::Snapshot(command) => runtime()?.block_on(snapshot::run(command)),

@@ -29,6 +29,7 @@ use super::published::Published;
 use super::signals::Signals;
 use crate::api::authn::{Authn, Trust};
 use crate::api::{self, Api, Settings, Setup};
+use crate::backup::Backup;
 use crate::base::clock::{ClockRef, SystemClock};
 use crate::base::rand::{RandRef, SystemRand};
 use crate::base::service::Scope;
@@ -41,7 +42,7 @@ use crate::resources::Registry;
 use crate::security::join::JoinToken;
 use crate::security::pki::Pki;
 use crate::security::{kubeconfig, tls};
-use crate::store::{Health, NetworkRef, Options, Role, Store};
+use crate::store::{Health, Options, Role, Store};
 
 /// How long a start waits for somebody to lead. The node must run also when nobody does.
 const LEADERLESS_MAX: Duration = Duration::from_secs(15);
@@ -135,7 +136,9 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
         }
         None => {
             datastore::refuse_external(&server_dir)?;
-            open_built_in(&config, joins, rejoins, Arc::new(carrier.clone()), &scope, clock.clone()).await?
+            let network = Arc::new(carrier.clone());
+            let options = Options { network, joins, rejoins, ..Options::new(server_dir.join("db")) };
+            open_built_in(&config, options, &scope, clock.clone()).await?
         }
     };
     let config = &config;
@@ -155,6 +158,13 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     authentication::start(&api, &mut others, &config.tokens.issuers, &http)?;
     api::authn::legacy::start(&api, &http);
     let readiness = Readiness::of(&api);
+    let backup = match config.datastore {
+        Some(_) => None,
+        None => Some(Backup::new(store.clone(), clock.clone(), config.node.name.clone(), config.backup.clone())?),
+    };
+    if let Some(backup) = &backup {
+        backup.start(&http);
+    }
     api::crd::start(&api, &http);
     api::aggregate::start(&api, &http);
     api::expiry::start(&api, &http);
@@ -172,6 +182,7 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
         pki: pki.clone(),
         network: config.network.clone(),
         data_dir: config.data_dir.clone(),
+        backup,
     };
     cluster.start(&http, seed.clone());
     let joining = JoinServer {
@@ -223,15 +234,13 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
 /// The store on this server's disk, and who this server is.
 async fn open_built_in(
     config: &ServerConfig,
-    joins: bool,
-    rejoins: bool,
-    network: NetworkRef,
+    options: Options,
     scope: &Scope,
     clock: ClockRef,
 ) -> Result<(Store, Arc<Pki>, JoinToken)> {
     let folder = config.data_dir.join("server");
-    let opening = Store::open(Options { network, joins, rejoins, ..Options::new(folder.join("db")) }, scope);
-    let (store, opened) = tokio::join!(opening, open_identities(config, &folder, clock));
+    let joins = options.joins;
+    let (store, opened) = tokio::join!(Store::open(options, scope), open_identities(config, &folder, clock));
     let store = store.with_context(|| format!("cannot open the store in {}", folder.join("db").display()))?;
     let (pki, token) = opened?;
     if !joins && config.server.is_some() && store.members().borrow().voters == [store.id()] {

@@ -1,6 +1,7 @@
 //! Tests of the program's parts as its users meet them: real files, real processes, no privileges.
 
 mod api;
+mod backup;
 mod bad_input;
 mod crash;
 mod etcd;

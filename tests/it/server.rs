@@ -20,10 +20,16 @@ pub struct Server {
 
 impl Server {
     pub async fn start() -> Self {
-        Self::with("it", &["--bind-address=127.0.0.1".to_owned()]).await
+        Self::start_with(&[]).await
     }
 
-    /// A server of this name, with more flags.
+    /// With more on its command line.
+    pub async fn start_with(args: &[&str]) -> Self {
+        let args: Vec<String> = ["--bind-address=127.0.0.1"].iter().chain(args).map(|arg| (*arg).to_owned()).collect();
+        Self::with("it", &args).await
+    }
+
+    /// A server of this name, with more flags, that others can join.
     pub async fn with(name: &str, args: &[String]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number").port();
@@ -32,21 +38,48 @@ impl Server {
         server
     }
 
-    /// Starts the program on the same data, and returns when it is ready.
-    pub async fn launch(&mut self) {
-        let process = Command::new(env!("CARGO_BIN_EXE_skiff"))
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// What `skiff` with these arguments says, and whether it succeeded.
+    pub fn skiff(args: &[&str]) -> (bool, String) {
+        let done = Command::new(env!("CARGO_BIN_EXE_skiff")).args(args).output().expect("the program starts");
+        let said = [&done.stdout[..], &done.stderr[..]].concat();
+        (done.status.success(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// As [`Server::skiff`], as the administrator of this server.
+    pub fn ask(&self, args: &[&str]) -> (bool, String) {
+        let kubeconfig = format!("--kubeconfig={}", self.kubeconfig_path().display());
+        Self::skiff(&[args, &[&kubeconfig]].concat())
+    }
+
+    /// As [`Server::ask`]; it must succeed.
+    pub fn administer(&self, args: &[&str]) -> String {
+        let (done, said) = self.ask(args);
+        assert!(done, "{args:?}: {said}");
+        said
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skiff"));
+        command
             .args(["server", "--disable-agent", "--node-name", &self.name])
             .args(&self.args)
             .arg("--data-dir")
-            .arg(self.dir.path().join("data"))
+            .arg(self.data())
             .arg("--write-kubeconfig")
             .arg(self.kubeconfig_path())
-            .args(["--https-listen-port", &self.port.to_string()])
-            .stdout(std::fs::File::create(self.dir.path().join("log")).expect("a log"))
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        self.process = Some(process);
+            .args(["--https-listen-port", &self.port.to_string()]);
+        command
+    }
+
+    /// Starts the program on the same data, and returns when it is ready.
+    pub async fn launch(&mut self) {
+        let log = std::fs::File::create(self.dir.path().join("log")).expect("a log");
+        let process = self.command().stdout(log).stderr(Stdio::null()).spawn();
+        self.process = Some(process.expect("the program starts"));
         let deadline = Instant::now() + PATIENCE;
         loop {
             if self.kubeconfig_path().exists() && self.is_ready().await {
@@ -89,7 +122,7 @@ impl Server {
     }
 
     pub fn path(&self, path: &str) -> PathBuf {
-        self.dir.path().join("data").join(path)
+        self.data().join(path)
     }
 
     pub fn port(&self) -> u16 {

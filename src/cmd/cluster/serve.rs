@@ -15,8 +15,7 @@ use super::{
 use crate::api::Api;
 use crate::api::extension::Reply;
 use crate::api::http::Exchange;
-use crate::base::error::Chain;
-use crate::base::fs;
+use crate::backup::Backup;
 use crate::base::service::Scope;
 use crate::cmd::config::NetworkConfig;
 use crate::cmd::snapshot;
@@ -36,6 +35,8 @@ pub struct ClusterServer {
     pub pki: Arc<Pki>,
     pub network: NetworkConfig,
     pub data_dir: PathBuf,
+    /// Not there if the state is in etcd.
+    pub backup: Option<Arc<Backup>>,
 }
 
 impl ClusterServer {
@@ -110,24 +111,11 @@ impl ClusterServer {
     }
 
     async fn save(&self, body: &[u8]) -> Result<Reply, Status> {
-        if self.api.store.is_external() {
+        let Some(backup) = &self.backup else {
             let why = "the state is kept in etcd (--datastore-endpoint): `etcdctl snapshot save` saves it";
             return Err(Status::new(Reason::Conflict, why));
-        }
-        let wanted: snapshot::Wanted = read(body)?;
-        if wanted.name.is_empty()
-            || !wanted.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
-        {
-            return Err(Status::bad_request(format!("{:?} cannot be a part of a file's name", wanted.name)));
-        }
-        let folder = snapshot::folder(&self.data_dir);
-        fs::private_dir(&folder).map_err(Status::internal)?;
-        let path = folder.join(snapshot::file_name(&wanted.name, self.api.now().as_secs()));
-        let failed = |error: crate::store::SnapshotError| Status::internal(Chain(&error));
-        let revision = self.api.store.save(path.clone(), false).await.map_err(failed)?.0;
-        let bytes = std::fs::metadata(&path).map_or(0, |data| data.len());
-        tracing::info!(path = %path.display(), bytes, "saved a snapshot");
-        Ok(Reply::json(&snapshot::Saved { path, bytes, revision }))
+        };
+        Ok(Reply::json(&snapshot::take(backup, read(body)?).await?))
     }
 
     /// Writes down where the asking server is, and makes it a member if it is none.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 
+use super::snapshots::{BackupFlags, S3Flags};
 use super::values::{
     DnsName, EtcdPrefix, EtcdUrl, FileMode, NodeLabel, NodeTaint, PortRange, SecretText, ServerUrl, Span,
 };
@@ -63,6 +64,8 @@ pub struct ServerFlags {
     #[command(flatten)]
     pub audit: AuditFlags,
     #[command(flatten)]
+    pub backup: BackupFlags,
+    #[command(flatten)]
     pub node: NodeFlags,
 }
 
@@ -107,11 +110,11 @@ pub enum MemberCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum SnapshotCommand {
-    /// Let the server write a snapshot
+    /// Let the server write a snapshot, in the bucket too if it has one
     Save(SaveFlags),
-    /// List the snapshots of this server
-    List(TokenFlags),
-    /// Remove all snapshots of this server but the newest
+    /// List the snapshots of this server, or with --s3 of the bucket
+    List(FromFlags),
+    /// Remove all snapshots but the newest, or with --s3 those in the bucket
     Prune(PruneFlags),
     /// Check that a snapshot is whole
     Verify(SnapshotFile),
@@ -135,41 +138,65 @@ pub struct SaveFlags {
 #[derive(Debug, Args)]
 pub struct PruneFlags {
     /// How many to keep
-    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    #[arg(long, visible_alias = "snapshot-retention", value_name = "COUNT", default_value_t = 5)]
     pub keep: usize,
+    /// Only those whose name begins so [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<DnsName>,
+    #[command(flatten)]
+    pub from: FromFlags,
+}
+
+/// Where snapshots are.
+#[derive(Debug, Args)]
+pub struct FromFlags {
     #[command(flatten)]
     pub dir: TokenFlags,
+    /// Folder of the snapshots [default: server/snapshots in --data-dir]
+    #[arg(long, value_name = "DIR", env = "SKIFF_SNAPSHOT_DIR")]
+    pub snapshot_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub s3: S3Flags,
 }
 
 #[derive(Debug, Args)]
 pub struct SnapshotFile {
-    /// The snapshot
+    /// The snapshot, or with --s3 its name in the bucket
     pub file: PathBuf,
+    #[command(flatten)]
+    pub from: FromFlags,
 }
 
 #[derive(Debug, Args)]
 pub struct SnapshotKeys {
-    /// The snapshot
+    /// The snapshot, or with --s3 its name in the bucket
     pub file: PathBuf,
     /// Only objects whose key begins so, such as `secrets/default/`
     #[arg(default_value = "")]
     pub prefix: String,
+    #[command(flatten)]
+    pub from: FromFlags,
 }
 
 #[derive(Debug, Args)]
 pub struct SnapshotKey {
-    /// The snapshot
+    /// The snapshot, or with --s3 its name in the bucket
     pub file: PathBuf,
     /// RESOURCE/NAMESPACE/NAME, as `skiff snapshot ls` prints it
     pub key: String,
+    #[command(flatten)]
+    pub from: FromFlags,
 }
 
 #[derive(Debug, Args)]
 pub struct RestoreFlags {
-    /// The snapshot
+    /// The snapshot, or with --s3 its name in the bucket
     pub file: PathBuf,
+    /// The snapshot is of another cluster than the one that is here, and is to take its place
+    #[arg(long)]
+    pub other_cluster: bool,
     #[command(flatten)]
-    pub dir: TokenFlags,
+    pub from: FromFlags,
 }
 
 #[derive(Debug, Args)]
@@ -265,6 +292,9 @@ pub struct ClusterFlags {
     /// Snapshot to begin the new cluster with, instead of what this server has
     #[arg(long, value_name = "FILE", requires = "cluster_reset")]
     pub from: Option<PathBuf>,
+    /// That snapshot is of another cluster than the one that is here, and is to take its place
+    #[arg(long, requires = "from")]
+    pub other_cluster: bool,
     /// Shared secret with which agents and servers join [default: made at first start]
     #[arg(short, long, value_name = "TOKEN", env = "SKIFF_TOKEN", hide_env_values = true)]
     pub token: Option<SecretText>,
@@ -283,7 +313,13 @@ pub struct DatastoreFlags {
         value_name = "URL",
         env = "SKIFF_DATASTORE_ENDPOINT",
         value_delimiter = ',',
-        conflicts_with_all = ["server", "cluster_reset", "witness"]
+        conflicts_with_all = [
+            "server",
+            "cluster_reset",
+            "witness",
+            "snapshot_schedule_cron",
+            "s3",
+        ]
     )]
     pub datastore_endpoint: Vec<EtcdUrl>,
     /// Authority of etcd's certificates [default: those of the system]

@@ -7,6 +7,7 @@
 mod authn;
 mod file;
 pub mod flags;
+mod snapshots;
 pub mod values;
 
 use std::collections::BTreeSet;
@@ -24,11 +25,13 @@ use ipnet::IpNet;
 use crate::api::audit::file::Keep;
 use crate::api::audit::policy::Policy;
 use crate::api::settings::Limits;
+use crate::backup;
 use crate::base::telemetry::LogSettings;
 use crate::security::kubeconfig::Kubeconfig;
 use crate::store::Endpoint;
 pub use authn::{Others, TokenConfig};
 use flags::{AgentFlags, Cli, Command, CommonFlags, DatastoreFlags, NodeFlags, RequestFlags, ServerFlags};
+pub use snapshots::folder as snapshot_folder;
 use values::{NodeLabel, NodeTaint, SecretText, ServerUrl};
 
 pub const DATA_DIR: &str = "/var/lib/skiff";
@@ -59,6 +62,7 @@ pub struct ServerConfig {
     pub reset: Option<Reset>,
     /// Only vote and keep the log.
     pub witness: bool,
+    pub backup: backup::Config,
     /// A server whose cluster this one joins.
     pub server: Option<ServerUrl>,
     pub token: Option<SecretText>,
@@ -94,6 +98,7 @@ pub struct AuditConfig {
 #[derive(Debug)]
 pub struct Reset {
     pub from: Option<PathBuf>,
+    pub other_cluster: bool,
 }
 
 /// How to reach an etcd that keeps the state.
@@ -241,8 +246,12 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
         advertise_address: flags.listener.advertise_address.unwrap_or(node.ips[0]),
         port: flags.listener.https_listen_port,
         tls_sans: flags.listener.tls_san.into_iter().map(|name| name.0).collect(),
-        reset: flags.cluster.cluster_reset.then_some(Reset { from: flags.cluster.from }),
         witness: flags.cluster.witness,
+        reset: flags
+            .cluster
+            .cluster_reset
+            .then_some(Reset { from: flags.cluster.from, other_cluster: flags.cluster.other_cluster }),
+        backup: snapshots::backup(flags.backup, &data_dir)?,
         server: flags.cluster.server,
         token: token(flags.cluster.token, flags.cluster.token_file.as_deref())?,
         datastore: datastore(flags.datastore),

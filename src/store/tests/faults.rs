@@ -55,6 +55,22 @@ impl Disk for FaultyDisk {
     }
 }
 
+#[tokio::test]
+async fn a_snapshot_without_space_leaves_nothing_behind_and_says_so() {
+    let rig = Rig::new().await;
+    rig.run("create a/x 1").await;
+    let disk = FaultyDisk::new();
+    disk.becomes(FULL);
+    let base = base::Base { state: State::clone(&rig.store.state()), ..base::Base::default() };
+    for compress in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.snapshot");
+        let error = snapshot::export(&disk, &path, &base, &NoSeal, compress).unwrap_err();
+        assert!(error.to_string().starts_with("there is no space for snapshot"), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
+
 impl FaultyFile {
     fn is(&self, fault: u8) -> bool {
         self.fault.load(Ordering::SeqCst) == fault
