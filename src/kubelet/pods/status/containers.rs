@@ -65,6 +65,25 @@ pub fn tell(pod: &Pod, seen: &Seen, memory: &Memory, steps: &Steps) -> Vec<Told>
         .collect()
 }
 
+/// Nothing of the pod will run any more: of a container that has not ended, as far as anybody knows, the end
+/// was missed. One whose turn never came stays as it is: a main one of a pod that was not initialized, an
+/// init container behind those that began.
+pub fn close(told: &mut [Told]) {
+    let began = |one: &Told| !matches!(one.now, Shown::Waiting(_)) || one.before.is_some();
+    let inits = told.iter().filter(|one| one.role == Role::Init).count();
+    let (init, others) = told.split_at_mut(inits);
+    let reached = init.iter().rposition(began).unwrap_or(0);
+    let main = |one: &Told| one.role == Role::Main;
+    let is_done = |last: &Told| last.last_exit().is_some_and(|exit| exit.code == 0);
+    let initialized = others.iter().any(|one| main(one) && began(one)) || init.last().is_none_or(is_done);
+    let turns = init.iter_mut().take(reached + 1).chain(others.iter_mut().filter(|one| initialized && main(one)));
+    for one in turns.filter(|one| !matches!(one.now, Shown::Ended(_))) {
+        let exit = unknown("The container could not be located when the pod was terminated");
+        one.now = Shown::Ended(Ended { exit, container_id: String::new() });
+        (one.is_ready, one.is_started) = (false, false);
+    }
+}
+
 /// An ephemeral container has a status from the moment something was tried.
 fn is_known(seen: &Seen, steps: &Steps, container: &Container) -> bool {
     seen.newest(&container.name).is_some() || steps.waiting.contains_key(&container.name)
@@ -164,15 +183,19 @@ fn recall(told: &mut Told, pod: &Pod) {
 }
 
 /// What is said of a container that ran and of which nothing is left.
-fn lost() -> Exit {
+/// The exit of a container that nobody saw end.
+fn unknown(message: &str) -> Exit {
     Exit {
         code: 137,
         reason: "ContainerStatusUnknown".into(),
-        message: "The container could not be located when the pod was deleted.  The container used to be Running"
-            .into(),
+        message: message.into(),
         started_at: None,
         finished_at: Timestamp::UNIX_EPOCH,
     }
+}
+
+fn lost() -> Exit {
+    unknown("The container could not be located when the pod was deleted.  The container used to be Running")
 }
 
 fn read_ended(tree: &Tree) -> Option<Ended> {

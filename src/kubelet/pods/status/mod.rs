@@ -35,10 +35,13 @@ pub struct Facts<'a> {
 
 pub fn status_of(facts: &Facts) -> Tree {
     let pod = facts.pod;
-    let told = containers::tell(pod, facts.seen, facts.memory, facts.steps);
+    let mut told = containers::tell(pod, facts.seen, facts.memory, facts.steps);
     let old = &pod.status;
     let old_phase = old.get("phase").and_then(Tree::as_str).and_then(Phase::parse);
     let is_over = facts.steps.is_over && facts.ending.is_some();
+    if is_over && !old_phase.is_some_and(Phase::is_terminal) {
+        containers::close(&mut told);
+    }
     let phase = settle(phase::phase_of(pod, &told, is_over), old_phase, facts, &told);
     let has_sandbox = facts.seen.sandboxes.first().is_some_and(|sandbox| sandbox.is_ready);
 
@@ -60,13 +63,15 @@ pub fn status_of(facts: &Facts) -> Tree {
     status
 }
 
-/// A phase that is final stays; a pod is not final while something of it runs.
+/// A phase that is final stays; a pod is not final while something of it runs, and is when nothing will.
 fn settle(phase: Phase, old: Option<Phase>, facts: &Facts, told: &[Told]) -> Phase {
     if let Some(old) = old.filter(|old| old.is_terminal()) {
         return old;
     }
     let something_runs = told.iter().any(Told::is_running);
-    let phase = if failure(facts.ending).is_some() { Phase::Failed } else { phase };
+    let is_over = facts.steps.is_over && facts.ending.is_some();
+    let fails = failure(facts.ending).is_some() || (is_over && !phase.is_terminal());
+    let phase = if fails { Phase::Failed } else { phase };
     if phase.is_terminal() && something_runs { Phase::Running } else { phase }
 }
 

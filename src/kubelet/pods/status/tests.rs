@@ -39,6 +39,16 @@ fn exited(code: i32) -> State {
 
 /// Phase, conditions that do not hold, and each container's state.
 fn check(pod: serde_json::Value, sandbox_ready: bool, instances: Vec<Instance>, expect: Expect) {
+    check_ending(pod, None, sandbox_ready, instances, expect);
+}
+
+fn check_ending(
+    pod: serde_json::Value,
+    ending: Option<Ending>,
+    sandbox_ready: bool,
+    instances: Vec<Instance>,
+    expect: Expect,
+) {
     let pod: Pod = serde_json::from_value(pod).unwrap();
     let sandbox =
         Sandbox { id: "box".into(), is_ready: sandbox_ready, ips: vec!["10.0.0.2".into()], ..Sandbox::default() };
@@ -48,13 +58,13 @@ fn check(pod: serde_json::Value, sandbox_ready: bool, instances: Vec<Instance>, 
             pod.container(&instance.name).map(|(_, c)| super::super::plan::spec_hash(c)).unwrap_or_default();
     }
     let memory = Memory::default();
-    let steps = next_steps(&pod, None, &seen, &memory, at(3));
+    let steps = next_steps(&pod, ending.as_ref(), &seen, &memory, at(3));
     let facts = Facts {
         pod: &pod,
         seen: &seen,
         memory: &memory,
         steps: &steps,
-        ending: None,
+        ending: ending.as_ref(),
         pending: None,
         host_ips: &[],
         start_time: at(0),
@@ -143,5 +153,41 @@ fn a_pod_that_never_restarts_fails_with_its_init_container() {
         ContainersReady PodFailed
         i {"terminated":{"containerID":"containerd://i-id","exitCode":2,"finishedAt":"1970-01-01T00:00:02Z","reason":"Error","startedAt":"1970-01-01T00:00:01Z"}} ready=false
         c {"waiting":{"reason":"PodInitializing"}} ready=false"#]],
+    );
+}
+
+#[test]
+fn a_pod_that_is_deleted_before_it_began_has_failed() {
+    let mut simple = pod("Never");
+    simple["spec"]["initContainers"] = json!([]);
+    check_ending(
+        simple,
+        Some(Ending::Deleted),
+        false,
+        vec![],
+        expect![[r#"
+            Failed
+            PodReadyToStartContainers
+            Ready PodFailed
+            ContainersReady PodFailed
+            c {"terminated":{"exitCode":137,"message":"The container could not be located when the pod was terminated","reason":"ContainerStatusUnknown"}} ready=false"#]],
+    );
+}
+
+#[test]
+fn of_a_pod_that_is_deleted_in_its_init_container_the_others_never_were() {
+    check_ending(
+        pod("Always"),
+        Some(Ending::Deleted),
+        false,
+        vec![],
+        expect![[r#"
+            Failed
+            PodReadyToStartContainers
+            Initialized ContainersNotInitialized
+            Ready PodFailed
+            ContainersReady PodFailed
+            i {"terminated":{"exitCode":137,"message":"The container could not be located when the pod was terminated","reason":"ContainerStatusUnknown"}} ready=false
+            c {"waiting":{"reason":"PodInitializing"}} ready=false"#]],
     );
 }
