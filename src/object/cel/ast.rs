@@ -96,7 +96,7 @@ pub enum Bind {
 }
 
 /// Names that stand for types and for the roots of function names.
-const BUILT_IN: &[&str] = &[
+pub const BUILT_IN: &[&str] = &[
     "bool",
     "int",
     "uint",
@@ -161,7 +161,8 @@ impl Node {
             }
             Expr::Call { of: None, name, .. } if !super::functions::is_known(name) => {
                 let message = format!("undeclared reference to '{name}' (in container '')");
-                Err(super::parse::complaint(source, self.at, &message))
+                // Upstream points to the parenthesis.
+                Err(super::parse::complaint(source, self.at + name.len(), &message))
             }
             Expr::Each { of, vars, bodies, .. } => {
                 of.check_names(source, known)?;

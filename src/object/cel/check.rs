@@ -5,7 +5,7 @@
 //! no promise. Complaints are upstream's, in the order of the source.
 
 use super::Program;
-use super::ast::{Bind, Each, Expr, Node, Op};
+use super::ast::{BUILT_IN, Bind, Each, Expr, Node, Op};
 use super::parse::complaint;
 use super::value::Value;
 use crate::object::schema::{Schema, Shape, Unknown};
@@ -27,8 +27,10 @@ pub enum Type<'t> {
     Map(Box<Type<'t>>, Box<Type<'t>>),
     /// An object with the fields of a schema, and the name that complaints have for it.
     Object(Schema<'t>, String),
-    /// `variables`: names with their types.
+    /// `variables`, `request` and the like: names with their types.
     Names(Vec<(String, Type<'t>)>),
+    /// What an expression makes itself: `Object{}`, `Object.spec{}`, `JSONPatch{}`.
+    Made(String),
 }
 
 impl<'t> Type<'t> {
@@ -67,6 +69,21 @@ impl<'t> Type<'t> {
             Self::Map(key, value) => format!("map({}, {})", key.name(), value.name()),
             Self::Object(_, name) => name.clone(),
             Self::Names(_) => "kubernetes.variables".into(),
+            Self::Made(name) => name.clone(),
+        }
+    }
+
+    /// The name that results of an expression go by.
+    pub fn result_name(&self) -> String {
+        if matches!(self, Self::Null) { "null_type".into() } else { self.name() }
+    }
+
+    /// Whether it is only known when the expression runs.
+    pub fn is_dyn(&self) -> bool {
+        match self {
+            Self::Dyn => true,
+            Self::List(of) => of.is_dyn(),
+            _ => false,
         }
     }
 
@@ -84,6 +101,7 @@ impl<'t> Type<'t> {
             (Self::Map(a, x), Self::Map(b, y)) => a.fits(b) && x.fits(y),
             // Objects compare as maps do.
             (Self::Object(..), Self::Object(..) | Self::Map(..)) | (Self::Map(..), Self::Object(..)) => true,
+            (Self::Made(a), Self::Made(b)) => a == b,
             (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
         }
     }
@@ -95,7 +113,11 @@ impl<'t> Type<'t> {
     }
 }
 
+/// Functions that tell of a string whether it is one of a kind.
+const ASKS: &[&str] = &["isQuantity", "isIP", "isCIDR", "isURL", "isSemver"];
+
 /// What names mean in an expression.
+#[derive(Clone, Default)]
 pub struct Scope<'t> {
     pub names: Vec<(String, Type<'t>)>,
 }
@@ -104,7 +126,19 @@ impl Program {
     /// Checks the expression against what names are; gives its type and, one after the other, what is
     /// wrong with it.
     pub fn check<'t>(&self, source: &str, scope: &Scope<'t>) -> (Type<'t>, Vec<String>) {
-        let mut checker = Checker { names: scope.names.clone(), found: Vec::new() };
+        self.checked(source, scope, false)
+    }
+
+    /// Reads an expression that may only name what is in `scope`, and gives its type. The error is
+    /// upstream's text: all that is wrong with it, in the order of the source.
+    pub fn compile_typed<'t>(source: &str, scope: &Scope<'t>) -> Result<(Self, Type<'t>), String> {
+        let program = Self::read(source)?;
+        let (of, found) = program.checked(source, scope, true);
+        if found.is_empty() { Ok((program, of)) } else { Err(found.join("\n")) }
+    }
+
+    fn checked<'t>(&self, source: &str, scope: &Scope<'t>, is_complete: bool) -> (Type<'t>, Vec<String>) {
+        let mut checker = Checker { names: scope.names.clone(), is_complete, found: Vec::new() };
         let of = checker.type_of(&self.root);
         checker.found.sort_by_key(|(at, _)| *at);
         (of, checker.found.into_iter().map(|(at, message)| complaint(source, at, &message)).collect())
@@ -114,6 +148,8 @@ impl Program {
 struct Checker<'t> {
     /// The innermost last.
     names: Vec<(String, Type<'t>)>,
+    /// Whether there are no other names.
+    is_complete: bool,
     found: Vec<(usize, String)>,
 }
 
@@ -122,8 +158,11 @@ impl<'t> Checker<'t> {
         match &node.expr {
             Expr::Literal(value) => literal(value),
             Expr::Ident(name) => {
-                let found = self.names.iter().rev().find(|(known, _)| known == name);
-                found.map_or(Type::Dyn, |(_, of)| of.clone())
+                let found = self.names.iter().rev().find(|(known, _)| known == name).map(|(_, of)| of.clone());
+                if found.is_none() && !BUILT_IN.contains(&name.as_str()) {
+                    self.undeclared(node.at, name);
+                }
+                found.unwrap_or(Type::Dyn)
             }
             Expr::Select { of, field, test, optional } => {
                 let of = self.type_of(of);
@@ -156,9 +195,9 @@ impl<'t> Checker<'t> {
                 let values = entries.iter().map(|(_, value, _)| self.type_of(value)).collect();
                 Type::Map(Box::new(common(keys)), Box::new(common(values)))
             }
-            Expr::Struct { fields, .. } => {
+            Expr::Struct { name, fields } => {
                 fields.iter().for_each(|(_, value, _)| drop(self.type_of(value)));
-                Type::Dyn
+                Type::Made(name.clone())
             }
             Expr::And(a, b) => self.logic(node.at, "_&&_", &[a, b]),
             Expr::Or(a, b) => self.logic(node.at, "_||_", &[a, b]),
@@ -240,21 +279,38 @@ impl<'t> Checker<'t> {
         Type::Bool
     }
 
+    fn undeclared(&mut self, at: usize, name: &str) {
+        if self.is_complete {
+            self.found.push((at, format!("undeclared reference to '{name}' (in container '')")));
+        }
+    }
+
     /// Functions with simple types. Of the others nothing is known.
     fn call(&mut self, at: usize, of: Option<&Node>, name: &str, args: &[Node]) -> Type<'t> {
         let of = of.map(|of| self.type_of(of));
         let args: Vec<Type<'t>> = args.iter().map(|arg| self.type_of(arg)).collect();
+        if of.is_none() && !super::functions::is_known(name) {
+            self.undeclared(at + name.len(), name);
+            return Type::Dyn;
+        }
         let sized = |of: &Type<'_>| {
             matches!(of, Type::Dyn | Type::String | Type::Bytes | Type::List(_) | Type::Map(..) | Type::Object(..))
         };
         let all: Vec<&Type<'t>> = of.iter().chain(&args).collect();
         let strings = || all.iter().all(|arg| arg.fits(&Type::String));
+        let joins = || {
+            let listed = all[0].fits(&Type::List(Box::new(Type::String)));
+            listed && all[1..].iter().all(|arg| arg.fits(&Type::String))
+        };
         let (takes, gives) = match (name, all.len()) {
             ("size", 1) => (sized(all[0]), Type::Int),
             ("startsWith" | "endsWith" | "contains" | "matches", 2) if of.is_some() => (strings(), Type::Bool),
             ("matches", 2) => (strings(), Type::Bool),
-            ("lowerAscii" | "upperAscii" | "trim", 1) => (strings(), Type::String),
+            ("lowerAscii" | "upperAscii" | "trim" | "reverse", 1) if of.is_some() => (strings(), Type::String),
             ("replace", 3) => (strings(), Type::String),
+            ("split", 2) if of.is_some() => (strings(), Type::List(Box::new(Type::String))),
+            ("join", 1 | 2) if of.is_some() => (joins(), Type::String),
+            (known, 1) if of.is_none() && ASKS.contains(&known) => (strings(), Type::Bool),
             ("string", 1) => (true, Type::String),
             ("int", 1) => (true, Type::Int),
             ("uint", 1) => (true, Type::Uint),

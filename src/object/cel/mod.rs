@@ -73,12 +73,16 @@ impl Budget {
 impl Program {
     /// Reads `source`, in which only `names` may be referred to. The error is upstream's text.
     pub fn compile(source: &str, names: &[&str]) -> Result<Self, String> {
+        let program = Self::read(source)?;
+        program.root.check_names(source, &mut names.iter().map(|name| (*name).to_owned()).collect())?;
+        Ok(program)
+    }
+
+    fn read(source: &str) -> Result<Self, String> {
         if source.len() > SOURCE_BYTES_MAX {
             return Err(format!("expression is longer than {SOURCE_BYTES_MAX} bytes"));
         }
-        let root = parse::parse(source)?;
-        root.check_names(source, &mut names.iter().map(|name| (*name).to_owned()).collect())?;
-        Ok(Self { root })
+        Ok(Self { root: parse::parse(source)? })
     }
 
     /// Complains of fields below the variable `root` that do not exist; `is_known` is given the names on

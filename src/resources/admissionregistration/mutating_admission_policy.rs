@@ -1,5 +1,6 @@
 //! MutatingAdmissionPolicy: changes requests by CEL expressions.
 
+use super::expressions::{Expressions, OBJECT, PATCHES};
 use super::param_kind;
 use super::{policy_checks, rule_checks};
 use crate::object::field::FieldErrors;
@@ -44,12 +45,14 @@ impl Rules for MutatingAdmissionPolicy {
         policy_checks::check_policy(new, errors);
         let spec = At::root(new).child("spec");
         rule_checks::check_mutating_operations(&spec.child("matchConstraints"), errors);
-        policy_checks::check_expressions(new, old, errors);
+        let mut expressions = Expressions::of_policy(new, old);
+        policy_checks::check_expressions(new, old, &mut expressions, errors);
+        expressions.compose();
         let mutations = spec.child("mutations");
         if mutations.is_empty() {
             mutations.required(errors, "mutations must contain at least one item");
         }
-        mutations.items().for_each(|mutation| check_mutation(&mutation, errors));
+        mutations.items().for_each(|mutation| check_mutation(&mutation, &expressions, errors));
         spec.child("reinvocationPolicy").one_of(errors, &rule_checks::REINVOCATION_POLICIES);
     }
 
@@ -58,19 +61,22 @@ impl Rules for MutatingAdmissionPolicy {
     }
 }
 
-fn check_mutation(mutation: &At, errors: &mut FieldErrors) {
+fn check_mutation(mutation: &At, expressions: &Expressions, errors: &mut FieldErrors) {
     const TYPES: [&str; 2] = ["ApplyConfiguration", "JSONPatch"];
     let kind = mutation.text("patchType");
-    let (wanted, other) = match kind {
-        "JSONPatch" => ("jsonPatch", "applyConfiguration"),
-        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch"),
+    let (own, other, wanted) = match kind {
+        "JSONPatch" => ("jsonPatch", "applyConfiguration", PATCHES),
+        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch", OBJECT),
         _ => return mutation.child("patchType").one_of(errors, &TYPES),
     };
-    let patch = mutation.child(wanted);
+    let patch = mutation.child(own);
+    let expression = patch.child("expression");
     if !patch.exists() {
         patch.required(errors, &format!("must be specified when patchType is {kind}"));
-    } else if patch.text("expression").trim().is_empty() {
-        errors.required(patch.path_to("expression"), "");
+    } else if expression.str().trim().is_empty() {
+        expression.required(errors, "");
+    } else {
+        expressions.check_trimmed(&expression, wanted, errors);
     }
     if mutation.has(other) {
         let detail = format!("must not be specified when patchType is {kind}");

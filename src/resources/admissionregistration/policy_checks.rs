@@ -1,6 +1,6 @@
-//! Admission policies and their bindings. Whether expressions compile is looked at in
-//! `expressions`.
+//! Admission policies and their bindings.
 
+use super::expressions::Expressions;
 use super::rule_checks::{
     FAILURE_POLICIES, check_choice, check_match_conditions, check_match_resources, default_match_resources,
 };
@@ -54,11 +54,11 @@ pub fn check_policy(new: &Tree, errors: &mut FieldErrors) {
 }
 
 /// Conditions and variables, which follow what the kind of policy checks of its own.
-pub fn check_expressions(new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
+pub fn check_expressions(new: &Tree, old: Option<&Tree>, expressions: &mut Expressions, errors: &mut FieldErrors) {
     let spec = At::root(new).child("spec");
     let same = |path: &str| old.is_some_and(|old| at(new, path) == at(old, path));
     if !(same("spec.paramKind") && same("spec.matchConditions")) {
-        check_match_conditions(&spec.child("matchConditions"), errors);
+        check_match_conditions(&spec.child("matchConditions"), expressions, errors);
     }
     for variable in spec.child("variables").items() {
         let name = variable.child("name");
@@ -67,8 +67,11 @@ pub fn check_expressions(new: &Tree, old: Option<&Tree>, errors: &mut FieldError
         } else if !is_identifier(name.str()) {
             name.invalid(errors, "must be a valid CEL identifier");
         }
-        if variable.text("expression").trim().is_empty() {
-            errors.required(variable.path_to("expression"), "expression is not specified");
+        let expression = variable.child("expression");
+        if expression.str().trim().is_empty() {
+            expression.required(errors, "expression is not specified");
+        } else {
+            expressions.declare(name.str(), &expression, errors);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::expressions::{BOOL, Expressions};
 use crate::object::field::FieldErrors;
 use crate::object::tree::{Tree, TreePath, json};
 use crate::resources::check::At;
@@ -143,7 +144,7 @@ pub fn check_mutating_operations(place: &At, errors: &mut FieldErrors) {
     }
 }
 
-pub fn check_match_conditions(conditions: &At, errors: &mut FieldErrors) {
+pub fn check_match_conditions(conditions: &At, expressions: &Expressions, errors: &mut FieldErrors) {
     if conditions.len() > 64 {
         errors.too_many(&*conditions.path, conditions.len(), 64);
     }
@@ -151,6 +152,8 @@ pub fn check_match_conditions(conditions: &At, errors: &mut FieldErrors) {
     for condition in conditions.items() {
         if condition.text("expression").trim().is_empty() {
             errors.required(condition.path_to("expression"), "");
+        } else {
+            expressions.check_trimmed(&condition.child("expression"), BOOL, errors);
         }
         let name = condition.child("name");
         if name.is_empty() {

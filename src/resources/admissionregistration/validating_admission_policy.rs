@@ -1,5 +1,6 @@
 //! ValidatingAdmissionPolicy: refuses requests by CEL expressions.
 
+use super::expressions::{BOOL, Expressions, TEXT_OR_NOTHING};
 use super::param_kind;
 use super::policy_checks;
 use crate::object::field::FieldErrors;
@@ -40,7 +41,8 @@ impl Rules for ValidatingAdmissionPolicy {
 
     fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
         policy_checks::check_policy(new, errors);
-        policy_checks::check_expressions(new, old, errors);
+        let mut expressions = Expressions::of_policy(new, old);
+        policy_checks::check_expressions(new, old, &mut expressions, errors);
         let spec = At::root(new).child("spec");
         let (validations, annotations) = (spec.child("validations"), spec.child("auditAnnotations"));
         if validations.is_empty() && annotations.is_empty() {
@@ -48,9 +50,8 @@ impl Rules for ValidatingAdmissionPolicy {
                 place.required(errors, "validations or auditAnnotations must contain at least one item");
             }
         }
-        validations.items().for_each(|validation| check_validation(&validation, errors));
-        super::expressions::check_validating(new, old, errors);
-        check_annotations(&annotations, new.text("metadata.name"), errors);
+        validations.items().for_each(|validation| check_validation(&validation, &expressions, errors));
+        check_annotations(&annotations, new.text("metadata.name"), &expressions, errors);
     }
 
     fn unconditional_update(&self) -> bool {
@@ -58,16 +59,21 @@ impl Rules for ValidatingAdmissionPolicy {
     }
 }
 
-fn check_validation(validation: &At, errors: &mut FieldErrors) {
+fn check_validation(validation: &At, expressions: &Expressions, errors: &mut FieldErrors) {
     const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
-    if validation.text("expression").trim().is_empty() {
-        errors.required(validation.path_to("expression"), "expression is not specified");
+    let expression = validation.child("expression");
+    if expression.str().trim().is_empty() {
+        expression.required(errors, "expression is not specified");
+    } else {
+        expressions.check(&expression, BOOL, errors);
     }
     for field in ["messageExpression", "message"] {
         let text = validation.child(field);
         if !text.is_empty() && text.str().trim().is_empty() {
             text.invalid(errors, "must be non-empty if specified");
-        } else if field == "message" && text.str().trim().contains(['\n', '\r']) {
+        } else if field == "messageExpression" {
+            expressions.check_message(&text, errors);
+        } else if text.str().trim().contains(['\n', '\r']) {
             text.invalid(errors, "must not contain line breaks");
         }
     }
@@ -77,7 +83,7 @@ fn check_validation(validation: &At, errors: &mut FieldErrors) {
     }
 }
 
-fn check_annotations(annotations: &At, policy: &str, errors: &mut FieldErrors) {
+fn check_annotations(annotations: &At, policy: &str, expressions: &Expressions, errors: &mut FieldErrors) {
     const MAX: usize = 20;
     const MAX_BYTES: usize = 5 * 1024;
     if annotations.len() > MAX {
@@ -98,7 +104,7 @@ fn check_annotations(annotations: &At, policy: &str, errors: &mut FieldErrors) {
         match value.str().trim().len() {
             0 => value.required(errors, "valueExpression is not specified"),
             length if length > MAX_BYTES => value.required(errors, "must not exceed 5120 bytes in length"),
-            _ => {}
+            _ => expressions.check(&value, TEXT_OR_NOTHING, errors),
         }
         if !seen.insert(key.str()) {
             key.duplicate(errors);

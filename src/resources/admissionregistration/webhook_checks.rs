@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::expressions;
+use super::expressions::Expressions;
 use super::rule_checks::{
     FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES, check_choice, check_match_conditions, check_rule,
     default_match, default_rules,
@@ -100,8 +100,7 @@ fn check_hook(hook: &At, lenient: &Leniency, errors: &mut FieldErrors) {
     webhooks::check_client(&hook.child("clientConfig"), errors);
     if !lenient.conditions {
         let conditions = hook.child("matchConditions");
-        check_match_conditions(&conditions, errors);
-        conditions.items().for_each(|one| expressions::check_condition(&one.child("expression"), errors));
+        check_match_conditions(&conditions, &Expressions::new(false), errors);
     }
 }
 

@@ -1,13 +1,15 @@
-//! Requests for devices. Expressions are not compiled here.
+//! Requests for devices.
 
 use std::collections::BTreeSet;
 
+use crate::object::cel::{Program, Scope, Type};
 use crate::object::field::FieldErrors;
 use crate::resources::check::At;
 use crate::resources::names;
 
 const MAX_REQUESTS: usize = 32;
 const MAX_SELECTORS: usize = 32;
+const MAX_EXPRESSION_BYTES: usize = 10 * 1024;
 
 pub fn check(devices: &At, errors: &mut FieldErrors) {
     let mut known = BTreeSet::new();
@@ -97,6 +99,32 @@ pub fn check_selectors(selectors: &At, errors: &mut FieldErrors) {
             errors.required(selector.path_to("cel"), "");
         } else if expression.is_empty() {
             expression.required(errors, "");
+        } else {
+            check_selector(&expression, errors);
         }
+    }
+}
+
+/// An expression about a device has to compile and come to a truth value.
+fn check_selector(expression: &At, errors: &mut FieldErrors) {
+    if expression.str().len() > MAX_EXPRESSION_BYTES {
+        return errors.too_long(&*expression.path, MAX_EXPRESSION_BYTES);
+    }
+    let by_domain = |of: Type<'static>| Type::Map(Box::new(Type::String), Box::new(of));
+    let device = [
+        ("driver", Type::String),
+        ("attributes", by_domain(by_domain(Type::Dyn))),
+        ("capacity", by_domain(by_domain(Type::Dyn))),
+        ("allowMultipleAllocations", Type::Bool),
+    ];
+    let device = Type::Names(device.into_iter().map(|(name, of)| (name.to_owned(), of)).collect());
+    let scope = Scope { names: vec![("device".to_owned(), device)] };
+    match Program::compile_typed(expression.str(), &scope) {
+        Ok((_, of)) if of.is_dyn() || matches!(of, Type::Bool) => (),
+        Ok((_, of)) => {
+            let why = format!("must evaluate to bool or the unknown type, not {}", of.result_name());
+            expression.invalid_text(errors, why);
+        }
+        Err(why) => expression.invalid_text(errors, format!("compilation failed: {why}")),
     }
 }
