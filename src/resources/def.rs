@@ -247,6 +247,9 @@ pub trait Rules: Send + Sync + 'static {
     /// `ephemeralcontainers`, `approval`, `finalize`) may change.
     fn prepare_subresource(&self, subresource: &str, new: &mut Tree, old: &Tree) {}
 
+    /// What becomes of a created object on its way through the store, after it was checked.
+    fn settle(&self, new: &mut Tree) {}
+
     /// Complaints about a created (`old` is none) or updated object, in upstream's order. Metadata is
     /// checked by [`super::meta`], before this.
     fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {}

@@ -13,6 +13,8 @@ use serde_json::Value;
 
 const FACTS: &str = include_str!("facts.txt");
 const LEGACY: &str = include_str!("legacy.txt");
+/// Lists that upstream tells from absent ones although they are neither pointers nor always there.
+const EMPTY_MEANS_SOMETHING: &[(&str, &str)] = &[("api.autoscaling.v2.HPAScalingRules", "policies")];
 const DEFAULTS: &str = include_str!("defaults.txt");
 
 #[test]
@@ -109,7 +111,7 @@ fn field(out: &mut String, owner: &str, fact: &str, openapi: &OpenApi) {
     let definition = openapi.v2.get(owner).unwrap_or(&none);
     let property = &definition["properties"][name];
     let default = &openapi.v3.get(owner).unwrap_or(&none)["properties"][name]["default"];
-    let is_pointer = go_type.starts_with('*');
+    let is_pointer = go_type.starts_with('*') || EMPTY_MEANS_SOMETHING.contains(&(owner, name));
     let is_always = !is_pointer
         && if flags.contains(&"omitempty") { is_struct(go_type) && !flags.contains(&"omitzero") } else { true };
 
@@ -134,6 +136,8 @@ fn field(out: &mut String, owner: &str, fact: &str, openapi: &OpenApi) {
     }
     match stated_default(owner, name) {
         Some(json) => write!(out, " default={json}").unwrap(),
+        // What an element that leaves its key out counts as.
+        None if default == "" && !is_pointer && !is_always => out.push_str(" default=\"\""),
         None if default.is_null() || is_zero(default) => (),
         None => write!(out, " default={default}").unwrap(),
     }

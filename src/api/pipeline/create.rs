@@ -51,8 +51,9 @@ impl Api {
             if let Some(there) = self.state().get(&key) {
                 return Err(taken(act, &name, there.meta().is_deleting(), generated));
             }
+            let mut tree = self.as_stored(&act.resource, tree.take()).await?;
             tree.unset("metadata.resourceVersion");
-            return Ok(Reply::Tree { tree: tree.take(), created: true });
+            return Ok(Reply::Tree { tree, created: true });
         }
         let payload = self.encode(&act.resource, tree).await?;
         let committed = self.propose_charged(act, Operation::Create, None, tree, Command::create(key, payload)).await?;
@@ -107,6 +108,7 @@ impl Api {
         self.validate_by_hooks(&attributes, Some(tree), &mut warnings).await?;
         act.warnings.extend(warnings);
         metadata::refuse_version(tree)?;
+        act.resource.rules.settle(tree);
         Ok(reservations)
     }
 }

@@ -24,6 +24,7 @@ use futures_util::future::BoxFuture;
 use crate::base::clock::ClockRef;
 use crate::base::rand::{self, RandRef};
 use crate::base::service::Scope;
+use crate::object::schema::decode_untyped;
 use crate::object::{Answer, Call, ObjectRef, Reason, Status, Timestamp, Tree, TreePath, Verb};
 use crate::resources::{Registry, Resource};
 use crate::security::Identity;
@@ -238,6 +239,20 @@ impl Api {
             return encode::payload(stored, resource);
         }
         encode::payload(tree, resource)
+    }
+
+    /// What a tree that is not stored, because the write is a dry run, would be if it were.
+    async fn as_stored(&self, resource: &Resource, mut tree: Tree) -> Result<Tree, Status> {
+        if resource.is_custom {
+            return Ok(tree);
+        }
+        let payload = self.encode(resource, &tree).await?;
+        let mut stored = decode_untyped(&payload.bytes).map_err(|error| Status::internal(error.to_string()))?.tree;
+        match tree.unset("metadata.resourceVersion") {
+            Some(version) => drop(stored.set("metadata.resourceVersion", version)),
+            None => drop(stored.unset("metadata.resourceVersion")),
+        }
+        Ok(stored)
     }
 
     /// Proposes a command and tells what became of it, or why nobody knows.

@@ -2,7 +2,7 @@
 
 use serde_json::Number;
 
-use super::super::schema::{Empty, Schema, Shape, zero};
+use super::super::schema::{Empty, Field, Schema, Shape, zero};
 use super::super::tree::{Map, Tree};
 
 /// An object's bytes, with room for its revision.
@@ -17,7 +17,7 @@ pub struct Encoded {
 ///
 /// A tree without `metadata` gets one.
 pub fn encode(tree: &Tree, schema: Schema<'_>) -> Encoded {
-    let mut writer = Writer { out: Vec::with_capacity(1024), hole: Hole::InRoot };
+    let mut writer = Writer { out: Vec::with_capacity(1024), hole: Hole::InRoot, is_stored: true };
     writer.value(tree, Some(schema));
     let revision_at = match writer.hole {
         Hole::At(place) => place,
@@ -28,7 +28,7 @@ pub fn encode(tree: &Tree, schema: Schema<'_>) -> Encoded {
 
 /// Writes a tree as it is, in the order of its schema or, without one, sorted by key.
 pub fn to_json(tree: &Tree, schema: Option<Schema<'_>>) -> Vec<u8> {
-    let mut writer = Writer { out: Vec::with_capacity(1024), hole: Hole::None };
+    let mut writer = Writer { out: Vec::with_capacity(1024), hole: Hole::None, is_stored: false };
     writer.value(tree, schema);
     writer.out
 }
@@ -91,6 +91,14 @@ const REVISION: &str = "resourceVersion";
 struct Writer {
     out: Vec<u8>,
     hole: Hole,
+    /// Whether what is written is to be read back from the store.
+    is_stored: bool,
+}
+
+/// Whether the store gives an empty list back as none: upstream keeps built-in objects as protobuf,
+/// which does not tell the two apart.
+fn is_nothing(field: &Field, value: &Tree) -> bool {
+    field.empty == Empty::Always && value.as_array().is_some_and(Vec::is_empty)
 }
 
 impl Writer {
@@ -136,6 +144,7 @@ impl Writer {
                     match map.get(&*field.name) {
                         Some(value) => {
                             written += 1;
+                            let value = if self.is_stored && is_nothing(field, value) { &Tree::Null } else { value };
                             self.entry(&field.name, Some(value), Some(node), start, place, hole);
                         }
                         None if hole == Some(&field.name) => {
@@ -291,6 +300,9 @@ mod tests {
             format!("{before}^{after}"),
             r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"cm","uid":"u","resourceVersion":"^","labels":{"x":"y"}},"data":{"a":"2","b":"\u003c1\u003e"}}"#
         );
+        let roles = builtin().kind("rbac.authorization.k8s.io/v1", "Role").unwrap();
+        let role = encode(&json!({"metadata": {"name": "r"}, "rules": []}), roles);
+        assert!(role.bytes.ends_with(br#""rules":null}"#));
         let bare = encode(&json!({}), schema);
         assert_eq!(bare.bytes, br#"{"metadata":{"resourceVersion":""}}"#);
     }

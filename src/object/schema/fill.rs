@@ -1,7 +1,7 @@
 //! Absent fields that are not really absent: static defaults, and what Go writes even when empty.
 
 use super::super::tree::{Map, Tree};
-use super::decode::zero;
+use super::decode::{is_empty, zero};
 use super::types::{Empty, Field, Schema, Shape};
 
 /// Puts in static defaults, then the fields that upstream writes even when they are empty.
@@ -12,7 +12,8 @@ pub fn fill(tree: &mut Tree, schema: Schema<'_>) {
         (Shape::Struct { fields, .. }, Tree::Object(map)) => {
             for field in fields {
                 let is_filled = field.default.is_some() || matches!(field.empty, Empty::Always | Empty::Null);
-                if is_filled && map.get(&*field.name).is_none_or(Tree::is_null) {
+                let is_shown = field.empty != Empty::Drop || !field.default.as_deref().is_some_and(is_empty);
+                if is_filled && is_shown && map.get(&*field.name).is_none_or(Tree::is_null) {
                     map.insert(field.name.clone().into(), filling(field, schema));
                 }
             }

@@ -63,10 +63,7 @@ pub struct Job;
 impl Rules for Job {
     fn default(&self, new: &mut Tree) {
         job_spec::default(new, "spec");
-        let labels = at(new, "spec.template.metadata.labels").clone();
-        if labels.is_object() && new.map("metadata.labels").is_none_or(|map| map.is_empty()) {
-            new.set("metadata.labels", labels);
-        }
+        job_spec::share_labels(new);
         job_spec::default_of_job(new);
     }
 
@@ -74,6 +71,10 @@ impl Rules for Job {
         if new.flag("spec.manualSelector") != Some(true) {
             job_spec::select_own_pods(new);
         }
+    }
+
+    fn settle(&self, new: &mut Tree) {
+        job_spec::share_labels(new);
     }
 
     fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {

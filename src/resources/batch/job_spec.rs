@@ -43,8 +43,7 @@ pub fn select_own_pods(job: &mut Tree) {
     let (name, uid) = (job.text("metadata.name").to_owned(), job.text("metadata.uid").to_owned());
     const LABELS: &str = "spec.template.metadata.labels";
     // As long as nobody labels the job, it has the labels of its pods.
-    let shared = at(job, "metadata.labels").as_object().is_none_or(|labels| labels.is_empty())
-        || at(job, "metadata.labels") == at(job, LABELS);
+    let shared = has_labels(job) && at(job, "metadata.labels") == at(job, LABELS);
     let mut entry = |path: &str, key: &'static str, value: &str| {
         job.set_default(path, json!({}));
         if let Some(map) = job.at_mut(path).and_then(Tree::as_object_mut) {
@@ -59,6 +58,18 @@ pub fn select_own_pods(job: &mut Tree) {
         let labels = at(job, LABELS).clone();
         job.set("metadata.labels", labels);
     }
+}
+
+/// Gives a job without labels those of its pods.
+pub fn share_labels(job: &mut Tree) {
+    let labels = at(job, "spec.template.metadata.labels").clone();
+    if labels.is_object() && !has_labels(job) {
+        job.set("metadata.labels", labels);
+    }
+}
+
+fn has_labels(job: &Tree) -> bool {
+    job.map("metadata.labels").is_some_and(|labels| !labels.is_empty())
 }
 
 /// A selector that was not made by hand has to be the one that is made here.

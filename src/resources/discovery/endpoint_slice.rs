@@ -45,9 +45,6 @@ pub struct EndpointSlice;
 
 impl Rules for EndpointSlice {
     fn default(&self, new: &mut Tree) {
-        if new.items("endpoints").is_empty() {
-            new.set("endpoints", Tree::Null); // as upstream shows an empty list that was stored
-        }
         each(new, "ports", |port| {
             port.set_default("name", "");
             port.set_default("protocol", "TCP");

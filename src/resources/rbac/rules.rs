@@ -19,13 +19,6 @@ pub struct BindingRules {
 }
 
 impl Rules for RoleRules {
-    /// Upstream stores no empty list of rules, and shows `null`.
-    fn default(&self, new: &mut Tree) {
-        if new.items("rules").is_empty() {
-            new.set("rules", Tree::Null);
-        }
-    }
-
     fn validate(&self, new: &Tree, _old: Option<&Tree>, errors: &mut FieldErrors) {
         let role = At::root(new);
         for rule in role.child("rules").items() {
