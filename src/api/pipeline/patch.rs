@@ -58,7 +58,7 @@ impl Api {
         let text = json::to_json(&patched.tree, Some(schema));
         let shown = || match kind {
             PatchKind::Strategic => patch::strategic::show_patch(patch),
-            _ => String::from_utf8_lossy(&text).into_owned(),
+            _ => patch::show_patched(kind, &patched.tree, patch, schema),
         };
         let decoded = decode(&text, schema).map_err(|error| unfit(shown(), &error.to_string()))?;
         let mut complaints = patched.complaints;

@@ -2,7 +2,7 @@
 
 use crate::object::schema::decode_untyped;
 use crate::object::status::{Reason, Status};
-use crate::object::tree::{Tree, TreePath};
+use crate::object::tree::{Map, Tree, TreePath};
 
 use super::{Patched, rejected};
 
@@ -70,6 +70,25 @@ fn perform(document: &mut Tree, operation: &Tree) -> Result<(), Failed> {
         }
         _ => Err(Failed),
     }
+}
+
+/// The objects that a patch's operations go through, as a document of nothing else.
+pub fn reached(patch: &Tree) -> Tree {
+    let mut all = Tree::Object(Map::new());
+    for operation in patch.as_array().into_iter().flatten() {
+        for name in ["path", "from"] {
+            let steps = operation.get(name).and_then(Tree::as_str).map(pointer);
+            let Some(Ok(steps)) = steps else { continue };
+            let mut here = &mut all;
+            for step in steps.split_last().map_or(&[][..], |(_, parents)| parents) {
+                here = &mut here[step.as_str()];
+                if here.is_null() {
+                    *here = Tree::Object(Map::new());
+                }
+            }
+        }
+    }
+    all
 }
 
 /// The steps of a JSON pointer.
