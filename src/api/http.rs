@@ -34,7 +34,7 @@ use super::pipeline::Api;
 use super::pipeline::act::{no_such_method, no_such_resource};
 use super::request::RequestLine;
 use super::respond::{View, Written};
-use super::{elsewhere, encode, options, plain, stream, subresources};
+use super::{crd, elsewhere, encode, options, plain, stream, subresources};
 
 pub type Answer = Response<AnswerBody>;
 
@@ -255,6 +255,7 @@ impl Api {
         let Some(target) = exchange.line.target.clone() else {
             return plain::answer(self, exchange);
         };
+        crd::await_served(self, &target).await;
         if self.registry.load().group(&target.group).is_none() {
             return Ok(plain::not_found());
         }
@@ -475,7 +476,11 @@ fn check_route(resource: &Resource, exchange: &Exchange) -> Result<Option<Verb>,
         return Err(no_such_resource());
     }
     if !target.subresource.is_empty() {
-        let sub = version.subresource(&target.subresource).ok_or_else(no_such_resource)?;
+        let missing = || match resource.is_custom {
+            true => Status::not_found(&resource.name, &target.name),
+            false => no_such_resource(),
+        };
+        let sub = version.subresource(&target.subresource).ok_or_else(missing)?;
         if !line.rest.trim_matches('/').is_empty() && target.subresource != "proxy" {
             return Err(no_such_resource());
         }

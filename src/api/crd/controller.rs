@@ -19,7 +19,7 @@ use crate::store::{KeyRange, State, WatchEnd};
 
 /// How often a deletion that waits for something is looked at again.
 const PENDING_EVERY: Duration = Duration::from_millis(500);
-const GROUP: &str = "apiextensions.k8s.io";
+pub const GROUP: &str = "apiextensions.k8s.io";
 
 /// What is known of the definitions since the last pass.
 #[derive(Default)]
