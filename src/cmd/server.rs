@@ -169,7 +169,9 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     api::aggregate::start(&api, &http);
     api::expiry::start(&api, &http);
     api::flow::start(&api, &http);
-    api::admission::policy::types::start(&api, &http);
+    if config.run_controllers {
+        api::admission::policy::types::start(&api, &http);
+    }
     api::dangling::start(&api, &http);
     let leader = Arc::new(Leader { carrier: carrier.clone(), store: store.clone() });
     let _ = api.elsewhere.set(leader.clone());

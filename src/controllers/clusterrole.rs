@@ -4,12 +4,15 @@
 use crate::client::{Change, Seen, Snapshot};
 use crate::controllers::runtime::{Controller, Plan, Wake};
 use crate::object::kind::CLUSTER_ROLE;
+use crate::object::tree::json;
 use crate::object::view::ClusterRole;
-use crate::object::{Key, Tree, TreePath};
+use crate::object::{Key, Tree};
+
+const MANAGER: &str = "clusterrole-aggregation-controller";
 
 pub static CONTROLLER: Controller = Controller {
-    name: "clusterrole-aggregation-controller",
-    component: "clusterrole-aggregation-controller",
+    name: MANAGER,
+    component: MANAGER,
     kind: Some(&CLUSTER_ROLE),
     woken_by: &[Wake::By(&CLUSTER_ROLE, aggregating_roles)],
     reconcile,
@@ -28,9 +31,7 @@ fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
     }
     let rules = aggregated(&role, &snap.list::<ClusterRole>(""));
     if rules != rules_of(&role) {
-        plan.update(&role, |object| {
-            object.set("rules", rules);
-        });
+        plan.apply(&CLUSTER_ROLE, json!({"metadata": {"name": role.name()}, "rules": rules}), MANAGER);
     }
 }
 

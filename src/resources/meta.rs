@@ -19,8 +19,14 @@ pub fn validate(resource: &Resource, new: &Tree, old: Option<&Tree>, errors: &mu
     let meta = At::root(new).child("metadata");
     match old {
         None => check_create(&meta, resource.is_namespaced(), &name_format, errors),
-        // Once for every object and once more by its kind: clients see each cause twice.
-        Some(old) => (0..2).for_each(|_| check_update(new, old, errors)),
+        // Once as if it were created, then what changed, and that once more by its kind: clients see
+        // each cause so often.
+        Some(old) => {
+            check_create(&meta, resource.is_namespaced(), &names::path_segment, errors);
+            let before = errors.0.len();
+            check_update(new, old, errors);
+            errors.0.extend_from_within(before..);
+        }
     }
     // Only upstream's core validation looks at finalizers without a domain; apps and batch use it too.
     if matches!(&*resource.group, "" | "apps" | "batch") {

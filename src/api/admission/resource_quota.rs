@@ -12,6 +12,8 @@ use crate::store::{Action, Command, Expect, KeyRange, Outcome, Write};
 use super::{Attributes, Operation};
 
 const QUOTAS: &str = "resourcequotas";
+/// Whose the numbers are that a write changes.
+const MANAGER: &str = "kube-apiserver";
 /// How often a write is tried again because its namespace's quotas changed meanwhile.
 const ATTEMPTS_MAX: usize = 16;
 
@@ -63,10 +65,12 @@ impl Api {
         let mut writes = Vec::new();
         let Some(definition) = self.registry.find("", "v1", QUOTAS) else { return Ok(writes) };
         for stored in on.list(QUOTAS, on.namespace) {
-            let mut tree = stored.tree();
+            let before = stored.tree();
+            let mut tree = before.clone();
             if !charge(&on, &mut tree, resource, new)? {
                 continue;
             }
+            self.track_status(&definition, MANAGER, &before, &mut tree);
             let payload = encode::payload(&tree, &definition)?;
             let (key, expect) = (stored.key().clone(), Expect::Revision(stored.revision()));
             writes.push(Write { key, expect, action: Action::Put(payload) });

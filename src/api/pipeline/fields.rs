@@ -62,6 +62,16 @@ impl Api {
         }
     }
 
+    /// Records that `manager` changed the status of `old` to `new`, both in the storage version.
+    pub(crate) fn track_status(&self, resource: &Resource, manager: &str, old: &Tree, new: &mut Tree) {
+        let kind = Gvk::of(new.text("apiVersion"), new.text("kind"));
+        let versions = VersionsOf { resource, kind: &kind.kind };
+        let reset = Set::of(&["spec"]);
+        let fields =
+            FieldManager { kind: &kind, subresource: "status", reset: &reset, versions: &versions, now: self.now() };
+        *new = fields.update(Some(old), std::mem::take(new), manager);
+    }
+
     fn track(&self, act: &Act, part: Part, old: Option<&Tree>, new: &mut Tree) {
         let gvk = Gvk::of(new.text("apiVersion"), new.text("kind"));
         let kind = if gvk.kind == act.resource.kind { act.gvk() } else { gvk };

@@ -26,6 +26,10 @@ pub async fn request(api: &Api, mut act: Act) -> Result<Answer, Status> {
     metadata::wipe_system_fields(&mut request);
     request.set_default("spec.expirationSeconds", DEFAULT_SECS);
     api.track_fields(&act, &mut request);
+    let state = api.state();
+    let attributes = Attributes::of(api, &act, &state, Operation::Create, None);
+    api.admission.admit(&attributes, &mut request, &mut Vec::new())?;
+    drop(attributes);
     let (namespace, name) = (act.namespace().to_owned(), act.name().to_owned());
     for (field, expected, what) in [("name", &name, "name"), ("namespace", &namespace, "namespace")] {
         let path = format!("metadata.{field}");
@@ -50,10 +54,6 @@ pub async fn request(api: &Api, mut act: Act) -> Result<Answer, Status> {
     request.set("metadata.creationTimestamp", now);
     request.unset("status");
     check(&request)?;
-    let state = api.state();
-    let attributes = Attributes::of(api, &act, &state, Operation::Create, None);
-    api.admission.admit(&attributes, &mut request, &mut Vec::new())?;
-    drop(attributes);
     if request.items("spec.audiences").is_empty() {
         request.set("spec.audiences", json!(api.authn.audiences()));
     }

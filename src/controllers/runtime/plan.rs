@@ -172,6 +172,11 @@ impl Plan {
         }
     }
 
+    /// Makes the fields of `object` its own, as `manager`, and what they are here.
+    pub fn apply(&mut self, kind: &Kind, object: Tree, manager: &'static str) {
+        self.steps.push(Step::Apply { kind: kind.clone(), object, manager });
+    }
+
     pub fn patch(&mut self, kind: &Kind, key: &Key, patch: PatchKind, body: Tree) {
         let (kind, key) = (kind.clone(), key.clone());
         self.steps.push(Step::Patch { kind, key, subresource: "", patch, body, told: None });
