@@ -7,6 +7,7 @@ pub mod resource_claim;
 pub mod resource_claim_template;
 pub mod resource_pool_status_request;
 pub mod resource_slice;
+mod slice_checks;
 
 use crate::object::tree::{Tree, TreePath};
 use crate::resources::defaults::{each, set_if_empty};

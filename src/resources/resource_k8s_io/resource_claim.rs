@@ -48,9 +48,9 @@ impl Rules for ResourceClaim {
     }
 
     fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
-        claim_checks::check(&At::root(new).child("spec.devices"), errors);
-        if let Some(old) = old {
-            immutable(errors, new, old, "spec");
+        match old {
+            Some(old) => immutable(errors, new, old, "spec"),
+            None => claim_checks::check(&At::root(new).child("spec.devices"), errors),
         }
     }
 }

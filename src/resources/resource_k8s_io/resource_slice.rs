@@ -1,8 +1,9 @@
 //! ResourceSlice: devices that a driver offers on a node.
 
+use super::slice_checks;
 use crate::object::field::FieldErrors;
 use crate::object::tree::Tree;
-use crate::resources::check::immutable;
+use crate::resources::check::{At, immutable};
 use crate::resources::{Column, ResourceDef, Rules, Version};
 
 pub static DEF: ResourceDef = ResourceDef {
@@ -36,10 +37,13 @@ impl Rules for ResourceSlice {
     }
 
     fn validate(&self, new: &Tree, old: Option<&Tree>, errors: &mut FieldErrors) {
+        let spec = At::root(new).child("spec");
+        slice_checks::check(&spec, errors);
         if let Some(old) = old {
-            for path in ["spec.nodeName", "spec.driver", "spec.pool.name", "spec.nodeSelector", "spec.allNodes"] {
+            for path in ["spec.pool.name", "spec.driver", "spec.nodeName"] {
                 immutable(errors, new, old, path);
             }
         }
+        slice_checks::check_contents(&spec, errors);
     }
 }
