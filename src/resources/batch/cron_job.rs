@@ -5,6 +5,7 @@ use crate::object::cron::Schedule;
 use crate::object::field::FieldErrors;
 use crate::object::time::Timestamp;
 use crate::object::tree::{Tree, TreePath};
+use crate::object::zone::Zone;
 use crate::resources::cells::{age, container_list, selector};
 use crate::resources::check::{At, at};
 use crate::resources::defaults::set_if_empty;
@@ -114,7 +115,7 @@ fn check_spec(spec: &At, old: Option<&Tree>, errors: &mut FieldErrors) {
     spec.child("failedJobsHistoryLimit").nonnegative(errors);
 }
 
-/// The name of a time zone. Whether there is one of that name is for the controller to find out.
+/// The name of a time zone that there is.
 fn check_zone(zone: &At, errors: &mut FieldErrors) {
     let Some(name) = zone.value.as_str() else { return };
     if name.is_empty() {
@@ -132,5 +133,8 @@ fn check_zone(zone: &At, errors: &mut FieldErrors) {
     if name.eq_ignore_ascii_case("Local") {
         let detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
         zone.invalid(errors, detail);
+    }
+    if name != "Local" && Zone::named(name).is_none() {
+        zone.invalid(errors, format!("unknown time zone {name}"));
     }
 }

@@ -178,8 +178,10 @@ fn check_source(spec: &At, has_affinity: bool, errors: &mut FieldErrors) {
         if !source.exists() {
             continue;
         }
-        if std::mem::replace(&mut found, true) {
-            source.forbidden(errors, "may not specify more than 1 volume type");
+        // A flexVolume that is not the only source is nobody's mistake but that of those after it.
+        if std::mem::replace(&mut found, true) && *field != "flexVolume" {
+            let shown = if *field == "cephfs" { "cephFS" } else { field };
+            errors.forbidden(spec.path_to(shown), "may not specify more than 1 volume type");
             continue;
         }
         volumes::need(&source, needed, errors);
