@@ -6,8 +6,9 @@ use crate::resources::{Resource, ResourceVersion, SchemaRef};
 use super::Form;
 use super::definitions::Definitions;
 
-const API_VERSION: &str = "APIVersion defines the versioned schema of this representation of an object.";
-const KIND: &str = "Kind is a string value representing the REST resource this object represents.";
+/// Whose own fields mean what those of every kind and of every list do.
+const ANY_KIND: &str = "api.core.v1.Pod";
+const ANY_LIST: &str = "api.core.v1.PodList";
 /// What version 2 has no words for.
 const V3_ONLY: &[&str] = &["nullable", "oneOf", "anyOf", "allOf", "not"];
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
@@ -39,13 +40,19 @@ pub fn describe(needed: &mut Definitions<'_>, resource: &Resource, at: &Resource
     } else if form == Form::V2 {
         definition = as_v2(definition, true);
     }
-    let types = || [("apiVersion", text(API_VERSION)), ("kind", text(KIND))];
+    let common = |needed: &Definitions<'_>, kind: &str, meta: &str| {
+        let mut fields = ["apiVersion", "kind"].map(|field| (field, json!({"type": "string"}))).to_vec();
+        fields.push(("metadata", reference(form, meta)));
+        for (field, property) in &mut fields {
+            property["description"] = needed.meaning(kind, field).into();
+        }
+        fields
+    };
     if let Tree::Object(map) = &mut definition {
         if !anything
             && let Tree::Object(properties) = map.entry("properties").or_insert_with(|| Tree::Object(Map::new()))
         {
-            properties.extend(types().map(|(name, value)| (name.to_owned(), value)));
-            properties.insert("metadata".into(), reference(form, "ObjectMeta"));
+            properties.extend(common(needed, ANY_KIND, "ObjectMeta"));
         }
         map.insert("x-kubernetes-group-version-kind".into(), kinds(resource, at, &resource.kind));
     }
@@ -60,21 +67,16 @@ pub fn describe(needed: &mut Definitions<'_>, resource: &Resource, at: &Resource
                 "type": "array",
                 "items": form.reference(&item),
             },
-            "metadata": reference(form, "ListMeta"),
         },
         "x-kubernetes-group-version-kind": kinds(resource, at, &resource.list_kind),
     });
-    for (name, value) in types() {
+    for (name, value) in common(needed, ANY_LIST, "ListMeta") {
         list["properties"][name] = value;
     }
     needed.insert(item, definition);
     needed.insert(name(resource, at, &resource.list_kind), list);
     needed.add("apimachinery.pkg.apis.meta.v1.ObjectMeta");
     needed.add("apimachinery.pkg.apis.meta.v1.ListMeta");
-}
-
-fn text(description: &str) -> Tree {
-    json!({"type": "string", "description": description})
 }
 
 fn reference(form: Form, kind: &str) -> Tree {

@@ -81,6 +81,11 @@ impl<'s> Definitions<'s> {
         }
     }
 
+    /// What a field of a built-in type means, in words; empty where nobody says.
+    pub fn meaning(&self, name: &str, field: &str) -> &str {
+        self.texts.of_field(name, field).unwrap_or_default()
+    }
+
     /// Adds a definition that is not in the table.
     pub fn insert(&mut self, name: String, definition: Tree) {
         self.done.insert(name, definition);
