@@ -13,7 +13,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn seconds(seed: u64, seconds: u64, shown: bool) -> Report {
-    run(Run { seed, lasts: Duration::from_secs(seconds), shown })
+    run(Run { seed, lasts: Duration::from_secs(seconds), shown, kept: false })
 }
 
 #[test]
@@ -26,5 +26,13 @@ fn nothing_acknowledged_is_lost_and_nobody_is_told_anything_wrong() {
         let report = seconds(seed, 30, shown);
         assert!(report.faults.is_empty(), "seed {seed}: {:#?}", report.faults);
         assert!(report.operations > 20 && report.events > 20, "hardly anything happened: {report:?}");
+    }
+}
+
+#[test]
+fn a_seed_tells_the_same_story_twice() {
+    for seed in 1..4 {
+        let (one, other) = (seconds(seed, 20, false), seconds(seed, 20, false));
+        assert_eq!(one.trace, other.trace, "seed {seed}: `skiff-sim --twice` tells the first difference");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use skiff::sim::{Run, run};
+use skiff::sim::{Report, Run, run};
 
 /// Runs the store on simulated clocks, networks and disks, and checks what clients saw.
 #[derive(Parser)]
@@ -31,6 +31,22 @@ struct Flags {
     twice: bool,
 }
 
+/// Whether two runs of a seed differ; tells what happened around the first difference.
+fn differs(seed: u64, one: &Report, other: &Report) -> bool {
+    if one.trace == other.trace {
+        return false;
+    }
+    let (one, other) = (&one.happened, &other.happened);
+    let pairs = one.iter().zip(other);
+    let first = pairs.take_while(|(a, b)| a == b).count();
+    println!("seed {seed}: two runs differ after {first} of {} and {} happenings", one.len(), other.len());
+    for (name, happened) in [("first", one), ("second", other)] {
+        let around = happened.iter().skip(first.saturating_sub(6)).take(12);
+        around.for_each(|happening| println!("  {name}: {happening}"));
+    }
+    true
+}
+
 fn main() -> ExitCode {
     let flags = Flags::parse();
     let (next, failed, operations, done) =
@@ -46,20 +62,17 @@ fn main() -> ExitCode {
                     }
                     let seed = flags.seed + n;
                     let lasts = Duration::from_secs_f64(flags.hours * 3_600.0);
-                    let wanted = Run { seed, lasts, shown: flags.show };
+                    let wanted = Run { seed, lasts, shown: flags.show, kept: flags.twice };
                     match std::panic::catch_unwind(|| run(wanted)) {
                         Ok(report) => {
                             operations.fetch_add(report.operations as u64, Ordering::Relaxed);
-                            if flags.seeds == 1 {
+                            if flags.seeds == 1 && !flags.twice {
                                 println!("{report:#?}");
                             }
                             for fault in &report.faults {
                                 println!("seed {seed}: {fault}");
                             }
-                            let differs = flags.twice && run(wanted).trace != report.trace;
-                            if differs {
-                                println!("seed {seed}: two runs differ");
-                            }
+                            let differs = flags.twice && differs(seed, &report, &run(wanted));
                             if !report.faults.is_empty() || differs {
                                 failed.lock().expect("no thread fails here").push(seed);
                             }

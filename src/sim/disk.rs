@@ -43,8 +43,10 @@ fn spend(micros: u64) {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     pub full: bool,
-    /// An fsync says no, and what was to be synced is forgotten.
+    /// An fsync says no, and takes what was to be synced for clean: it is seen until the next loss of power.
     pub fails_to_sync: bool,
+    /// Every read says no.
+    pub fails_to_read: bool,
     /// An operation takes so many times as long.
     pub slow: u64,
 }
@@ -63,9 +65,6 @@ struct Inner {
     dice: Dice,
     trace: Trace,
     boot: u64,
-    /// An fsync failed: the next process finds what the platters hold, as where pages that could not be
-    /// written are thrown away.
-    forgets: bool,
     /// So many operations later the power fails.
     cut_after: Option<u64>,
 }
@@ -193,7 +192,6 @@ impl SimDisk {
             dice,
             trace,
             boot: 0,
-            forgets: false,
             cut_after: None,
         })))
     }
@@ -203,13 +201,6 @@ impl SimDisk {
         let mut inner = lock(&self.0);
         inner.boot += 1;
         inner.cut_after = None;
-        if std::mem::take(&mut inner.forgets) {
-            for file in inner.names.values() {
-                let mut data = lock(file);
-                data.dirty.clear();
-                data.seen = data.durable.clone();
-            }
-        }
         Arc::new(Booted { disk: self.clone(), boot: inner.boot })
     }
 
@@ -402,7 +393,9 @@ impl Opened {
 
 impl DiskFile for Opened {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        // Also of a dead disk, until its process is gone as well: reads that fail are not simulated.
+        if self.lock()?.faults.fails_to_read {
+            return Err(io::Error::other("the flash cannot be read"));
+        }
         Ok(lock(&self.file).seen.read(offset, into))
     }
 
@@ -426,7 +419,6 @@ impl DiskFile for Opened {
         inner.operate(micros)?;
         if inner.faults.fails_to_sync {
             lock(&self.file).dirty.clear(); // and nobody will be told again
-            inner.forgets = true;
             return Err(io::Error::other("the flash is worn out"));
         }
         inner.trace.numbers([2, micros]);

@@ -1,8 +1,7 @@
 //! The store under a seed: the real code over a simulated clock, network and disk.
 //!
-//! One thread, simulated time, and every choice drawn from the seed. A second run of a seed tells the same
-//! story, but [`Report::trace`] shows that it is not yet the same to the last byte written: see
-//! `docs/design/sim.md`. What clients and watchers saw is judged by [`check`], which knows nothing of the
+//! One thread, simulated time, and every choice drawn from the seed: a second run of a seed is the same to
+//! the last byte written, which [`Report::trace`] shows. What clients and watchers saw is judged by [`check`], which knows nothing of the
 //! store. Not in here: anything above the store.
 
 pub mod check;
@@ -11,9 +10,13 @@ mod clock;
 mod dice;
 mod disk;
 #[cfg(test)]
+mod disk_tests;
+#[cfg(test)]
 mod etcd_tests;
 mod net;
 mod record;
+#[cfg(test)]
+mod rig;
 mod server;
 mod trace;
 mod watcher;
@@ -38,6 +41,8 @@ pub struct Run {
     pub lasts: Duration,
     /// Tells everything that happens on the standard output.
     pub shown: bool,
+    /// Keeps everything that happens, for whoever looks for a difference.
+    pub kept: bool,
 }
 
 /// What came of it.
@@ -50,8 +55,10 @@ pub struct Report {
     /// Places of the log at which servers were compared.
     pub compared: usize,
     pub befell: BTreeMap<&'static str, u32>,
-    /// Equal if everything happened alike, down to each write to a disk. Not yet so for every seed.
+    /// Equal if everything happened alike, down to each write to a disk.
     pub trace: (u64, u64),
+    /// All of it in words, if it was kept.
+    pub happened: Vec<String>,
 }
 
 thread_local! {
@@ -96,6 +103,9 @@ fn folder(seed: u64) -> PathBuf {
 async fn simulate(run: Run, root: &std::path::Path) -> Report {
     let dice = Dice::of(run.seed);
     let trace = Trace::new(run.shown);
+    if run.kept {
+        trace.keep();
+    }
     disk::simulate_time(dice.fork());
     let record = Record::new(trace.clone());
     let mut world = World::found(root, dice, record.clone()).await;
@@ -112,7 +122,8 @@ async fn simulate(run: Run, root: &std::path::Path) -> Report {
         faults.extend(judge(&ops, &sessions, is_single).err());
     }
     let events = sessions.iter().map(|session| session.items.len()).sum();
-    Report { seed: run.seed, faults, operations: ops.len(), events, compared, befell: world.befell, trace: trace.sum() }
+    let (trace, happened) = (trace.sum(), trace.take());
+    Report { seed: run.seed, faults, operations: ops.len(), events, compared, befell: world.befell, trace, happened }
 }
 
 fn judge(ops: &[check::history::Op], sessions: &[check::history::Session], is_single: bool) -> Result<(), Fault> {

@@ -191,7 +191,7 @@ impl World {
         let one = self.some_server();
         let leader = self.leader().and_then(|leader| self.servers.iter().position(|it| it.id == leader.id()));
         let one = leader.filter(|_| self.dice.percent(40)).unwrap_or(one);
-        let what = match self.dice.below(20) {
+        let what = match self.dice.below(21) {
             0..3 => self.cut_power(one).await,
             3 => self.cut_power_everywhere().await,
             4 => {
@@ -225,6 +225,7 @@ impl World {
             }
             15 => self.spoil(one, "failed fsync", Faults { fails_to_sync: true, ..Faults::default() }),
             16 => self.rot(one).await,
+            19 => self.spoil(one, "failed reads", Faults { fails_to_read: true, ..Faults::default() }),
             17 => {
                 let by_ms = self.dice.below(200_000_000) as i64 - 100_000_000;
                 self.servers[one].clock.jump(by_ms);
@@ -397,7 +398,8 @@ impl World {
         match self.servers[place].start(&self.net, &self.record).await {
             Ok(()) => (),
             Err(error) if is_spoiled => {
-                self.record.trace.note(|| format!("server {place} cannot start: {error:?}"));
+                let why = format!("{error:?}").replace(&*self.root.to_string_lossy(), "");
+                self.record.trace.note(|| format!("server {place} cannot start: {why}"));
                 self.servers[place].disk.cut();
             }
             Err(StartError::TooLong) => self.record.fault(format!("server {place} does not open")),

@@ -67,7 +67,7 @@ pub enum CheckpointError {
 
 impl CheckpointError {
     /// Whether what is on the disk is to blame: another try over it would fail like this one.
-    fn is_damage(&self) -> bool {
+    pub(super) fn is_damage(&self) -> bool {
         match self {
             Self::Sled { source: sled::Error::Io(error), .. } => {
                 matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)

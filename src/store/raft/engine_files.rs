@@ -78,6 +78,9 @@ impl FileSystem for EngineFiles {
     }
 
     fn delete<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
+        if let Some(reason) = self.failure() {
+            return Err(io::Error::other(reason.to_string())); // where its content was moved to may not last
+        }
         self.disk.remove(path.as_ref())
     }
 

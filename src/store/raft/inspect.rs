@@ -6,6 +6,8 @@
 //! not be dropped in silence. One flipped bit, wherever it is, is told by the checksum and turned back.
 //!
 //! Several wrong bits in the very last batch look like a torn one; nothing on this disk could tell.
+//!
+//! What can be read need not be on the disk: [`harden`] sees to that before anybody believes it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,8 @@ use super::frames::{self, FILE_HEAD_LEN, Flip};
 use crate::store::files::{Disk, DiskFile};
 
 /// Appended entries, and what was moved out of the way of deletion; each a row of numbered files.
-const QUEUES: [&str; 2] = [".raftlog", ".rewrite"];
+const QUEUES: [&str; 2] = [".raftlog", REWRITTEN];
+const REWRITTEN: &str = ".rewrite";
 const NUMBER_LEN: usize = 16;
 /// No file is larger: files are closed at a size, behind a last batch.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -49,6 +52,54 @@ pub(super) fn inspect(disk: &dyn Disk, dir: &Path) -> io::Result<Found> {
         }
     }
     Ok(found)
+}
+
+/// Writes the end of the log in `dir` again and makes it durable; tells which file it could not.
+///
+/// After an fsync that failed the kernel shows what never reached the disk, and takes it for written: a
+/// process that only reads it would build on what the next loss of power takes away. An append is begun
+/// when the one before is durable, so of appended entries only the last batch can be such. What is moved
+/// before a deletion is synced once, however much it is: all of it is written again.
+pub(super) fn harden(disk: &dyn Disk, dir: &Path) -> Result<(), (PathBuf, io::Error)> {
+    let within = |source| (dir.to_owned(), source);
+    for suffix in QUEUES {
+        let files = list(dir, suffix).map_err(within)?;
+        let (count, is_whole) = (files.len(), suffix == REWRITTEN);
+        // Behind the file with the last batch there may be one that was only just begun.
+        let skipped = if is_whole { 0 } else { count.saturating_sub(2) };
+        for (number, path) in files.into_iter().skip(skipped) {
+            write_again(disk, &path, number, is_whole).map_err(|source| (path, source))?;
+        }
+    }
+    disk.sync_dir(dir).map_err(within)
+}
+
+fn write_again(disk: &dyn Disk, path: &Path, number: u64, is_whole: bool) -> io::Result<()> {
+    let file = disk.open(path, true)?;
+    let bytes = read(&*file)?;
+    if !frames::has_head(&bytes) {
+        return Ok(()); // torn as it was begun: it is begun anew
+    }
+    let (mut last, mut end) = (0, FILE_HEAD_LEN);
+    while let Some(next) = frames::batch_end(&bytes, end, number) {
+        (last, end) = (end, next);
+    }
+    let from = if is_whole { 0 } else { last };
+    for part in [0..FILE_HEAD_LEN.min(from), from..end] {
+        write_all(&*file, &bytes[part.clone()], part.start as u64)?;
+    }
+    file.sync()
+}
+
+fn write_all(file: &dyn DiskFile, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let len = file.write_at(bytes, at)?;
+        if len == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        (bytes, at) = (&bytes[len..], at + len as u64);
+    }
+    Ok(())
 }
 
 /// Forgets what is at and behind `damage`, so that what is before it can be read.

@@ -9,16 +9,20 @@
 //! 5. only [`Node::written`], called after the fsync, lets raft count them and sends those promises
 //!
 //! One write is on its way to the disk at a time; whatever becomes ready meanwhile is the next one.
+//!
+//! Raft has no answer to a log that cannot be read. Here it is left where it was and does nothing any
+//! more ([`Node::failure`]); who leads elsewhere is still heard.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft::eraftpb::{ConfChange, ConfChangeV2, Entry, EntryType, Message};
+use raft::eraftpb::{ConfChange, ConfChangeV2, Entry, EntryType, Message, MessageType};
 use raft::{Config, ProgressState, RawNode, ReadState, SnapshotStatus, StateRole};
 
 use super::log::{Log, LogError, LogWrite};
 use super::membership::Members;
-use super::storage::LogStorage;
+use super::storage::{LogStorage, Unreadable};
 use crate::base::rand::RandRef;
 use crate::store::Role;
 use crate::store::state::Position;
@@ -59,6 +63,9 @@ pub(super) struct Node {
     unwritten: Unwritten,
     writing: Option<Unwritten>,
     written_index: u64,
+    /// Raft does nothing any more; the newest term and its leader, as far as others tell.
+    ended: Option<(u64, Option<u64>)>,
+    failure: Option<LogError>,
 }
 
 impl Node {
@@ -79,8 +86,36 @@ impl Node {
             ..Config::default()
         };
         let quiet = slog::Logger::root(slog::Discard, slog::o!());
-        let raw = RawNode::new(&config, storage, &quiet).map_err(|error| failed(&error))?;
-        Ok(Self { raw, rand, unwritten: Unwritten::default(), writing: None, written_index })
+        let raw = caught(|| RawNode::new(&config, storage, &quiet))?.map_err(|error| failed(&error))?;
+        let (unwritten, writing) = (Unwritten::default(), None);
+        Ok(Self { raw, rand, unwritten, writing, written_index, ended: None, failure: None })
+    }
+
+    /// Lets raft work; `None` if it does so no more.
+    fn work<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        if self.ended.is_some() {
+            return None;
+        }
+        match caught(|| work(self)) {
+            Ok(done) => Some(done),
+            Err(error) => {
+                self.failure = Some(error);
+                self.end();
+                None
+            }
+        }
+    }
+
+    /// Raft does nothing any more: leads not, votes not, promises nothing.
+    pub fn end(&mut self) {
+        let raft = &self.raw.raft;
+        let leader = Some(raft.leader_id).filter(|id| *id != 0 && *id != raft.id);
+        self.ended.get_or_insert((raft.term, leader));
+    }
+
+    /// Why raft ended, once.
+    pub fn failure(&mut self) -> Option<LogError> {
+        self.failure.take()
     }
 
     /// Others are preferred as leaders wherever they have as much.
@@ -89,13 +124,13 @@ impl Node {
     }
 
     /// The place of an entry that is still in the log.
-    pub fn position(&self, index: u64) -> Option<Position> {
-        let term = self.raw.raft.raft_log.term(index).ok()?;
+    pub fn position(&mut self, index: u64) -> Option<Position> {
+        let term = self.work(|node| node.raw.raft.raft_log.term(index).ok())??;
         Some(Position { index, term })
     }
 
     pub fn campaign(&mut self) -> Result<(), LogError> {
-        self.raw.campaign().map_err(|error| failed(&error))
+        self.work(|node| node.raw.campaign()).unwrap_or(Ok(())).map_err(|error| failed(&error))
     }
 
     /// Raft draws the patience of a follower from the thread's own source; ours is the one that a
@@ -105,7 +140,7 @@ impl Node {
             let more = self.rand.next_u64() % ELECTION_TICKS as u64;
             self.raw.raft.set_randomized_election_timeout(ELECTION_TICKS + more as usize);
         }
-        self.raw.tick();
+        self.work(|node| node.raw.tick());
     }
 
     /// The same randomness, for a node that takes this one's place.
@@ -115,24 +150,32 @@ impl Node {
 
     /// A message from another server. Those that make no sense are dropped, as if lost on the way.
     pub fn receive(&mut self, message: Message) {
-        if let Err(error) = self.raw.step(message) {
+        if let Some((term, leader)) = &mut self.ended {
+            use MessageType::{MsgAppend, MsgHeartbeat};
+            if matches!(message.get_msg_type(), MsgAppend | MsgHeartbeat) && message.term >= *term {
+                (*term, *leader) = (message.term, Some(message.from));
+            }
+        } else if let Some(Err(error)) = self.work(|node| node.raw.step(message)) {
             tracing::debug!(%error, "dropped a message");
         }
     }
 
     /// Puts an entry at the end of the log; tells where, unless this node does not lead.
     pub fn propose(&mut self, data: Vec<u8>) -> Option<Position> {
-        self.raw.propose(Vec::new(), data).ok()?;
+        self.work(|node| node.raw.propose(Vec::new(), data).ok())??;
         let log = &self.raw.raft.raft_log;
         Some(Position { index: log.last_index(), term: self.raw.raft.term })
     }
 
     /// Asks for the index that all acknowledged writes are under; it comes as a read with `context`.
     pub fn read_index(&mut self, context: u64) {
-        self.raw.read_index(context.to_le_bytes().to_vec());
+        self.work(|node| node.raw.read_index(context.to_le_bytes().to_vec()));
     }
 
     pub fn role(&self) -> Role {
+        if let Some((term, leader)) = self.ended {
+            return Role::Follower { term, leader };
+        }
         let raft = &self.raw.raft;
         match raft.state {
             StateRole::Leader => Role::Leader { term: raft.term },
@@ -141,7 +184,7 @@ impl Node {
     }
 
     pub fn is_leader(&self) -> bool {
-        self.raw.raft.state == StateRole::Leader
+        self.ended.is_none() && self.raw.raft.state == StateRole::Leader
     }
 
     /// Lets the one of `voters` lead that has most and was heard of; it may take a moment, or not come
@@ -152,7 +195,7 @@ impl Node {
         let known = others.filter_map(|other| Some((self.raw.raft.prs().get(*other)?, *other)));
         let alive = known.filter(|(progress, _)| progress.recent_active);
         if let Some((_, best)) = alive.max_by_key(|(progress, _)| progress.matched) {
-            self.raw.transfer_leader(best);
+            self.work(|node| node.raw.transfer_leader(best));
         }
     }
 
@@ -162,7 +205,7 @@ impl Node {
         if self.raw.raft.has_pending_conf() {
             return None;
         }
-        self.raw.propose_conf_change(Vec::new(), change.clone()).ok()?;
+        self.work(|node| node.raw.propose_conf_change(Vec::new(), change.clone()).ok())??;
         Some(Position { index: self.raw.raft.raft_log.last_index(), term: self.raw.raft.term })
     }
 
@@ -191,18 +234,12 @@ impl Node {
 
     /// A message to `id` was lost for sure.
     pub fn unreachable(&mut self, id: u64) {
-        self.raw.report_unreachable(id);
+        self.work(|node| node.raw.report_unreachable(id));
     }
 
     /// `id` does not take the state that it was offered; later it is offered one again.
     pub fn snapshot_failed(&mut self, id: u64) {
-        self.raw.report_snapshot(id, SnapshotStatus::Failure);
-    }
-
-    /// Stops leading and stays away from the next election until asked.
-    pub fn step_down(&mut self) {
-        let term = self.raw.raft.term;
-        self.raw.raft.become_follower(term, 0);
+        self.work(|node| node.raw.report_snapshot(id, SnapshotStatus::Failure));
     }
 
     /// Nothing is being written, waits for it, or is left to be handled.
@@ -234,6 +271,10 @@ impl Node {
     /// Handles what is ready, in the order the module's documentation gives; when it hands out
     /// committed entries there may be more.
     pub fn step(&mut self) -> Work {
+        self.work(Self::take_ready).unwrap_or_default()
+    }
+
+    fn take_ready(&mut self) -> Work {
         let mut work = Work::default();
         let mut bytes = 0;
         while bytes < READY_BYTES_MAX && self.raw.has_ready() {
@@ -300,6 +341,10 @@ impl Node {
 
     /// The started write is on the disk. Hands out the promises that depended on it.
     pub fn written(&mut self, last_index: u64) -> Vec<Message> {
+        self.work(|node| node.count_written(last_index)).unwrap_or_default()
+    }
+
+    fn count_written(&mut self, last_index: u64) -> Vec<Message> {
         let done = self.writing.take().expect("a write was started");
         self.written_index = self.written_index.max(last_index);
         self.raw.on_persist_ready(done.number);
@@ -323,7 +368,7 @@ impl Node {
 
     /// Everything up to `index` is in the state.
     pub fn applied(&mut self, index: u64) {
-        self.raw.advance_apply_to(index);
+        self.work(|node| node.raw.advance_apply_to(index));
         self.raw.mut_store().forget(index);
     }
 
@@ -331,13 +376,29 @@ impl Node {
     pub fn change_members(&mut self, entry: &Entry) -> Result<Option<Members>, LogError> {
         let changed = match entry.get_entry_type() {
             EntryType::EntryNormal => return Ok(None),
-            EntryType::EntryConfChange => self.raw.apply_conf_change(&decode::<ConfChange>(entry)?),
-            EntryType::EntryConfChangeV2 => self.raw.apply_conf_change(&decode::<ConfChangeV2>(entry)?),
+            EntryType::EntryConfChange => {
+                let change = decode::<ConfChange>(entry)?;
+                self.work(|node| node.raw.apply_conf_change(&change))
+            }
+            EntryType::EntryConfChangeV2 => {
+                let change = decode::<ConfChangeV2>(entry)?;
+                self.work(|node| node.raw.apply_conf_change(&change))
+            }
         };
+        let ended = || LogError::Failed { reason: "raft has ended".into() };
+        let Some(changed) = changed else { return Err(self.failure().unwrap_or_else(ended)) };
         let state = changed.map_err(|error| failed(&error))?;
         self.raw.mut_store().set_conf_state(state.clone());
         Ok(Some(Members::of_raft(&state)))
     }
+}
+
+/// The end of what [`super::storage`] threw through raft; a real panic goes on.
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, LogError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|thrown| match thrown.downcast::<Unreadable>() {
+        Ok(unreadable) => unreadable.0,
+        Err(panic) => resume_unwind(panic),
+    })
 }
 
 fn decode<M: protobuf::Message>(entry: &Entry) -> Result<M, LogError> {

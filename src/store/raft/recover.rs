@@ -54,6 +54,8 @@ pub enum OpenError {
     DamagedLog { path: PathBuf, offset: u64 },
     #[error("cannot look through the log in {}", dir.display())]
     Inspect { dir: PathBuf, source: io::Error },
+    #[error("cannot make the end of the log durable again in {}: is the disk worn out?", path.display())]
+    Harden { path: PathBuf, source: io::Error },
     #[error("cannot move a damaged part of the store aside")]
     Quarantine(#[source] io::Error),
     #[error("the store's task ended while it was opening")]
@@ -85,6 +87,13 @@ pub(in crate::store) fn recover(
 ) -> Result<Recovered, OpenError> {
     if let Some(LogDamage { path, offset }) = look_through(dir, disk, damages)? {
         return Err(OpenError::DamagedLog { path, offset });
+    }
+    match inspect::harden(&**disk, &dir.log()) {
+        Err((path, source)) if source.kind() == io::ErrorKind::StorageFull => {
+            // Only where blocks are never written in place; reads must go on there too.
+            tracing::warn!(path = %path.display(), %source, "no space to write the end of the log again");
+        }
+        hardened => hardened.map_err(|(path, source)| OpenError::Harden { path, source })?,
     }
     let log = Arc::new(Log::open(&dir.log(), disk.clone(), seal.clone(), limits.file_bytes())?);
     let saved = log.saved()?;
@@ -193,6 +202,7 @@ fn load(
     damages: &Damages,
 ) -> Result<Option<Base>, OpenError> {
     let continued = |base: &Base| base.state.position().index >= log_base;
+    let mut unreadable = None; // now; perhaps not later: that is no damage
     for path in snapshot::list(&dir.snapshots()) {
         match snapshot::load(&**disk, &path, seal) {
             Ok(base) if continued(&base) => return Ok(Some(base)),
@@ -203,7 +213,10 @@ fn load(
                 damages.add(Part::Snapshot, path, Remedy::Replaced { aside });
             }
             Err(error @ (SnapshotError::Locked { .. } | SnapshotError::Newer { .. })) => return Err(error.into()),
-            Err(error) => tracing::error!(error = %Chain(&error), "cannot use a snapshot"),
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "cannot use a snapshot");
+                unreadable = Some(OpenError::from(error));
+            }
         }
     }
     match disk::load(&**disk, &dir.checkpoint(), seal) {
@@ -217,13 +230,17 @@ fn load(
         }
         Ok(None) => (),
         Err(error @ CheckpointError::Locked { .. }) => return Err(error.into()),
+        Err(error) if !error.is_damage() => {
+            tracing::error!(error = %Chain(&error), "cannot use the checkpoint");
+            unreadable = Some(error.into());
+        }
         Err(error) => {
             let aside = quarantine(&dir.checkpoint()).map_err(OpenError::Quarantine)?;
             tracing::error!(error = %Chain(&error), "the checkpoint cannot be used");
             damages.add(Part::Checkpoint, dir.checkpoint(), Remedy::Replaced { aside });
         }
     }
-    Ok(None)
+    unreadable.map_or(Ok(None), Err)
 }
 
 fn genesis(member: u64) -> Base {

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
-use raft::{Error, GetEntriesContext, RaftState, StorageError};
+use raft::{GetEntriesContext, RaftState, StorageError};
 
 use super::log::{Log, LogError, Saved};
 use crate::store::state::Position;
+
+/// The log could not be read while raft was at work.
+pub(super) struct Unreadable(pub LogError);
 
 pub(super) struct LogStorage {
     log: Arc<Log>,
@@ -138,7 +141,7 @@ impl raft::Storage for LogStorage {
         let tail_first = self.tail_first();
         let mut found = Vec::new();
         if low < tail_first {
-            found = self.log.entries(low, high.min(tail_first), bytes_max).map_err(unreadable)?;
+            found = self.log.entries(low, high.min(tail_first), bytes_max).unwrap_or_else(|error| unreadable(error));
         }
         let mut bytes: u64 = found.iter().map(|entry| entry.data.len() as u64).sum();
         let next = low + found.len() as u64;
@@ -165,7 +168,7 @@ impl raft::Storage for LogStorage {
         }
         match index.checked_sub(self.tail_first()) {
             Some(place) => Ok(self.tail[place as usize].term),
-            None => self.log.term(index).map_err(unreadable),
+            None => Ok(self.log.term(index).unwrap_or_else(|error| unreadable(error))),
         }
     }
 
@@ -194,6 +197,8 @@ impl raft::Storage for LogStorage {
     }
 }
 
-fn unreadable(error: LogError) -> Error {
-    Error::Store(StorageError::Other(Box::new(error)))
+/// Leaves raft in the middle of what it does: it takes errors of its log for its own mistakes, and panics
+/// at some and makes up for others. [`super::node::Node`] is where this ends.
+fn unreadable(error: LogError) -> ! {
+    std::panic::resume_unwind(Box::new(Unreadable(error)))
 }

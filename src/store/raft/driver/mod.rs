@@ -186,6 +186,9 @@ impl Driver {
             }
             driver.handle(replayed)?;
         }
+        if let Some(error) = driver.node.failure() {
+            return Err(error);
+        }
         if driver.is_alone() {
             driver.node.campaign()?;
         }
@@ -312,6 +315,10 @@ impl Driver {
             self.form_entry();
             let fetched = self.offer_fetched();
             let mut work = self.node.step();
+            if let Some(error) = self.node.failure() {
+                self.on_failure(error);
+                break;
+            }
             self.install(work.installed, fetched);
             self.start_write();
             self.link.out.send(std::mem::take(&mut work.messages));
@@ -466,7 +473,7 @@ impl Driver {
         self.queue.refuse_waiting(&ProposeError::LogFailed { reason: reason.clone() });
         self.shared.health.send_replace(Health::LogFailed { reason });
         self.failed = true;
-        self.node.step_down();
+        self.node.end();
         self.opened.take().map(|opened| opened.send(()));
     }
 

@@ -1,0 +1,69 @@
+//! Disks that fail under a store, and what they leave to the process after.
+
+use super::disk::Faults;
+use super::rig::{Rig, shown};
+use crate::store::Health;
+
+const BROKEN: Faults = Faults { full: false, fails_to_sync: true, fails_to_read: false, slow: 0 };
+const UNREADABLE: Faults = Faults { full: false, fails_to_sync: false, fails_to_read: true, slow: 0 };
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_fsync_left_in_memory_is_durable_before_more_is_built_on_it() {
+    for seed in 0..40 {
+        let mut rig = Rig::of(1, seed).await;
+        for n in 0..seed % 9 {
+            rig.run(&format!("put a{n}")).await.unwrap(); // the log is cut at every place
+        }
+        rig.servers[0].disk.set(BROKEN);
+        rig.run("put b").await.expect_err("nothing is acknowledged that may not be on the disk");
+        rig.servers[0].disk.set(Faults::default());
+        rig.servers[0].crash(false, &rig.net, &rig.record).await; // the machine goes on
+        rig.servers[0].start(&rig.net, &rig.record).await.expect("what can be read can be written again");
+        rig.run("put c").await.unwrap();
+        let before = shown(&rig.store(0).state());
+        rig.power_cut(0).await;
+        assert_eq!(shown(&rig.store(0).state()), before, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_still_fails_is_not_built_on() {
+    let mut rig = Rig::of(1, 1).await;
+    rig.run("put a").await.unwrap();
+    let before = shown(&rig.store(0).state());
+    rig.servers[0].crash(false, &rig.net, &rig.record).await;
+    for faults in [BROKEN, UNREADABLE] {
+        rig.servers[0].disk.set(faults);
+        rig.servers[0].start(&rig.net, &rig.record).await.expect_err("nobody knows what is on the disk");
+    }
+    rig.servers[0].disk.set(Faults::default());
+    rig.servers[0].start(&rig.net, &rig.record).await.expect("nothing was thrown away");
+    assert_eq!(shown(&rig.store(0).state()), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_cannot_read_its_log_is_replaced_and_goes_on_serving_reads() {
+    let mut rig = Rig::of(3, 7).await;
+    rig.run("put a").await.unwrap();
+    let first = rig.leader().await.id();
+    let leader = rig.servers.iter().position(|server| server.id == first).unwrap();
+    let absent = (leader + 1) % 3;
+    rig.servers[absent].crash(false, &rig.net, &rig.record).await;
+    rig.run("put b").await.unwrap();
+    rig.servers[leader].disk.set(UNREADABLE);
+    rig.servers[absent].start(&rig.net, &rig.record).await.unwrap(); // lacks what only the log has by now
+
+    let store = rig.store(leader);
+    let mut health = store.health();
+    let told = health.wait_for(|health| *health != Health::Good).await.unwrap().clone();
+    assert!(matches!(&told, Health::LogFailed { reason } if reason.contains("cannot be read")), "{told:?}");
+    assert!(!store.leads() && !store.state().is_empty(), "it leads no more, reads go on");
+    assert!(rig.leader().await.id() != first);
+    rig.run("put c").await.unwrap();
+
+    rig.servers[leader].disk.set(Faults::default());
+    rig.servers[leader].crash(false, &rig.net, &rig.record).await;
+    rig.servers[leader].start(&rig.net, &rig.record).await.unwrap();
+    let states = rig.agreed().await;
+    assert!(states.iter().all(|state| shown(state) == shown(&states[0]) && shown(state).len() == 3));
+}
