@@ -61,7 +61,7 @@ install_packages
 everything=() quick=(--lib --test tidy --test sim --test roundtrip)
 if [ ! -d "${SKIFF_REFERENCE:-../shared/k8s-1.36}" ]; then
   say "no reference data (SKIFF_REFERENCE): left out are the tests roundtrip and schemagen"
-  everything=(--lib --bins --test tidy --test sim --test it --test node) quick=(--lib --test tidy --test sim)
+  everything=(--lib --bins --test tidy --test sim --test it --test node --test power) quick=(--lib --test tidy --test sim)
 fi
 count cargo fmt --check
 [ "${1:-}" = quick ] && { count run_tests "${quick[@]}"; echo; echo "$passed passed, $failed failed"; exit $((failed > 0)); }
