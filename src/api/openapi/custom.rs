@@ -44,7 +44,9 @@ pub fn describe(needed: &mut Definitions<'_>, resource: &Resource, at: &Resource
         let mut fields = ["apiVersion", "kind"].map(|field| (field, json!({"type": "string"}))).to_vec();
         fields.push(("metadata", reference(form, meta)));
         for (field, property) in &mut fields {
-            property["description"] = needed.meaning(kind, field).into();
+            if let Some(text) = needed.meaning(kind, field) {
+                property["description"] = text.into();
+            }
         }
         fields
     };

@@ -81,9 +81,9 @@ impl<'s> Definitions<'s> {
         }
     }
 
-    /// What a field of a built-in type means, in words; empty where nobody says.
-    pub fn meaning(&self, name: &str, field: &str) -> &str {
-        self.texts.of_field(name, field).unwrap_or_default()
+    /// What a field of a built-in type means, in words.
+    pub fn meaning(&self, name: &str, field: &str) -> Option<&str> {
+        self.texts.of_field(name, field)
     }
 
     /// Adds a definition that is not in the table.

@@ -139,9 +139,8 @@ mod tests {
         let means = |name, field| descriptions.of_field(name, field).unwrap_or_default().to_owned();
         assert!(means("api.apps.v1.DeploymentSpec", "replicas").starts_with("Number of desired pods."));
         assert!(means("api.core.v1.ConfigMapList", "kind").starts_with("Kind is a string value"));
-        // What custom resources borrow.
+        // Custom resources borrow it.
         assert!(means("api.core.v1.Pod", "metadata").starts_with("Standard object's metadata."));
-        assert!(means("api.core.v1.PodList", "metadata").starts_with("Standard list metadata."));
     }
 
     #[tokio::test(start_paused = true)]
