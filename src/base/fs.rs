@@ -15,6 +15,11 @@ pub struct FileError {
 }
 
 impl FileError {
+    /// What was tried, and on which file.
+    pub fn into_parts(self) -> (&'static str, PathBuf, io::Error) {
+        (self.operation, self.path, self.source)
+    }
+
     pub fn kind(&self) -> io::ErrorKind {
         self.source.kind()
     }
@@ -48,9 +53,15 @@ fn write_draft(draft: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 }
 
 /// Makes the folder and those above it, enterable by their owner only; one that is there keeps
-/// its mode.
+/// its mode. Once this returns they survive a power cut.
 pub fn private_dir(path: &Path) -> Result<(), FileError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make folder", path))
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make folder", path))?;
+    for above in missing.iter().filter_map(|folder| folder.parent()) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        File::open(above).and_then(|above| above.sync_all()).map_err(failed("sync", above))?;
+    }
+    Ok(())
 }
 
 /// The file's text, or `None` where there is no file.

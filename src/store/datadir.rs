@@ -12,14 +12,15 @@
 //! checkpoint/  sled
 //! ```
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
 use super::files::quarantine;
+use crate::base::fs::private_dir;
 use crate::base::rand::Rand;
 
 /// What this program reads. A directory says 2 from when something in it was encrypted, so that older
@@ -182,16 +183,11 @@ fn lock(path: &Path) -> Result<Flock<File>, DataDirError> {
     }
 }
 
-/// Makes the folder and those above it, so that they survive a loss of power.
 fn make_private(path: &Path) -> Result<(), DataDirError> {
-    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| cannot("create", path, source))?;
-    for above in missing.iter().filter_map(|folder| folder.parent()) {
-        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-        File::open(above).and_then(|above| above.sync_all()).map_err(|source| cannot("sync", above, source))?;
-    }
-    Ok(())
+    private_dir(path).map_err(|error| {
+        let (operation, path, source) = error.into_parts();
+        cannot(operation, &path, source)
+    })
 }
 
 fn read_number(path: &Path) -> Result<Option<u64>, DataDirError> {
