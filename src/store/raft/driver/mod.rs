@@ -363,18 +363,26 @@ impl Driver {
         }
     }
 
+    /// A server that has no others leads; it does not while raft begins again after a full disk.
+    fn lead_alone(&mut self) {
+        if self.failed || self.is_witness || self.node.is_leader() || !self.is_alone() {
+            return;
+        }
+        if *self.shared.health.borrow() == Health::DiskFull {
+            self.retry_at = self.clock.elapsed() + FULL_DISK_RETRY;
+        }
+        match self.node.campaign() {
+            Ok(()) => self.lead(),
+            Err(error) => self.on_failure(error),
+        }
+    }
+
     /// Puts all that waits into one entry, unless one is being written already.
     fn form_entry(&mut self) {
         if !self.queue.is_waiting() || self.node.is_writing() {
             return;
         }
-        if !self.node.is_leader() && self.is_alone() && *self.shared.health.borrow() == Health::DiskFull {
-            self.retry_at = self.clock.elapsed() + FULL_DISK_RETRY;
-            if let Err(error) = self.node.campaign() {
-                return self.on_failure(error);
-            }
-            self.lead();
-        }
+        self.lead_alone();
         let (mut entry, replies) = match self.node.is_leader() && !self.is_witness {
             true => self.queue.fill(self.begin_entry()),
             false => return self.queue.refuse_waiting(&self.not_leader()),
@@ -430,12 +438,16 @@ impl Driver {
         self.rewrite_written(written.is_ok());
         match written {
             Ok(last_index) => {
-                if *self.shared.health.borrow() == Health::DiskFull {
+                let was_full = *self.shared.health.borrow() == Health::DiskFull;
+                if was_full {
                     tracing::info!("there is space on the disk again: writes are accepted");
                     self.shared.health.send_replace(Health::Good);
                 }
                 let promises = self.node.written(last_index);
                 self.link.out.send(promises);
+                if was_full {
+                    self.lead_alone(); // it may have been a cut of the log that there was space for
+                }
             }
             Err(LogError::Full) => self.on_full(),
             Err(error) => self.on_failure(error),
