@@ -84,14 +84,14 @@ impl Keeper {
         long && self.bytes >= self.patience
     }
 
-    /// The newest entry that a log of half its limit can do without, for who keeps nothing else.
-    pub fn half(&self) -> Option<u64> {
+    /// The newest entry that a log of a `part`th of its limit can do without, for who keeps nothing else.
+    pub fn newest(&self, part: u64) -> Option<u64> {
         let mut rest = self.bytes;
-        let half = |(at, (_, size)): (usize, &(u64, u32))| {
+        let is_rest_short = |(at, (_, size)): (usize, &(u64, u32))| {
             rest -= u64::from(*size);
-            rest <= self.limits.bytes / 2 && self.sizes.len() - at <= self.limits.entries / 2 + 1
+            rest <= self.limits.bytes / part && self.sizes.len() - at <= self.limits.entries / part as usize + 1
         };
-        self.sizes.iter().enumerate().position(half).map(|at| self.sizes[at].0)
+        self.sizes.iter().enumerate().position(is_rest_short).map(|at| self.sizes[at].0)
     }
 
     /// Nothing was cut: do not try again before the log has grown by another quarter of its limit.

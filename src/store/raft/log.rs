@@ -51,6 +51,8 @@ pub(super) struct LogWrite {
     pub hard_state: Option<HardState>,
     /// The entries up to here are in a checkpoint: their space is given back.
     pub cut: Option<Position>,
+    /// What is kept of the entries before these is written again, as it is to be sealed now.
+    pub renew: bool,
 }
 
 /// What the log holds when it is opened.
@@ -125,9 +127,11 @@ impl Log {
             batch.put(GROUP, BASE.to_vec(), encode_base(base)).map_err(failed)?;
         }
         let seal = self.seal.now();
-        let stored = write.entries.iter().map(|entry| store_entry(entry, &*seal)).collect::<Result<Vec<_>, _>>()?;
+        let kept = if write.renew { self.kept_before(write)? } else { Vec::new() };
+        let stored =
+            kept.iter().chain(&write.entries).map(|entry| store_entry(entry, &*seal)).collect::<Result<Vec<_>, _>>()?;
         batch.add_entries::<Stored>(GROUP, &stored).map_err(failed)?;
-        drop(stored);
+        drop((kept, stored));
         if let Some(hard_state) = &write.hard_state {
             put_hard_state(&mut batch, hard_state)?;
         }
@@ -150,6 +154,15 @@ impl Log {
             Scope::apart(|| self.engine.fetch_entries_to::<Stored>(GROUP, low, high, Some(bytes_max), &mut stored));
         read.map_err(|source| LogError::Read { what: "entries", source })?;
         stored.iter().map(|stored| load_entry(stored, &*self.seal)).collect()
+    }
+
+    /// The entries that stay when `write` is there.
+    fn kept_before(&self, write: &LogWrite) -> Result<Vec<Entry>, LogError> {
+        let ends = |last: u64| write.entries.first().map_or(last + 1, |entry| entry.index);
+        let (first, last) = (self.engine.first_index(GROUP), self.engine.last_index(GROUP));
+        let (Some(first), Some(last), None) = (first, last, write.reset) else { return Ok(Vec::new()) };
+        let (low, high) = (write.cut.map_or(first, |base| first.max(base.index + 1)), ends(last));
+        if low >= high { Ok(Vec::new()) } else { self.entries(low, high, u64::MAX) }
     }
 
     pub fn term(&self, index: u64) -> Result<u64, LogError> {

@@ -268,6 +268,11 @@ impl Node {
         self.unwritten.must_sync = true;
     }
 
+    /// What stays in the log after a cut is written again with it, as it is to be sealed now.
+    pub fn renew(&mut self) {
+        self.unwritten.write.renew = true;
+    }
+
     /// Handles what is ready, in the order the module's documentation gives; when it hands out
     /// committed entries there may be more.
     pub fn step(&mut self) -> Work {

@@ -2,7 +2,7 @@
 //! what they are for have changed.
 //!
 //! A checkpoint of the present state is taken afresh, the log is cut there, and then the files of the
-//! log that hold what was cut are removed. History in memory stays, so watches go on; a restart soon
+//! log that hold what was cut are removed. A witness, whose log others may need, writes the end of it again. History in memory stays, so watches go on; a restart soon
 //! after finds less of it.
 
 use tokio::sync::oneshot;
@@ -104,17 +104,19 @@ impl Driver {
     }
 
     pub(super) fn rewrite_writes(&mut self, write: &LogWrite) {
-        if write.cut.is_some() && self.rewrite.is_at(Stage::Cut) {
+        // A state from elsewhere takes the place of the whole log: a cut as well.
+        if (write.cut.is_some() || write.reset.is_some()) && self.rewrite.is_at(Stage::Cut) {
             self.rewrite.go_to(Stage::Cutting);
         }
     }
 
     pub(super) fn rewrite_written(&mut self, is_written: bool) {
-        if !self.rewrite.is_at(Stage::Cutting) {
-            return;
-        }
-        if !is_written {
+        let is_cutting = self.rewrite.is_at(Stage::Cutting);
+        if !is_written && (is_cutting || self.rewrite.is_at(Stage::Cut)) {
             return self.rewrite.end(Err(RewriteError::Failed { reason: "the log could not be cut".into() }));
+        }
+        if !is_cutting {
+            return;
         }
         self.rewrite.go_to(Stage::Scrubbing);
         let log = self.node.log().clone();

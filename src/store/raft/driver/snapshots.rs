@@ -7,6 +7,7 @@ use raft::eraftpb::Message;
 
 use super::Driver;
 use crate::base::error::Chain;
+use crate::base::seal::SealRef;
 use crate::base::service::Scope;
 use crate::store::base::Base;
 use crate::store::keeper::{Checkpoint, KeepError, Keeper, Taken};
@@ -24,10 +25,7 @@ impl Driver {
             return;
         }
         if self.is_witness {
-            if self.keeper.is_due(0, 1.0) {
-                self.start_hollow_checkpoint();
-            }
-            return;
+            return self.start_hollow_checkpoint();
         }
         let afresh = self.begin_rewrite();
         let is_afresh = afresh.is_some();
@@ -39,14 +37,7 @@ impl Driver {
         if !is_afresh && base.state.position().index <= self.node.base().index {
             return self.keeper.wait();
         }
-        let seal = self.shared.seal.now();
-        if seal.generation() != 0
-            && let Err(error) = self.dir.seals()
-        {
-            tracing::warn!(error = %Chain(&error), "cannot mark the store as encrypted");
-            self.rewrite_failed(&error);
-            return self.keeper.wait();
-        }
+        let Some(seal) = self.marked_seal() else { return };
         let checkpoint = Checkpoint {
             base,
             since: self.node.base(),
@@ -68,6 +59,20 @@ impl Driver {
         })));
     }
 
+    /// What seals now, after the directory says so; `None` if it cannot.
+    pub(super) fn marked_seal(&mut self) -> Option<SealRef> {
+        let seal = self.shared.seal.now();
+        if seal.generation() != 0
+            && let Err(error) = self.dir.seals()
+        {
+            tracing::warn!(error = %Chain(&error), "cannot mark the store as encrypted");
+            self.rewrite_failed(&error);
+            self.keeper.wait();
+            return None;
+        }
+        Some(seal)
+    }
+
     pub(super) fn on_checkpoint(&mut self, taken: Result<Taken, KeepError>) {
         match taken {
             // A snapshot came from elsewhere.
@@ -75,6 +80,9 @@ impl Driver {
             Ok(taken) if taken.position.index == self.node.base().index && !self.rewrite.is_taking() => (),
             Ok(taken) => {
                 self.node.cut(taken.position);
+                if self.is_witness && self.rewrite.is_taking() {
+                    self.node.renew();
+                }
                 self.members.forget(taken.position.index);
                 self.keeper.cut(taken.position.index);
                 self.applier.checkpointed(taken);

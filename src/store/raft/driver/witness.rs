@@ -9,6 +9,11 @@ use crate::base::service::Scope;
 use crate::store::keeper::{KeepError, Taken};
 use crate::store::snapshot;
 
+/// What part of the longest log is left when it is cut.
+const KEPT_PART: u64 = 2;
+/// The same when it is to be written anew: that takes memory.
+const REWRITTEN_PART: u64 = 16;
+
 impl Driver {
     /// Lets another server lead, preferably at once.
     pub(super) fn hand_over(&mut self) {
@@ -24,17 +29,28 @@ impl Driver {
         }
     }
 
-    /// Writes down where the log begins and who the members were then, and cuts it there.
+    /// Writes down where the log begins and who the members were then, and cuts it there. When everything
+    /// is to be written anew, what is left of the log is written again with the cut.
     pub(super) fn start_hollow_checkpoint(&mut self) {
-        let position = self.keeper.half().and_then(|index| self.node.position(index));
-        let applied = self.applier.state().position().index;
-        let Some(position) = position.filter(|at| at.index > self.node.base().index && at.index <= applied) else {
-            return self.keeper.wait();
+        let is_afresh = self.begin_rewrite().is_some();
+        if !is_afresh && !self.keeper.is_due(0, 1.0) {
+            return;
+        }
+        let part = if is_afresh { REWRITTEN_PART } else { KEPT_PART };
+        let position = self.keeper.newest(part).and_then(|index| self.node.position(index));
+        let (applied, begins) = (self.applier.state().position().index, self.node.base());
+        let position = match position.filter(|at| at.index > begins.index && at.index <= applied) {
+            Some(position) => position,
+            None if is_afresh => begins,
+            None => return self.keeper.wait(),
         };
+        let Some(seal) = self.marked_seal() else { return };
         let base = self.applier.hollow_base(position, self.members.at(position.index).clone());
-        let (disk, snapshots, seal) = (self.disk.clone(), self.dir.snapshots(), self.shared.seal.now());
+        let (disk, snapshots) = (self.disk.clone(), self.dir.snapshots());
         self.checkpointing = Some(Box::pin(Scope::blocking(move || {
-            snapshot::save(&*disk, &snapshots, &base, &*seal).map_err(KeepError::Snapshot)?;
+            if position != begins {
+                snapshot::save(&*disk, &snapshots, &base, &*seal).map_err(KeepError::Snapshot)?;
+            }
             Ok(Taken { position, revision: base.state.revision() })
         })));
     }
