@@ -11,6 +11,7 @@ pub mod config;
 mod damage;
 mod datastore;
 mod dialer;
+mod encryption;
 mod join;
 mod loops;
 mod member;
@@ -35,16 +36,19 @@ use config::Task;
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
     match config::parse(args)? {
         Task::Server(config) if config.witness => small_runtime()?.block_on(witness::run(*config)),
-        Task::Server(config) => match &config.reset {
-            Some(reset) => {
-                let from = reset.from.as_deref().map(|path| (path, reset.other_cluster));
-                snapshot::reset(&config.data_dir, from)
+        Task::Server(config) => runtime()?.block_on(async move {
+            match &config.reset {
+                Some(reset) => {
+                    let from = reset.from.as_deref().map(|path| (path, reset.other_cluster));
+                    snapshot::reset(&config.data_dir, &config.encryption, from).await
+                }
+                None => server::run(*config).await,
             }
-            None => runtime()?.block_on(server::run(*config)),
-        },
+        }),
         Task::Agent(config) => runtime()?.block_on(agent::run(*config)),
         Task::PrintToken { data_dir } => token::print(&data_dir),
         Task::Snapshot(command) => runtime()?.block_on(snapshot::run(command)),
+        Task::SecretsEncrypt(command) => runtime()?.block_on(encryption::run(command)),
         Task::Member(command) => runtime()?.block_on(member::run(command)),
         Task::Wait { kubeconfig, limit } => runtime()?.block_on(wait::run(&kubeconfig, limit)),
     }

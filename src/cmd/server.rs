@@ -21,6 +21,7 @@ use super::config::ServerConfig;
 use super::damage::Reporter;
 use super::datastore::{self, Opened};
 use super::dialer::Direct;
+use super::encryption::{self, Encryption};
 use super::join::{self, server::JoinServer};
 use super::loops::{self, Loops};
 use super::node;
@@ -127,18 +128,26 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     let carrier = Carrier::new(book.clone());
 
     let scope = stages.next(root, "store");
-    let (store, pki, token) = match config.datastore.clone() {
+    let (store, pki, token, keyring) = match config.datastore.clone() {
         Some(etcd) => {
             let opened = datastore::open(&mut config, &etcd, clock.clone(), &scope).await?;
             let Opened { store, pki, token, lock } = opened;
             stages.lock = Some(lock);
-            (store, pki, token)
+            (store, pki, token, None)
         }
         None => {
             datastore::refuse_external(&server_dir)?;
-            let network = Arc::new(carrier.clone());
-            let options = Options { network, joins, rejoins, ..Options::new(server_dir.join("db")) };
-            open_built_in(&config, options, &scope, clock.clone()).await?
+            let keyring = encryption::open(&server_dir, &config.encryption).await?;
+            let options = Options {
+                network: Arc::new(carrier.clone()),
+                joins,
+                rejoins,
+                seal: keyring.seal(),
+                ..Options::new(server_dir.join("db"))
+            };
+            let opening = open_built_in(&config, options, &scope, clock.clone());
+            let (store, pki, token) = opening.await.map_err(|error| encryption::explain(error, &server_dir))?;
+            (store, pki, token, Some(keyring))
         }
     };
     let config = &config;
@@ -158,6 +167,12 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     authentication::start(&api, &mut others, &config.tokens.issuers, &http)?;
     api::authn::legacy::start(&api, &http);
     let readiness = Readiness::of(&api);
+    let encryption = keyring.map(|keyring| Encryption { keyring, store: store.clone(), carrier: carrier.clone() });
+    if let (Some(Encryption { keyring, .. }), Some(rules)) = (&encryption, &config.encryption.rules) {
+        let asked = keyring.clone();
+        api.health.add("kms-providers", true, Box::new(move || asked.health()));
+        encryption::watch(&http, keyring.clone(), rules.clone());
+    }
     let backup = match config.datastore {
         Some(_) => None,
         None => Some(Backup::new(store.clone(), clock.clone(), config.node.name.clone(), config.backup.clone())?),
@@ -185,6 +200,7 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
         network: config.network.clone(),
         data_dir: config.data_dir.clone(),
         backup,
+        encryption,
     };
     cluster.start(&http, seed.clone());
     let joining = JoinServer {

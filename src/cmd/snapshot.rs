@@ -8,8 +8,8 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 
 use super::config::flags::{FromFlags, SaveFlags, SnapshotCommand};
-use super::config::snapshot_folder;
-use super::{admin, datastore};
+use super::config::{EncryptionConfig, snapshot_folder};
+use super::{admin, datastore, encryption};
 use crate::backup::name::superfluous_of;
 use crate::backup::s3::S3;
 use crate::backup::{self, Backup, BackupError};
@@ -17,7 +17,7 @@ use crate::base::clock::SystemClock;
 use crate::base::error::Chain;
 use crate::base::fs;
 use crate::base::rand::SystemRand;
-use crate::base::seal::NoSeal;
+use crate::base::seal::SealRef;
 use crate::object::{Key, Reason, Status};
 use crate::store::files::SystemDisk;
 use crate::store::{self, KeyRange, ResetError, State};
@@ -70,20 +70,21 @@ pub async fn run(command: SnapshotCommand) -> Result<()> {
         SnapshotCommand::Restore(flags) => {
             let file = Local::of(&flags.file, &flags.from).await?;
             let from = Some((file.path.as_path(), flags.other_cluster));
-            reset(&flags.from.dir.data_dir, from)
+            reset(&flags.from.dir.data_dir, &flags.from.encryption(), from).await
         }
     }
 }
 
 /// Makes the server whose folder this is the only one of its cluster, with what it has or with a
 /// snapshot, which may be of another cluster if that is said. It must not be running.
-pub fn reset(data_dir: &Path, from: Option<(&Path, bool)>) -> Result<()> {
+pub async fn reset(data_dir: &Path, encryption: &EncryptionConfig, from: Option<(&Path, bool)>) -> Result<()> {
     datastore::refuse_external(&data_dir.join("server"))?;
     let (disk, rand) = (SystemDisk::shared(), SystemRand::shared());
+    let keyring = encryption::open(&data_dir.join("server"), encryption).await?;
     let may_differ = from.is_none_or(|(_, other)| other);
     let is_meant = |here: &State, given: &State| may_differ || is_same_cluster(here, given);
     let (dir, path) = (data_dir.join("server/db"), from.map(|(path, _)| path));
-    let done = store::reset(&dir, path, &disk, &NoSeal::shared(), SystemClock::shared(), &*rand, &is_meant);
+    let done = store::reset(&dir, path, &disk, &keyring.seal(), SystemClock::shared(), &*rand, &is_meant);
     let done = match done {
         Err(error @ ResetError::Other) => Err(error).context(
             "give --other-cluster if it is to take this one's place: certificates and tokens here stay this one's",
@@ -146,8 +147,9 @@ impl Drop for Local {
 }
 
 async fn read(file: &Path, from: &FromFlags) -> Result<State> {
+    let seal: SealRef = encryption::look(&from.dir.data_dir.join("server"), &from.encryption()).await?;
     let local = Local::of(file, from).await?;
-    let state = store::read_snapshot(&local.path, &NoSeal::shared());
+    let state = store::read_snapshot(&local.path, &seal);
     state.with_context(|| format!("{} is no snapshot that can be used", file.display()))
 }
 

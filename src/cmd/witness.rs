@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::cluster::{self, Book, Carrier, WitnessServer};
 use super::config::ServerConfig;
+use super::encryption::{self, Encryption};
 use super::signals::Signals;
 use super::{notify, server};
 use crate::base::clock::SystemClock;
@@ -57,15 +58,33 @@ async fn start(root: &Scope, config: ServerConfig) -> Result<Store> {
     let network: NetworkRef = Arc::new(carrier.clone());
     let history = RingLimits { events: 0, bytes: 0, ..RingLimits::default() };
     let db = server_dir.join("db");
-    let options = Options { network, joins, rejoins: true, witness: true, log: LOG, history, ..Options::new(&db) };
+    let keyring = encryption::open(&server_dir, &config.encryption).await?;
+    let options = Options {
+        network,
+        joins,
+        rejoins: true,
+        witness: true,
+        log: LOG,
+        history,
+        seal: keyring.seal(),
+        ..Options::new(&db)
+    };
     let store = Store::open(options, &root.child("store")).await;
     let store = store.with_context(|| format!("cannot open the store in {}", db.display()))?;
     let (pki, _) = server::open_identities(&config, &server_dir, SystemClock::shared()).await?;
     carrier.open(server::member(&config, &store), &pki)?;
     let http = root.child("http");
     let authn = server::authn(&config, &pki, &store, SystemClock::shared())?;
-    let site =
-        WitnessServer { authn, store: store.clone(), carrier: carrier.clone(), data_dir: config.data_dir.clone() };
+    if let Some(rules) = &config.encryption.rules {
+        encryption::watch(&http, keyring.clone(), rules.clone());
+    }
+    let site = WitnessServer {
+        authn,
+        store: store.clone(),
+        carrier: carrier.clone(),
+        data_dir: config.data_dir.clone(),
+        encryption: Encryption { keyring, store: store.clone(), carrier: carrier.clone() },
+    };
     let seed = config.server.as_ref().map(|url| Endpoint { host: url.host.clone(), port: url.port }.authority());
     let serving = tls::Serving::new(&pki.serving)?;
     let tls = tls::server_config(serving, &[pki.client_ca.der(), pki.request_header_ca.der()])?;

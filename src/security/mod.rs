@@ -4,6 +4,7 @@
 
 pub mod ca;
 pub mod csr;
+pub mod encryption;
 pub mod join;
 pub mod kubeconfig;
 pub mod pki;

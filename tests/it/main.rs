@@ -4,9 +4,11 @@ mod api;
 mod backup;
 mod bad_input;
 mod crash;
+mod encryption;
 mod etcd;
 #[path = "../../src/store/tests/etcd_server.rs"]
 mod etcd_server;
 mod joining;
+mod kms;
 mod server;
 mod servers;

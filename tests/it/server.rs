@@ -31,11 +31,36 @@ impl Server {
 
     /// A server of this name, with more flags, that others can join.
     pub async fn with(name: &str, args: &[String]) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number").port();
-        let mut server = Self { dir, port, name: name.to_owned(), args: args.to_vec(), process: None };
+        let mut server = Self::stopped(name, args);
         server.launch().await;
         server
+    }
+
+    fn stopped(name: &str, args: &[String]) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number").port();
+        Self { dir, port, name: name.to_owned(), args: args.to_vec(), process: None }
+    }
+
+    /// Another server of the cluster that this one is of.
+    pub async fn joined_by(&self, name: &str) -> Self {
+        let url = format!("--server=https://127.0.0.1:{}", self.port);
+        Self::with(name, &[url, format!("--token={}", self.read("server/token").trim())]).await
+    }
+
+    /// A witness of the cluster that this server is of, which is ready some time later.
+    pub async fn witnessed_by(&self, name: &str) -> Self {
+        let url = format!("--server=https://127.0.0.1:{}", self.port);
+        let token = format!("--token={}", self.read("server/token").trim());
+        let mut witness = Self::stopped(name, &[url, token, "--witness".to_owned()]);
+        witness.process =
+            Some(witness.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts"));
+        let deadline = Instant::now() + PATIENCE;
+        while !self.administer(&["member", "list"]).contains(name) {
+            assert!(Instant::now() < deadline, "the witness does not join");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        witness
     }
 
     pub fn data(&self) -> PathBuf {
@@ -55,11 +80,25 @@ impl Server {
         Self::skiff(&[args, &[&kubeconfig]].concat())
     }
 
+    /// As [`Server::ask`], while the test goes on.
+    pub fn ask_aside(&self, args: &[&str]) -> std::thread::JoinHandle<(bool, String)> {
+        let kubeconfig = format!("--kubeconfig={}", self.kubeconfig_path().display());
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).chain([kubeconfig]).collect();
+        std::thread::spawn(move || Self::skiff(&args.iter().map(String::as_str).collect::<Vec<_>>()))
+    }
+
     /// As [`Server::ask`]; it must succeed.
     pub fn administer(&self, args: &[&str]) -> String {
         let (done, said) = self.ask(args);
         assert!(done, "{args:?}: {said}");
         said
+    }
+
+    /// Starts it in the hope that it ends at once; tells what it said.
+    pub fn fails(&self) -> String {
+        let done = self.command().output().expect("the program starts");
+        assert!(!done.status.success());
+        String::from_utf8_lossy(&done.stderr).into_owned()
     }
 
     fn command(&self) -> Command {

@@ -11,6 +11,7 @@ use super::{Member, SERVER, presence};
 use crate::base::fs;
 use crate::client::remote::Endpoint;
 use crate::cmd::config::{NetworkConfig, ServerConfig};
+use crate::cmd::encryption;
 use crate::cmd::join::Network;
 use crate::cmd::join::agent::{Failure, ask_with_token};
 use crate::security::join::JoinToken;
@@ -25,6 +26,9 @@ pub struct Credentials {
     pub files: BTreeMap<String, String>,
     pub network: Network,
     pub members: Vec<Member>,
+    /// What encrypts at rest; empty from a server that knows nothing of it.
+    #[serde(default)]
+    pub keys: String,
 }
 
 /// The name under which a joiner introduces itself.
@@ -93,6 +97,9 @@ async fn fetch(config: &ServerConfig, folder: &Path) -> Result<Joined> {
                 let given: Credentials =
                     serde_json::from_slice(&answer).context("the server's answer is not what it should be")?;
                 Pki::adopt(&folder.join("tls"), &given.files)?;
+                if !given.keys.is_empty() {
+                    fs::write_atomic(&folder.join(encryption::FILE), given.keys.as_bytes(), 0o600)?;
+                }
                 return Ok(Joined { network: given.network, members: given.members });
             }
             Err(Failure::Final(error)) => return Err(error),

@@ -18,6 +18,7 @@ use crate::api::http::Exchange;
 use crate::backup::Backup;
 use crate::base::service::Scope;
 use crate::cmd::config::NetworkConfig;
+use crate::cmd::encryption::{self, Encryption};
 use crate::cmd::snapshot;
 use crate::object::{Reason, Status};
 use crate::security::pki::{Pki, SERVER_USER};
@@ -35,8 +36,9 @@ pub struct ClusterServer {
     pub pki: Arc<Pki>,
     pub network: NetworkConfig,
     pub data_dir: PathBuf,
-    /// Not there if the state is in etcd.
+    /// Neither is there if the state is in etcd.
     pub backup: Option<Arc<Backup>>,
+    pub encryption: Option<Encryption>,
 }
 
 impl ClusterServer {
@@ -44,10 +46,13 @@ impl ClusterServer {
     pub fn start(&self, scope: &Scope, seed: Option<String>) {
         let folder = self.data_dir.join("server");
         presence::start(scope, self.carrier.clone(), self.api.store.clone(), seed, folder);
+        if let Some(encryption) = &self.encryption {
+            encryption.start(scope);
+        }
     }
 
     pub fn body_bytes_max(path: &str) -> Option<usize> {
-        (path == MESSAGES).then_some(BODY_BYTES_MAX)
+        matches!(path, MESSAGES | encryption::KEYS).then_some(BODY_BYTES_MAX)
     }
 
     /// What a new server needs, for whoever knows the token.
@@ -58,7 +63,8 @@ impl ClusterServer {
         let files = self.pki.shared().map_err(Status::internal)?;
         tracing::info!(name = own.name, "a server asks to join");
         let network = (&self.network).into();
-        Ok(Reply::json(&Credentials { files, network, members: self.carrier.book().all() }))
+        let keys = self.encryption.as_ref().map(|it| it.keyring.text()).unwrap_or_default();
+        Ok(Reply::json(&Credentials { files, network, members: self.carrier.book().all(), keys }))
     }
 
     pub async fn answer(&self, exchange: &Exchange, body: Bytes) -> Result<Reply, Status> {
@@ -71,6 +77,11 @@ impl ClusterServer {
             ("POST", MEMBER, Asker::Server) => self.take_in(exchange, body).await,
             ("GET" | "POST", MEMBERS, _) => self.members(exchange, body).await,
             ("POST", snapshot::PATH, Asker::Administrator) => self.save(&body).await,
+            ("GET", encryption::PATH, Asker::Administrator) => Ok(self.encryption()?.views().await),
+            ("POST", encryption::PATH, Asker::Administrator) => self.encryption()?.change(&body).await,
+            ("POST", path @ (encryption::KEYS | encryption::VIEW | encryption::REWRITE), Asker::Server) => {
+                self.encryption()?.answer_server(path, &body).await
+            }
             ("POST", REMOVE, _) => self.change(exchange, body, Change::Remove).await,
             ("POST", PROMOTE, _) => self.change(exchange, body, Change::Promote).await,
             _ => Err(Status::new(Reason::NotFound, "the server could not find the requested resource")),
@@ -116,6 +127,11 @@ impl ClusterServer {
             return Err(Status::new(Reason::Conflict, why));
         };
         Ok(Reply::json(&snapshot::take(backup, read(body)?).await?))
+    }
+
+    fn encryption(&self) -> Result<&Encryption, Status> {
+        let why = "the state is kept in etcd (--datastore-endpoint): whoever operates it encrypts its disks";
+        self.encryption.as_ref().ok_or_else(|| Status::new(Reason::Conflict, why))
     }
 
     /// Writes down where the asking server is, and makes it a member if it is none.

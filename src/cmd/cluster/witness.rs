@@ -15,6 +15,7 @@ use crate::api::http::{Answer, BODY_BYTES_MAX, Peer, failure, read_body_up_to};
 use crate::api::negotiate::Format;
 use crate::api::server::Site;
 use crate::base::service::Scope;
+use crate::cmd::encryption::{Encryption, KEYS, REWRITE, VIEW};
 use crate::object::{Reason, Status};
 use crate::security::pki::SERVER_USER;
 use crate::store::network::BODY_BYTES_MAX as MESSAGES_BYTES_MAX;
@@ -25,12 +26,15 @@ pub struct WitnessServer {
     pub store: Store,
     pub carrier: Carrier,
     pub data_dir: std::path::PathBuf,
+    /// Its log holds Secrets like that of any server.
+    pub encryption: Encryption,
 }
 
 impl WitnessServer {
     /// Keeps this server known to the others.
     pub fn start(&self, scope: &Scope, seed: Option<String>) {
         presence::start(scope, self.carrier.clone(), self.store.clone(), seed, self.data_dir.join("server"));
+        self.encryption.start(scope);
     }
 
     async fn reply(&self, request: Request<Incoming>, peer: &Peer) -> Result<Reply, Status> {
@@ -45,7 +49,7 @@ impl WitnessServer {
             MESSAGES => Some(Ask::Messages),
             RENEWALS => Some(Ask::Renewals),
             STATE => Some(Ask::State),
-            HELLO | "/metrics" => None,
+            HELLO | KEYS | VIEW | REWRITE | "/metrics" => None,
             _ => return Err(not_leader()),
         };
         let user = self.authn.authenticate(&HeaderMap::new(), &peer.certificates, path)?;
@@ -59,9 +63,10 @@ impl WitnessServer {
         if let Ok(id) = u64::from_str_radix(header(FROM), 16) {
             self.carrier.book().hear_address(id, header(ADDRESS));
         }
-        let limit = if ask == Some(Ask::Messages) { MESSAGES_BYTES_MAX } else { BODY_BYTES_MAX };
+        let limit = if matches!(path, MESSAGES | KEYS) { MESSAGES_BYTES_MAX } else { BODY_BYTES_MAX };
         let body: Bytes = read_body_up_to(body, limit).await?;
         match ask {
+            None if matches!(path, KEYS | VIEW | REWRITE) => self.encryption.answer_server(path, &body).await,
             None => Ok(Reply::json(&self.carrier.book().all())),
             Some(ask) => {
                 let answer = self.store.answer(ask, &body);

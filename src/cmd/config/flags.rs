@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 
+use super::EncryptionConfig;
 use super::snapshots::{BackupFlags, S3Flags};
 use super::values::{
     DnsName, EtcdPrefix, EtcdUrl, FileMode, NodeLabel, NodeTaint, PortRange, SecretText, ServerUrl, Span,
@@ -33,6 +34,9 @@ pub enum Command {
     Token(TokenFlags),
     /// Return when a node of the cluster is Ready
     Wait(WaitFlags),
+    /// Show and change what is encrypted at rest
+    #[command(subcommand)]
+    SecretsEncrypt(EncryptCommand),
     /// Show and change the servers of the cluster
     #[command(subcommand)]
     Member(MemberCommand),
@@ -63,6 +67,8 @@ pub struct ServerFlags {
     pub authentication: AuthenticationFlags,
     #[command(flatten)]
     pub audit: AuditFlags,
+    #[command(flatten)]
+    pub encryption: EncryptionFlags,
     #[command(flatten)]
     pub backup: BackupFlags,
     #[command(flatten)]
@@ -109,6 +115,21 @@ pub enum MemberCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum EncryptCommand {
+    /// Show what is encrypted on which server, and which keys there are
+    Status(AdminFlags),
+    /// Encrypt Secrets from now on
+    Enable(AdminFlags),
+    /// Encrypt nothing from now on
+    Disable(AdminFlags),
+    /// Encrypt with a new key from now on
+    #[command(alias = "rotate-keys")]
+    Rotate(AdminFlags),
+    /// Write everything anew on all servers, as it is to be encrypted now
+    Reencrypt(AdminFlags),
+}
+
+#[derive(Debug, Subcommand)]
 pub enum SnapshotCommand {
     /// Let the server write a snapshot, in the bucket too if it has one
     Save(SaveFlags),
@@ -147,7 +168,7 @@ pub struct PruneFlags {
     pub from: FromFlags,
 }
 
-/// Where snapshots are.
+/// Where snapshots are, and what opens them.
 #[derive(Debug, Args)]
 pub struct FromFlags {
     #[command(flatten)]
@@ -155,8 +176,21 @@ pub struct FromFlags {
     /// Folder of the snapshots [default: server/snapshots in --data-dir]
     #[arg(long, value_name = "DIR", env = "SKIFF_SNAPSHOT_DIR")]
     pub snapshot_dir: Option<PathBuf>,
+    /// Keys of the cluster that a snapshot is of: its server/encryption-keys.json
+    #[arg(long, value_name = "FILE")]
+    pub encryption_keys: Option<PathBuf>,
+    /// The EncryptionConfiguration that a snapshot was made under
+    #[arg(long, value_name = "FILE", env = "SKIFF_ENCRYPTION_PROVIDER_CONFIG")]
+    pub encryption_provider_config: Option<PathBuf>,
     #[command(flatten)]
     pub s3: S3Flags,
+}
+
+impl FromFlags {
+    pub fn encryption(&self) -> EncryptionConfig {
+        let (rules, keys) = (self.encryption_provider_config.clone(), self.encryption_keys.clone());
+        EncryptionConfig { secrets: false, rules, keys }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -295,6 +329,9 @@ pub struct ClusterFlags {
     /// That snapshot is of another cluster than the one that is here, and is to take its place
     #[arg(long, requires = "from")]
     pub other_cluster: bool,
+    /// Keys of the cluster that the snapshot is of: its server/encryption-keys.json
+    #[arg(long, value_name = "FILE", requires = "cluster_reset")]
+    pub encryption_keys: Option<PathBuf>,
     /// Shared secret with which agents and servers join [default: made at first start]
     #[arg(short, long, value_name = "TOKEN", env = "SKIFF_TOKEN", hide_env_values = true)]
     pub token: Option<SecretText>,
@@ -317,6 +354,8 @@ pub struct DatastoreFlags {
             "server",
             "cluster_reset",
             "witness",
+            "secrets_encryption",
+            "encryption_provider_config",
             "snapshot_schedule_cron",
             "s3",
         ]
@@ -480,6 +519,18 @@ pub struct AuditFlags {
     /// Bytes from which on an event loses its objects [default: no limit]
     #[arg(long, value_name = "BYTES", env = "SKIFF_AUDIT_LOG_TRUNCATE_MAX_EVENT_SIZE")]
     pub audit_log_truncate_max_event_size: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Encryption at rest")]
+pub struct EncryptionFlags {
+    /// Encrypt Secrets in every file of the store. Stays on without the flag, until `skiff secrets-encrypt
+    /// disable`
+    #[arg(long, env = "SKIFF_SECRETS_ENCRYPTION")]
+    pub secrets_encryption: bool,
+    /// File of kind EncryptionConfiguration that says what to encrypt with what; followed when it changes
+    #[arg(long, value_name = "FILE", env = "SKIFF_ENCRYPTION_PROVIDER_CONFIG", conflicts_with = "secrets_encryption")]
+    pub encryption_provider_config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

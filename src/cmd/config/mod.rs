@@ -45,6 +45,7 @@ pub enum Task {
     Agent(Box<AgentConfig>),
     PrintToken { data_dir: PathBuf },
     Wait { kubeconfig: PathBuf, limit: std::time::Duration },
+    SecretsEncrypt(flags::EncryptCommand),
     Member(flags::MemberCommand),
     Snapshot(flags::SnapshotCommand),
 }
@@ -62,6 +63,7 @@ pub struct ServerConfig {
     pub reset: Option<Reset>,
     /// Only vote and keep the log.
     pub witness: bool,
+    pub encryption: EncryptionConfig,
     pub backup: backup::Config,
     /// A server whose cluster this one joins.
     pub server: Option<ServerUrl>,
@@ -99,6 +101,17 @@ pub struct AuditConfig {
 pub struct Reset {
     pub from: Option<PathBuf>,
     pub other_cluster: bool,
+}
+
+/// What is to be encrypted at rest, and with which keys.
+#[derive(Clone, Debug, Default)]
+pub struct EncryptionConfig {
+    /// Secrets, with keys of our own.
+    pub secrets: bool,
+    /// An `EncryptionConfiguration`.
+    pub rules: Option<PathBuf>,
+    /// Keys to take over.
+    pub keys: Option<PathBuf>,
 }
 
 /// How to reach an etcd that keeps the state.
@@ -166,6 +179,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task> {
         Command::Server(flags) => Task::Server(Box::new(server(*flags)?)),
         Command::Agent(flags) => Task::Agent(Box::new(agent(*flags)?)),
         Command::Token(flags) => Task::PrintToken { data_dir: absolute(&flags.data_dir)? },
+        Command::SecretsEncrypt(command) => Task::SecretsEncrypt(command),
         Command::Member(command) => Task::Member(command),
         Command::Snapshot(command) => Task::Snapshot(command),
         Command::Wait(flags) => Task::Wait {
@@ -251,6 +265,11 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
             .cluster
             .cluster_reset
             .then_some(Reset { from: flags.cluster.from, other_cluster: flags.cluster.other_cluster }),
+        encryption: EncryptionConfig {
+            secrets: flags.encryption.secrets_encryption,
+            rules: flags.encryption.encryption_provider_config.as_deref().map(absolute).transpose()?,
+            keys: flags.cluster.encryption_keys,
+        },
         backup: snapshots::backup(flags.backup, &data_dir)?,
         server: flags.cluster.server,
         token: token(flags.cluster.token, flags.cluster.token_file.as_deref())?,
