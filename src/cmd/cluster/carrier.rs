@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::Full;
 
-use super::{ADDRESS, Book, FROM, HELLO, MESSAGES, Member, RENEWALS, STATE};
+use super::{ADDRESS, Book, FROM, HELLO, MESSAGES, Member, RENEWALS, STATE, VERSION};
 use crate::client::remote::{Endpoint, Remote, Undelivered, read};
 use crate::object::{Reason, Status};
 use crate::security::pki::Pki;
@@ -93,7 +93,7 @@ impl Carrier {
         limit: Duration,
     ) -> Result<(StatusCode, HeaderMap, Bytes), Undelivered> {
         let Some(own) = self.0.own.get() else { return Err(unsent(Status::internal("not open yet"))) };
-        for (name, value) in [(FROM, &own.member.id), (ADDRESS, &own.member.address)] {
+        for (name, value) in [(FROM, &own.member.id), (ADDRESS, &own.member.address), (VERSION, &own.member.version)] {
             let value = value.parse().map_err(|error| unsent(Status::internal(error)))?;
             request.headers_mut().insert(name, value);
         }

@@ -11,6 +11,7 @@ mod enter;
 mod join;
 mod presence;
 mod serve;
+mod version;
 mod witness;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub const PROMOTE: &str = "/v1-skiff/members/promote";
 /// Who asks, in hex, and where it can be reached.
 const FROM: &str = "x-skiff-member";
 const ADDRESS: &str = "x-skiff-address";
+/// What it runs.
+const VERSION: &str = "x-skiff-version";
 
 /// A server as its member object describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use super::book::writes;
 use super::join::{Credentials, Introduction};
 use super::{
     ADDRESS, Arrival, Carrier, FROM, HELLO, MEMBER, MEMBERS, MESSAGES, Member, MemberView, PROMOTE, REMOVE, RENEWALS,
-    STATE, Which, presence,
+    STATE, VERSION, Which, presence, version,
 };
 use crate::api::Api;
 use crate::api::extension::Reply;
@@ -58,7 +58,7 @@ impl ClusterServer {
     /// What a new server needs, for whoever knows the token.
     pub fn credentials(&self, body: &[u8]) -> Result<Reply, Status> {
         let own: Introduction = read(body)?;
-        self.check_version(&own.version)?;
+        version::check(&own.version)?;
         self.check_name(&own.name, "")?;
         let files = self.pki.shared().map_err(Status::internal)?;
         tracing::info!(name = own.name, "a server asks to join");
@@ -104,6 +104,7 @@ impl ClusterServer {
 
     /// Remembers where the asking server is; one that was removed is refused.
     fn hear(&self, exchange: &Exchange) -> Result<(), Status> {
+        version::check_running(exchange.header(VERSION))?;
         let (id, address) = (exchange.header(FROM), exchange.header(ADDRESS));
         let id = u64::from_str_radix(id, 16).unwrap_or_default();
         if self.carrier.book().stored(id).is_some_and(|member| member.is_removed) {
@@ -140,7 +141,7 @@ impl ClusterServer {
             return answer;
         }
         let Arrival { member, replaces }: Arrival = read(&body)?;
-        self.check_version(&member.version)?;
+        version::check(&member.version)?;
         let replaced = self.carrier.book().all_stored().into_iter().find(|it| it.id == replaces);
         if let Some(replaced) = replaced.filter(|it| it.name == member.name) {
             self.replace(replaced).await?;
@@ -249,21 +250,6 @@ impl ClusterServer {
         );
         Err(Status::new(Reason::Forbidden, why))
     }
-
-    /// Servers may be one minor version apart.
-    fn check_version(&self, version: &str) -> Result<(), Status> {
-        match are_compatible(version, crate::VERSION) {
-            true => Ok(()),
-            false => Err(Status::new(
-                Reason::Forbidden,
-                format!(
-                    "this cluster runs {}, which a server of version {version:?} cannot join: install one that is at \
-                     most one minor version apart",
-                    crate::VERSION
-                ),
-            )),
-        }
-    }
 }
 
 /// Who asks.
@@ -278,35 +264,4 @@ fn read<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Status> {
 
 fn unavailable(error: impl std::fmt::Display) -> Status {
     Status::new(Reason::ServiceUnavailable, error.to_string())
-}
-
-/// Whether servers of these versions understand each other.
-fn are_compatible(theirs: &str, ours: &str) -> bool {
-    let parts = |text: &str| {
-        let mut parts = text.trim_start_matches('v').split('.');
-        Some((parts.next()?.parse::<u64>().ok()?, parts.next()?.parse::<u64>().ok()?))
-    };
-    match (parts(theirs), parts(ours)) {
-        (Some((major, minor)), Some((our_major, our_minor))) => major == our_major && minor.abs_diff(our_minor) <= 1,
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn servers_may_be_one_minor_version_apart() {
-        for (theirs, fit) in [
-            ("v1.36.0+skiff1", true),
-            ("1.35.9", true),
-            ("v1.37.0", true),
-            ("v1.34.0", false),
-            ("v2.36.0", false),
-            ("", false),
-        ] {
-            assert_eq!(are_compatible(theirs, "v1.36.2"), fit, "{theirs}");
-        }
-    }
 }

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request};
 use hyper::body::Incoming;
 
-use super::{ADDRESS, Carrier, FROM, HELLO, MESSAGES, RENEWALS, STATE, presence};
+use super::{ADDRESS, Carrier, FROM, HELLO, MESSAGES, RENEWALS, STATE, VERSION, presence, version};
 use crate::api::authn::Authn;
 use crate::api::elsewhere::NOT_LEADER;
 use crate::api::extension::Reply;
@@ -60,6 +60,7 @@ impl WitnessServer {
             return Err(Status::new(Reason::Forbidden, "only servers of this cluster may ask this"));
         }
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        version::check_running(header(VERSION))?;
         if let Ok(id) = u64::from_str_radix(header(FROM), 16) {
             self.carrier.book().hear_address(id, header(ADDRESS));
         }
