@@ -18,6 +18,7 @@ mod encode;
 pub mod expiry;
 pub mod extension;
 pub mod flow;
+mod gather;
 pub mod health;
 pub mod http;
 mod measures;

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use super::gather::Gather;
 use super::http::{Answer, Peer};
 use super::pipeline::Api;
 use crate::base::service::Scope;
@@ -144,16 +145,19 @@ async fn serve_connection<S: Site>(
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
         .max_header_list_size(HEADERS_BYTES_MAX)
         .keep_alive_interval(Duration::from_secs(30));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = scope.stopping() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let gather = Gather::new(stream);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(gather.clone()), service);
+    let served = async {
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = scope.stopping() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
-    if let Err(error) = ended {
+    if let Err(error) = gather.drive(served).await {
         tracing::debug!(%address, %error, "connection ended");
     }
 }
