@@ -61,7 +61,7 @@ pub struct Exchange {
     pub method: Method,
     pub headers: HeaderMap,
     pub user: Arc<User>,
-    pub peer: Peer,
+    pub peer: Arc<Peer>,
     /// Where it belongs by priority and fairness, once that is known.
     pub class: Option<Arc<Class>>,
 }
@@ -97,7 +97,7 @@ impl Exchange {
 
 impl Api {
     /// Answers one request. Never fails: what goes wrong is an answer too.
-    pub async fn answer<B>(self: &Arc<Self>, request: Request<B>, peer: &Peer) -> Answer
+    pub async fn answer<B>(self: &Arc<Self>, request: Request<B>, peer: &Arc<Peer>) -> Answer
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,

@@ -38,7 +38,7 @@ impl Dialer for Nowhere {
 
 pub struct World {
     pub api: Arc<Api>,
-    admin: Peer,
+    admin: Arc<Peer>,
     pub clock: Arc<ManualClock>,
     _folder: tempfile::TempDir,
 }
@@ -79,8 +79,10 @@ pub async fn world() -> World {
         clock: clock.clone(),
         rand: SystemRand::seeded(1),
     });
-    let admin =
-        Peer { address: "192.0.2.9:1".parse().unwrap(), certificates: certificates(&admin.certificate).unwrap() };
+    let admin = Arc::new(Peer {
+        address: "192.0.2.9:1".parse().unwrap(),
+        certificates: certificates(&admin.certificate).unwrap(),
+    });
     let world = World { api, admin, clock, _folder: folder };
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
     world.ok("POST /api/v1/namespaces", namespace).await;
@@ -88,7 +90,7 @@ pub async fn world() -> World {
 }
 
 impl World {
-    pub fn admin(&self) -> Peer {
+    pub fn admin(&self) -> Arc<Peer> {
         self.admin.clone()
     }
 
@@ -215,7 +217,7 @@ async fn a_watch_tells_what_enters_and_leaves_its_selection() {
 #[tokio::test]
 async fn strangers_see_nothing_that_no_role_shows() {
     let world = world().await;
-    let stranger = Peer { certificates: Vec::new(), ..world.admin.clone() };
+    let stranger = Arc::new(Peer { certificates: Vec::new(), ..Peer::clone(&world.admin) });
     let ask = |path: &'static str| {
         let request = Request::get(path).body(Full::<Bytes>::default()).unwrap();
         let (api, stranger) = (world.api.clone(), stranger.clone());

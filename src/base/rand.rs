@@ -44,8 +44,15 @@ pub fn uuid(rand: &dyn Rand) -> String {
     rand.fill(&mut b);
     b[6] = b[6] & 0x0f | 0x40;
     b[8] = b[8] & 0x3f | 0x80;
-    let hex: String = b.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    let digit = |number: u8| char::from(b"0123456789abcdef"[usize::from(number & 0xf)]);
+    let mut text = String::with_capacity(36);
+    for (at, byte) in b.into_iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.extend([digit(byte >> 4), digit(byte)]);
+    }
+    text
 }
 
 /// Characters of generated names: no vowels, no look-alikes, as upstream chooses them.

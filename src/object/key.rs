@@ -15,7 +15,7 @@ pub struct GroupResource(Arc<str>);
 
 impl GroupResource {
     pub fn new(group: &str, resource: &str) -> Self {
-        if group.is_empty() { Self(resource.into()) } else { Self(format!("{resource}.{group}").into()) }
+        if group.is_empty() { Self(resource.into()) } else { Self([resource, ".", group].concat().into()) }
     }
 
     pub fn as_str(&self) -> &str {
@@ -32,12 +32,12 @@ impl GroupResource {
 
     /// The prefix shared by the keys of all objects of this resource, in every namespace.
     pub fn prefix(&self) -> String {
-        format!("{}/", self.0)
+        [&*self.0, "/"].concat()
     }
 
     /// The prefix shared by the keys of this resource's objects in `namespace`.
     pub fn namespace_prefix(&self, namespace: &str) -> String {
-        format!("{}/{namespace}/", self.0)
+        [&*self.0, "/", namespace, "/"].concat()
     }
 }
 
@@ -54,7 +54,7 @@ impl Key {
     /// The key of `name` in `resource`, which is given as `resource.group`.
     pub fn of(resource: &str, namespace: &str, name: &str) -> Self {
         debug_assert!(!resource.contains('/') && !namespace.contains('/') && !name.contains('/'));
-        Self(format!("{resource}/{namespace}/{name}").into())
+        Self([resource, "/", namespace, "/", name].concat().into())
     }
 
     /// Reads a key back from its text form; `None` unless it has exactly three parts.

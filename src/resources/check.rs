@@ -3,31 +3,60 @@
 use std::fmt;
 use std::ops::Deref;
 
-use smallvec::SmallVec;
-
 use crate::object::field::{Complaint, FieldErrors};
 use crate::object::tree::{Tree, TreePath};
 
 static MISSING: Tree = Tree::Null;
 
+/// Longer paths take memory of their own.
+const SHORT_MAX: usize = 94;
+
 /// A path as complaints show it. Most are made for nothing, since most objects are fine: short ones
 /// take no memory of their own.
-#[derive(Default)]
-pub struct Path(SmallVec<[u8; 88]>);
+#[derive(Clone)]
+pub struct Path(Text);
+
+#[derive(Clone)]
+enum Text {
+    Short { len: u8, bytes: [u8; SHORT_MAX] },
+    Long(String),
+}
 
 impl Path {
     fn then(&self, parts: &[&str]) -> Self {
-        let mut text = SmallVec::from_slice(&self.0);
-        parts.iter().for_each(|part| text.extend_from_slice(part.as_bytes()));
-        Self(text)
+        let added: usize = parts.iter().map(|part| part.len()).sum();
+        match &self.0 {
+            Text::Short { len, bytes } if usize::from(*len) + added <= SHORT_MAX => {
+                let (mut at, mut bytes) = (usize::from(*len), *bytes);
+                for part in parts {
+                    bytes[at..at + part.len()].copy_from_slice(part.as_bytes());
+                    at += part.len();
+                }
+                Self(Text::Short { len: at as u8, bytes })
+            }
+            _ => Self(Text::Long([&[&**self], parts].concat().concat())),
+        }
     }
 
     fn child(&self, steps: &str) -> Self {
-        if self.0.is_empty() { Self::from(steps) } else { self.then(&[".", steps]) }
+        if self.is_empty() { Self::from(steps) } else { self.then(&[".", steps]) }
     }
 
     fn index(&self, at: usize) -> Self {
-        self.then(&["[", &at.to_string(), "]"])
+        match "0123456789".get(at..=at) {
+            Some(digit) => self.then(&["[", digit, "]"]),
+            None => self.then(&["[", &at.to_string(), "]"]),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self.0, Text::Short { len: 0, .. })
+    }
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Self(Text::Short { len: 0, bytes: [0; SHORT_MAX] })
     }
 }
 
@@ -35,25 +64,22 @@ impl Deref for Path {
     type Target = str;
 
     fn deref(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl Clone for Path {
-    fn clone(&self) -> Self {
-        self.then(&[])
+        match &self.0 {
+            Text::Short { len, bytes } => std::str::from_utf8(&bytes[..usize::from(*len)]).unwrap_or_default(),
+            Text::Long(text) => text,
+        }
     }
 }
 
 impl From<&str> for Path {
     fn from(text: &str) -> Self {
-        Self(SmallVec::from_slice(text.as_bytes()))
+        Self::default().then(&[text])
     }
 }
 
 impl From<String> for Path {
     fn from(text: String) -> Self {
-        Self(SmallVec::from_vec(text.into_bytes()))
+        if text.len() <= SHORT_MAX { Self::from(text.as_str()) } else { Self(Text::Long(text)) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Canonical JSON: fields in upstream's order, strings escaped and numbers printed as Go does.
 
+use std::io::Write as _;
+
 use serde_json::Number;
 
 use super::super::schema::{Empty, Field, Schema, Shape, zero};
@@ -17,7 +19,7 @@ pub struct Encoded {
 ///
 /// A tree without `metadata` gets one.
 pub fn encode(tree: &Tree, schema: Schema<'_>) -> Encoded {
-    let mut writer = Writer { out: Vec::with_capacity(1024), hole: Hole::InRoot, is_stored: true };
+    let mut writer = Writer { out: Vec::with_capacity(4096), hole: Hole::InRoot, is_stored: true };
     writer.value(tree, Some(schema));
     let revision_at = match writer.hole {
         Hole::At(place) => place,
@@ -232,12 +234,27 @@ impl Writer {
     }
 }
 
+/// Bytes that may have to be escaped.
+static IS_SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        special[byte] = matches!(byte as u8, 0..0x20 | b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
+        byte += 1;
+    }
+    special
+};
+
 /// Writes a string in quotes, escaping what Go's encoder escapes.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut plain = 0;
     for (at, &byte) in bytes.iter().enumerate() {
+        if !IS_SPECIAL[usize::from(byte)] {
+            continue;
+        }
         let escape: &[u8] = match byte {
             b'"' => b"\\\"",
             b'\\' => b"\\\\",
@@ -268,19 +285,20 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 
 /// Writes a number as Go does: floats without exponent between 1e-6 and 1e21.
 fn write_number(out: &mut Vec<u8>, number: &Number) {
-    let text = match number.as_f64() {
+    let written = match number.as_f64() {
         Some(float) if number.is_f64() => {
             let size = float.abs();
             if size != 0.0 && !(1e-6..1e21).contains(&size) {
                 let text = format!("{float:e}");
-                if text.contains("e-") { text } else { text.replace('e', "e+") }
+                let text = if text.contains("e-") { text } else { text.replace('e', "e+") };
+                out.write_all(text.as_bytes())
             } else {
-                format!("{float}")
+                write!(out, "{float}")
             }
         }
-        _ => number.to_string(),
+        _ => write!(out, "{number}"),
     };
-    out.extend(text.bytes());
+    debug_assert!(written.is_ok(), "memory takes what is written");
 }
 
 #[cfg(test)]

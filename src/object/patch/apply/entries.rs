@@ -150,8 +150,8 @@ impl Entry {
             "operation": if manager.is_apply { "Apply" } else { "Update" },
             "apiVersion": self.api_version,
             "fieldsType": "FieldsV1",
-            "fieldsV1": self.fields.to_fields(),
         });
+        entry["fieldsV1"] = self.fields.to_fields();
         for (name, value) in [("manager", &manager.name), ("subresource", &manager.subresource)] {
             if !value.is_empty() {
                 entry[name] = value.as_str().into();

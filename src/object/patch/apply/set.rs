@@ -46,6 +46,10 @@ impl Set {
         set
     }
 
+    pub fn with_capacity(len: usize) -> Self {
+        Self(Vec::with_capacity(len))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -64,10 +68,10 @@ impl Set {
     }
 
     /// Adds what comes after all that is here: `element` itself, if it is a member, and what is below it.
-    pub fn push(&mut self, element: &Element, is_member: bool, below: Self) {
-        debug_assert!(self.0.last().is_none_or(|last| last.element < *element), "elements are added in order");
+    pub fn push(&mut self, element: Element, is_member: bool, below: Self) {
+        debug_assert!(self.0.last().is_none_or(|last| last.element < element), "elements are added in order");
         if is_member || !below.is_empty() {
-            self.0.push(Node { element: element.clone(), is_member, below });
+            self.0.push(Node { element, is_member, below });
         }
     }
 
@@ -219,18 +223,22 @@ impl Set {
 
     /// Writes `fieldsV1`.
     pub fn to_fields(&self) -> Tree {
-        let mut map = Map::with_capacity(self.0.len());
-        for node in &self.0 {
-            let mut below = node.below.to_fields();
-            if let Tree::Object(below) = &mut below
-                && node.is_member
-                && !below.is_empty()
-            {
-                below.insert(".".into(), Tree::Object(Map::new()));
-            }
-            map.insert(node.element.write().into(), below);
+        Tree::Object(self.to_map(false))
+    }
+
+    /// What is here, with a `.` for what it belongs to if that is a member too.
+    fn to_map(&self, of_member: bool) -> Map {
+        if self.is_empty() {
+            return Map::new();
         }
-        Tree::Object(map)
+        let mut map = Map::with_capacity(self.0.len() + usize::from(of_member));
+        if of_member {
+            map.insert(".".into(), Tree::Object(Map::new()));
+        }
+        for Node { element, is_member, below } in &self.0 {
+            map.insert(element.write().into(), Tree::Object(below.to_map(*is_member)));
+        }
+        map
     }
 }
 

@@ -103,9 +103,16 @@ struct Difference {
 
 impl Comparison {
     fn push(&mut self, element: &Element, inner: Difference) {
-        self.removed.push(element, inner.removed, inner.below.removed);
-        self.modified.push(element, inner.modified, inner.below.modified);
-        self.added.push(element, inner.added, inner.below.added);
+        let Difference { removed, modified, added, below } = inner;
+        for (set, is_member, below) in [
+            (&mut self.removed, removed, below.removed),
+            (&mut self.modified, modified, below.modified),
+            (&mut self.added, added, below.added),
+        ] {
+            if is_member || !below.is_empty() {
+                set.push(element.clone(), is_member, below);
+            }
+        }
     }
 }
 
@@ -142,23 +149,27 @@ fn differ(old: Option<&Tree>, new: Option<&Tree>, place: Place<'_>) -> Differenc
 
 /// Everything below a value that is new as a whole.
 fn all_below(new: &Tree, place: Place<'_>) -> Set {
-    let mut all = Set::default();
     match place.kind(Some(new)) {
-        Kind::Scalar | Kind::Atomic => (),
+        Kind::Scalar | Kind::Atomic => Set::default(),
         Kind::Map => {
-            for (name, value) in filled_map(Some(new)).into_iter().flatten() {
-                all.push(&Element::Field(name.into()), true, all_below(value, place.child(name)));
+            let Some(map) = filled_map(Some(new)) else { return Set::default() };
+            let mut all = Set::with_capacity(map.len());
+            for (name, value) in map {
+                all.push(Element::Field(name.into()), true, all_below(value, place.child(name)));
             }
+            all
         }
         Kind::List => {
-            for (element, items) in by_element(filled_list(Some(new)), place) {
+            let elements = by_element(filled_list(Some(new)), place);
+            let mut all = Set::with_capacity(elements.len());
+            for (element, items) in elements {
                 // What stands there twice has no fields of its own.
                 let one = if let [one] = items.as_slice() { Some(*one) } else { None };
-                all.push(&element, true, one.map(|one| all_below(one, place.items())).unwrap_or_default());
+                all.push(element, true, one.map(|one| all_below(one, place.items())).unwrap_or_default());
             }
+            all
         }
     }
-    all
 }
 
 /// A name with what two maps have under it.
