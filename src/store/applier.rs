@@ -260,10 +260,7 @@ impl Applier {
         self.metrics.objects.set(state.len() as u64);
         self.metrics.object_bytes.set(state.object_bytes);
         let kept = self.hub.publish(state.clone(), std::mem::take(&mut self.records), self.clock.elapsed());
-        self.metrics.history_events.set(kept.events as u64);
-        self.metrics.history_bytes.set(kept.bytes as u64);
-        self.metrics.history_millis.set(kept.span.as_millis() as u64);
-        self.metrics.history_oldest.set(kept.oldest.0);
+        self.metrics.keeps(kept);
     }
 
     /// The oldest state that history reaches, to be checkpointed, and the keys written lately.

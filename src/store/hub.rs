@@ -90,16 +90,18 @@ impl Hub {
                 }
                 inner.ring.push(record);
             }
-            for record in inner.ring.trim(now) {
-                let queues = ranges_of(record.event.key()).into_iter().filter_map(|range| inner.queues.get(range));
-                queues.for_each(|queue| queue.forget(&record.event));
-            }
+            let kept = inner.trim(now);
             self.published.store(revision.0, Ordering::Release);
-            inner.ring.kept()
+            kept
         };
         touched.iter().for_each(|queue| queue.wake());
         self.advanced.send_if_modified(|seen| std::mem::replace(seen, revision) < revision);
         kept
+    }
+
+    /// Forgets what is too old at `now`. Returns what of history is kept.
+    pub fn forget_old(&self, now: Duration) -> Kept {
+        self.lock().trim(now)
     }
 
     /// `state` takes the place of everything, and nobody knows what was between: history begins anew,
@@ -211,6 +213,17 @@ impl Hub {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Forgets what history need not keep at `now`, here and in the queues.
+    fn trim(&mut self, now: Duration) -> Kept {
+        for record in self.ring.trim(now) {
+            let queues = ranges_of(record.event.key()).into_iter().filter_map(|range| self.queues.get(range));
+            queues.for_each(|queue| queue.forget(&record.event));
+        }
+        self.ring.kept()
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::ring::Kept;
+
 /// A number that only the store changes and anybody reads.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -101,6 +103,13 @@ impl Metrics {
         self.log_write_millis.add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         self.log_write_nanos.add_nanos(took);
         self.log_write_nanos_max.raise(nanos(took));
+    }
+
+    pub(super) fn keeps(&self, history: Kept) {
+        self.history_events.set(history.events as u64);
+        self.history_bytes.set(history.bytes as u64);
+        self.history_millis.set(history.span.as_millis() as u64);
+        self.history_oldest.set(history.oldest.0);
     }
 
     /// One entry with so many commands was put into the log.

@@ -5,6 +5,7 @@
 //! pointer, and [`Store::watch`] delivers every change after a revision. The store has never heard of
 //! a Pod: it reads an object's key, revision and bytes.
 
+mod aging;
 mod applier;
 mod backend;
 mod base;
@@ -204,10 +205,18 @@ impl Store {
         let (inputs, received) = mpsc::channel(QUEUE_LEN_MAX);
         let (opened, opening) = oneshot::channel();
         let outer = scope.child("network");
+        let clock = options.clock.clone();
         let (driver, store) = Scope::blocking(move || Self::recover(options, inputs, outer, opened)).await?;
         let running = scope.clone();
         scope.spawn("store", async move { driver.run(received, running).await });
         opening.await.map_err(|_| OpenError::Ended)?;
+        let (hub, metrics, running) = (store.hub.clone(), store.metrics.clone(), scope.clone());
+        scope.spawn("history", async move {
+            tokio::select! {
+                () = aging::run(hub, metrics, clock) => (),
+                () = running.stopping() => (),
+            }
+        });
         Ok(store)
     }
 

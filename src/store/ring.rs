@@ -52,6 +52,8 @@ pub(super) struct Kept {
     /// From the oldest event to the newest.
     pub span: Duration,
     pub oldest: Revision,
+    /// When the oldest event is too old to be kept; none if there is no event.
+    pub expires: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -161,7 +163,14 @@ impl Ring {
         let last = self.records.back().map(|record| record.at).or(self.packs.back().map(|pack| pack.until));
         let span = first.zip(last).map_or(Duration::ZERO, |(first, last)| last.saturating_sub(first));
         let packed: usize = self.packs.iter().map(|pack| pack.len()).sum();
-        Kept { events: self.packed + self.records.len(), bytes: self.fresh + packed, span, oldest: self.base.0 }
+        let expires = first.map(|first| first + self.limits.age);
+        Kept {
+            events: self.packed + self.records.len(),
+            bytes: self.fresh + packed,
+            span,
+            oldest: self.base.0,
+            expires,
+        }
     }
 
     /// The first events after `revision`.

@@ -134,10 +134,7 @@ impl Follower {
         let now = self.clock.elapsed();
         let records = self.picture.apply(self.etcd.layout(), events, now);
         let kept = self.hub.publish(self.picture.state.clone(), records, now);
-        self.metrics.history_events.set(kept.events as u64);
-        self.metrics.history_bytes.set(kept.bytes as u64);
-        self.metrics.history_millis.set(kept.span.as_millis() as u64);
-        self.metrics.history_oldest.set(kept.oldest.0);
+        self.metrics.keeps(kept);
         self.tell();
     }
 

@@ -40,7 +40,7 @@ use super::hub::Hub;
 use super::metrics::Metrics;
 use super::raft::Members;
 use super::ring::RingLimits;
-use super::{Health, Role, Store};
+use super::{Health, Role, Store, aging};
 use crate::base::clock::ClockRef;
 use crate::base::seal::NoSeal;
 use crate::base::service::Scope;
@@ -114,8 +114,9 @@ impl Store {
             health: health.clone(),
         };
         follower.tell();
+        let time = follower.clock.clone();
         let (running, shy) = (scope.clone(), handle.shy_until.clone());
-        let (role, kept) = (roles.subscribe(), hub.clone());
+        let (role, kept, counts) = (roles.subscribe(), hub.clone(), metrics.clone());
         scope.spawn("etcd", async move {
             tokio::select! {
                 () = follower.run() => (),
@@ -123,6 +124,7 @@ impl Store {
                 () = keeper.clone().campaign(|| shy.is_now()) => (),
                 () = answer_readers(etcd.clone(), kept.clone(), waiting) => (),
                 () = compact::run(etcd.clone(), role, history.age) => (),
+                () = aging::run(kept.clone(), counts, time) => (),
                 () = running.stopping() => (),
             }
             let _ = tokio::time::timeout(FAREWELL_MAX, keeper.end()).await;

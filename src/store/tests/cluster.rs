@@ -68,7 +68,7 @@ impl Network for Port {
 }
 
 /// The simulated time as the stores' clock.
-struct TestClock(Instant);
+pub(super) struct TestClock(pub Instant);
 
 impl Clock for TestClock {
     fn wall_nanos(&self) -> i128 {

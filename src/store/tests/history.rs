@@ -4,6 +4,7 @@ use super::super::hub::Hub;
 use super::super::mvcc::apply;
 use super::super::ring::{Kept, Record};
 use super::*;
+use crate::base::clock::Clock as _;
 
 /// A hub that applies lines, without a log.
 struct Past {
@@ -15,7 +16,7 @@ struct Past {
 
 impl Past {
     fn new(limits: RingLimits) -> Self {
-        let kept = Kept { events: 0, bytes: 0, span: Duration::ZERO, oldest: Revision(0) };
+        let kept = Kept { events: 0, bytes: 0, span: Duration::ZERO, oldest: Revision(0), expires: None };
         Self { hub: Hub::new(State::default(), limits), state: State::default(), now: Duration::ZERO, kept }
     }
 
@@ -88,6 +89,22 @@ fn nobody_watches_from_before_history_or_from_the_future() {
     assert_eq!(refused(0), Some(WatchError::Compacted { oldest: Revision(1) }));
     assert_eq!(refused(1), None);
     assert_eq!(refused(4), Some(WatchError::Future { asked: Revision(4), current: Revision(3) }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn history_grows_old_also_while_nobody_writes() {
+    let mut past = Past::new(RingLimits { age: Duration::from_secs(300), ..RingLimits::default() });
+    let (metrics, clock) = (Arc::<Metrics>::default(), Arc::new(cluster::TestClock(tokio::time::Instant::now())));
+    tokio::spawn(aging::run(past.hub.clone(), metrics.clone(), clock.clone()));
+    tokio::task::yield_now().await;
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+    past.now = clock.elapsed();
+    past.run(&["create a/x 1", "create a/y 1"]);
+    tokio::time::sleep(Duration::from_secs(290)).await;
+    assert_eq!((metrics.history_events.get(), metrics.history_oldest.get()), (2, 0));
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    assert_eq!((metrics.history_events.get(), metrics.history_oldest.get()), (0, 2));
+    assert_eq!(past.hub.watch(KeyRange::all(), Revision(1)).err(), Some(WatchError::Compacted { oldest: Revision(2) }));
 }
 
 #[test]
