@@ -103,6 +103,9 @@ struct Visit {
 impl Visit {
     /// From where to go on; `None` to begin anew.
     async fn run(self, place: usize, store: Store, stay: Duration, tell: &mut Tell) -> Option<u64> {
+        if tell.is_closed() {
+            return None; // the server was held still, and the watcher has gone elsewhere
+        }
         let from = self.from.unwrap_or_else(|| store.state().revision().0);
         let mut watch = match store.watch(self.range, Revision(from)) {
             Ok(watch) => watch,

@@ -37,6 +37,13 @@ pub struct World {
     paused: BTreeSet<usize>,
 }
 
+/// Voters and others, as `store` knows them.
+fn known_to(store: &Store) -> (BTreeSet<u64>, BTreeSet<u64>) {
+    let members = store.members().borrow().clone();
+    let others = members.learners.iter().chain(&members.voters_outgoing).chain(&members.learners_next);
+    (members.voters.iter().copied().collect(), others.copied().collect())
+}
+
 impl World {
     /// A cluster of as many servers as the dice say, in `root`.
     pub async fn found(root: &Path, dice: Dice, record: Record) -> Self {
@@ -334,8 +341,14 @@ impl World {
             return "nothing";
         }
         self.heal(true).await;
+        if !self.is_whole_soon().await {
+            self.fault("not everybody knows who belongs to the cluster though nothing is broken any more".to_owned());
+            return "replace";
+        }
         let id = self.servers[one].id;
-        if self.dice.percent(50) {
+        // Of two, the one that is left could not agree to anything, also not to go on alone.
+        let others_decide = self.servers.iter().filter(|server| !server.is_removed).count() > 2;
+        if self.dice.percent(50) && others_decide {
             self.servers[one].crash(true, &self.net, &self.record).await;
             tokio::time::sleep(Duration::from_millis(self.dice.below(6_000))).await;
         }
@@ -350,17 +363,45 @@ impl World {
             let _ = tokio::time::timeout(Duration::from_secs(5), leader.change_members(Move::Remove(id))).await;
         }
         if !self.servers[one].is_removed {
-            self.record.fault(format!("server {one} cannot be removed from a cluster without faults"));
+            self.fault(format!("server {one} cannot be removed from a cluster without faults"));
             return "replace";
         }
         let place = self.add(false).await;
         if !self.join(place).await {
-            self.record.fault(format!("server {place} cannot join a cluster without faults"));
+            self.fault(format!("server {place} cannot join a cluster without faults"));
         }
         if self.dice.percent(50) {
             self.servers[one].crash(true, &self.net, &self.record).await; // or it lives on, ignored
         }
         "replace"
+    }
+
+    /// Something that should have come to pass did not: also tells what each server thinks.
+    fn fault(&self, what: String) {
+        for server in &self.servers {
+            let Some(store) = server.store() else { continue };
+            let (place, id, role, health) = (server.place, server.id, *store.role().borrow(), store.health());
+            let (members, revision) = (store.members().borrow().clone(), store.state().revision());
+            self.record.trace.note(|| {
+                format!("server {place} is {id}: {role:?} at {revision}, {:?}, {members:?}", *health.borrow())
+            });
+        }
+        self.record.fault(what);
+    }
+
+    /// Waits until every member knows who the members are: before that fewer losses are too many.
+    async fn is_whole_soon(&self) -> bool {
+        let deadline = Instant::now() + RECOVERY_MAX;
+        while Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let Some(leader) = self.leader() else { continue };
+            let members = known_to(&leader);
+            let mut others = self.servers.iter().filter(|server| leader.members().borrow().contains(server.id));
+            if others.all(|server| server.store().is_some_and(|store| known_to(store) == members)) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Makes good what can be; all of it, or some.
@@ -419,7 +460,7 @@ impl World {
         }
         self.heal(true).await;
         let Some(revision) = self.write_something().await else {
-            return self.record.fault("nothing can be written though nothing is broken any more");
+            return self.fault("nothing can be written though nothing is broken any more".to_owned());
         };
         for server in self.servers.iter().filter(|server| !server.is_removed) {
             let Some(store) = server.store() else {

@@ -46,8 +46,9 @@ impl Act {
 pub fn check(ops: &[Op], changes: &Changes, skip: impl Fn(&str) -> bool) -> Result<(), Fault> {
     let mut keys: BTreeMap<Name, Vec<Step>> = BTreeMap::new();
     let names: BTreeSet<Name> = changes.0.values().flat_map(|written| written.keys().cloned()).collect();
+    let unclaimed = unclaimed(ops, changes);
     for op in ops {
-        for (key, step) in steps(op, changes, &names) {
+        for (key, step) in steps(op, &unclaimed, &names) {
             if !skip(&key) {
                 keys.entry(key).or_default().push(step);
             }
@@ -60,7 +61,21 @@ pub fn check(ops: &[Op], changes: &Changes, skip: impl Fn(&str) -> bool) -> Resu
     Ok(())
 }
 
-fn steps(op: &Op, changes: &Changes, names: &BTreeSet<Name>) -> Vec<(Name, Step)> {
+/// The changes at one revision.
+type Written = BTreeMap<Name, Option<u64>>;
+
+/// Changes that nobody was told of who asked for them: writes whose answer was lost made them.
+fn unclaimed<'a>(ops: &[Op], changes: &'a Changes) -> BTreeMap<u64, &'a Written> {
+    let answered = ops.iter().filter_map(|op| match op.answer {
+        Answer::Written { revision } => Some(revision),
+        _ => None,
+    });
+    let answered: BTreeSet<u64> = answered.collect();
+    let all = changes.0.iter().map(|(revision, written)| (*revision, written));
+    all.filter(|(revision, _)| !answered.contains(revision)).collect()
+}
+
+fn steps(op: &Op, unclaimed: &BTreeMap<u64, &Written>, names: &BTreeSet<Name>) -> Vec<(Name, Step)> {
     let step = |act| Step { invoked: op.invoked, answered: Some(op.answered), act };
     match (&op.call, &op.answer) {
         (Call::Write(writes), Answer::Written { revision }) => {
@@ -74,7 +89,7 @@ fn steps(op: &Op, changes: &Changes, names: &BTreeSet<Name>) -> Vec<(Name, Step)
         }
         (Call::Write(writes), _) => {
             let lost = |act| Step { answered: None, ..step(act) };
-            let made = happened(writes, changes);
+            let made = happened(writes, unclaimed);
             let each = |revision: u64| {
                 let act = move |want, value| Act::Write { want, value, revision };
                 writes.iter().map(move |write| (write.key.clone(), lost(act(write.want, write.value))))
@@ -89,24 +104,19 @@ fn steps(op: &Op, changes: &Changes, names: &BTreeSet<Name>) -> Vec<(Name, Step)
     }
 }
 
-/// The revisions at which a command whose answer was lost may have happened.
-fn happened(writes: &[super::history::Change], changes: &Changes) -> Vec<u64> {
-    let matches = |written: &BTreeMap<Name, Option<u64>>| {
+/// The revisions at which a command whose answer was lost may have happened. Deletions look the same: of
+/// a revision that was wanted it is one behind that.
+fn happened(writes: &[super::history::Change], unclaimed: &BTreeMap<u64, &Written>) -> Vec<u64> {
+    let matches = |written: &Written| {
         written.len() == writes.len() && writes.iter().all(|write| written.get(&write.key) == Some(&write.value))
     };
-    let found = changes.0.iter().filter(|(_, written)| matches(written)).map(|(revision, _)| *revision);
-    let only_deletes = writes.iter().all(|write| write.value.is_none());
-    match only_deletes {
-        false => found.collect(),
-        // Deletions look the same: it is the one of the revision that was wanted, if it is any.
-        true => {
-            let wanted = writes.iter().find_map(|write| match write.want {
-                Want::Revision(revision) => Some(revision),
-                _ => None,
-            });
-            found.filter(|revision| wanted.is_none_or(|wanted| *revision > wanted)).take(8).collect()
-        }
-    }
+    let wanted = writes.iter().filter_map(|write| match write.want {
+        Want::Revision(revision) => Some(revision),
+        _ => None,
+    });
+    let after = wanted.max().unwrap_or(0);
+    let found = unclaimed.range(after + 1..).filter(|(_, written)| matches(written));
+    found.map(|(revision, _)| *revision).collect()
 }
 
 /// A place in the list of calls and answers that are not explained yet.
@@ -327,6 +337,28 @@ mod tests {
         checked("1-2 create 7 lost\n3-4 get none\n5-6 get none", &[]).unwrap();
         let twice = checked("1-2 create 7 lost\n3-4 get 7@1\n5-6 delete@1 @2\n7-8 get 7@3", &[(7, 1), (7, 3)]);
         assert!(twice.unwrap_err().0.contains("again at 3"), "a command is applied once");
+    }
+
+    #[test]
+    fn a_lost_deletion_is_found_behind_any_number_of_others() {
+        let others = (0..20).map(|n| (10 * n, 2 * n)).map(|(at, revision)| {
+            let (create, delete) = (revision + 1, revision + 2);
+            format!(
+                "{}-{} create {n} @{create}\n{}-{} delete@{create} @{delete}\n",
+                at + 1,
+                at + 2,
+                at + 3,
+                at + 4,
+                n = at + 100
+            )
+        });
+        let before: String = others.collect();
+        let lost = format!("{before}301-302 create 7 @41\n303-304 delete@41 lost\n305-306 get none");
+        let gone = Told { revision: 42, key: "k".into(), value: None, before: 41 };
+        let ops = parse(&lost);
+        check(&ops, &Changes::gather([&gone], &ops).unwrap(), |_| false).unwrap();
+        let unseen = Changes::gather([], &ops).unwrap();
+        assert!(check(&ops, &unseen, |_| false).is_err(), "nobody was told that it is gone");
     }
 
     #[test]
