@@ -1,5 +1,7 @@
 //! Disks that fail under a store, and what they leave to the process after.
 
+use std::time::Duration;
+
 use super::disk::Faults;
 use super::rig::{Rig, shown};
 use crate::store::Health;
@@ -66,4 +68,25 @@ async fn a_leader_that_cannot_read_its_log_is_replaced_and_goes_on_serving_reads
     rig.servers[leader].start(&rig.net, &rig.record).await.unwrap();
     let states = rig.agreed().await;
     assert!(states.iter().all(|state| shown(state) == shown(&states[0]) && shown(state).len() == 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_that_was_just_given_is_kept_twice_as_any_other() {
+    for part in ["snapshots/", "checkpoint"] {
+        let mut rig = Rig::of(1, 3).await;
+        for n in 0..20 {
+            rig.run(&format!("put x{}", n % 3)).await.unwrap();
+        }
+        rig.join(1, 3).await;
+        tokio::time::sleep(Duration::from_secs(1)).await; // nothing is written that would make a checkpoint due
+        for again in 0..2 {
+            rig.servers[1].crash(false, &rig.net, &rig.record).await;
+            rig.servers[1].disk.rot(&format!("/1/store/{part}")).expect("it is there");
+            let started = rig.servers[1].start(&rig.net, &rig.record).await;
+            started.unwrap_or_else(|error| panic!("damage {again} of {part} needs a human: {error:?}"));
+            let states = rig.agreed().await;
+            assert_eq!(shown(&states[1]), shown(&states[0]));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
 }

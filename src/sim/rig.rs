@@ -29,21 +29,30 @@ impl Rig {
         let record = Record::new(Trace::new(false));
         let net = SimNet::new(dice.fork(), record.trace.clone(), Scope::root("sky"));
         let folder = tempfile::tempdir().unwrap();
-        let limits = (LogLimits { bytes: 0, entries: 6 }, RingLimits { events: 5, ..RingLimits::default() });
-        let mut rig = Self { servers: Vec::new(), net, record, last_value: 0, folder: folder };
+        let mut rig = Self { servers: Vec::new(), net, record, last_value: 0, folder };
         for place in 0..count {
-            let root = rig.folder.path().to_owned();
-            let mut server = Server::new(place, &root, place == 0, limits, dice.fork(), &rig.record);
-            server.start(&rig.net, &rig.record).await.unwrap();
-            let id = server.id;
-            rig.servers.push(server);
-            if place > 0 {
-                rig.leader().await.change_members(Move::Add(id)).await.unwrap();
-                let mut members = rig.store(place).members();
-                members.wait_for(|members| members.voters.contains(&id)).await.unwrap();
-            }
+            rig.add(place, &dice).await;
         }
         rig
+    }
+
+    /// One more server, with dice of its own.
+    pub async fn join(&mut self, place: usize, seed: u64) {
+        self.add(place, &Dice::of(seed ^ 0xadd)).await;
+    }
+
+    async fn add(&mut self, place: usize, dice: &Dice) {
+        let limits = (LogLimits { bytes: 0, entries: 6 }, RingLimits { events: 5, ..RingLimits::default() });
+        let root = self.folder.path().to_owned();
+        let mut server = Server::new(place, &root, place == 0, limits, dice.fork(), &self.record);
+        server.start(&self.net, &self.record).await.unwrap();
+        let id = server.id;
+        self.servers.push(server);
+        if place > 0 {
+            self.leader().await.change_members(Move::Add(id)).await.unwrap();
+            let mut members = self.store(place).members();
+            members.wait_for(|members| members.voters.contains(&id)).await.unwrap();
+        }
     }
 
     pub fn store(&self, place: usize) -> Store {

@@ -6,6 +6,7 @@
 //! joined       there if another server founded the cluster
 //! replaces     the id that this server had before it lost something, until the cluster knows the new one
 //! witness      there if this server keeps the log only, and no objects
+//! single       there while what the log continues is in a snapshot only, and in no checkpoint
 //! lock         locked while a process uses the directory
 //! log/         the raft log
 //! snapshots/   the newest snapshot
@@ -27,6 +28,7 @@ use crate::base::rand::Rand;
 /// programs leave it alone.
 const VERSION: u64 = 2;
 const FIRST: u64 = 1;
+const SINGLE: &str = "single";
 
 /// Why the directory cannot be used. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +142,22 @@ impl DataDir {
         if let Err(error) = removed.and_then(|()| fs::remove_file(self.path.join("replaces"))) {
             tracing::warn!(%error, "cannot remove what was left of a damaged store");
         }
+    }
+
+    /// What the log continues is in a snapshot only, or no longer.
+    pub fn set_single(&self, single: bool) -> Result<(), DataDirError> {
+        if single {
+            return write_number(&self.path, SINGLE, 1);
+        }
+        let path = self.path.join(SINGLE);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(cannot("remove", &path, source)),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn is_single(&self) -> Result<bool, DataDirError> {
+        Ok(read_number(&self.path.join(SINGLE))?.is_some())
     }
 
     /// From now on parts may be encrypted.

@@ -59,15 +59,25 @@ pub(super) struct Keeper {
     bytes: u64,
     /// Not before the log is this long again: the last try found nothing to cut, or failed.
     patience: u64,
+    /// What the log continues is on the disk once, and a checkpoint is to be the second copy.
+    single: bool,
 }
 
 impl Keeper {
     pub fn new(limits: LogLimits) -> Self {
-        Self { limits, sizes: VecDeque::new(), bytes: 0, patience: 0 }
+        Self { limits, sizes: VecDeque::new(), bytes: 0, patience: 0, single: false }
     }
 
     pub fn limits(&self) -> LogLimits {
         self.limits
+    }
+
+    pub fn set_single(&mut self, single: bool) {
+        self.single = single;
+    }
+
+    pub fn is_single(&self) -> bool {
+        self.single
     }
 
     pub fn add(&mut self, index: u64, size: usize) {
@@ -81,7 +91,7 @@ impl Keeper {
         let worth = (object_bytes as f64 * (1.0 / share.max(0.5)).clamp(1.0, 2.0)) as u64;
         let many = self.sizes.len() > self.limits.entries && self.sizes.len() as u64 * BLOCK_BYTES > object_bytes;
         let long = self.bytes > self.limits.bytes.max(worth) || many;
-        long && self.bytes >= self.patience
+        (long || self.single) && self.bytes >= self.patience
     }
 
     /// The newest entry that a log of a `part`th of its limit can do without, for who keeps nothing else.

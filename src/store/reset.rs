@@ -85,6 +85,7 @@ pub fn reset(
     data.rename_member(rand)?;
     base.members = Members::alone(data.member);
     snapshot::save(&**disk, &data.snapshots(), &base, &*seal.now())?;
+    data.set_single(true)?;
     restart_log(&data, disk, seal, position)?;
     Ok(Reset { objects: base.state.len(), revision: base.state.revision })
 }

@@ -72,6 +72,8 @@ impl OpenError {
 /// Where the store was when it stopped, as far as checkpoint or snapshot say.
 pub(in crate::store) struct Recovered {
     pub base: Base,
+    /// The base is on the disk once only.
+    pub single: bool,
     pub(super) node: Node,
 }
 
@@ -97,8 +99,12 @@ pub(in crate::store) fn recover(
     }
     let log = Arc::new(Log::open(&dir.log(), disk.clone(), seal.clone(), limits.file_bytes())?);
     let saved = log.saved()?;
+    let mut single = dir.is_single()?;
     let base = match load(dir, disk, seal, saved.base.index, damages)? {
-        Some(base) => base,
+        Some((base, from)) => {
+            single |= from == From::Checkpoint;
+            base
+        }
         None if saved.base.index <= GENESIS.index && dir.is_joining => Base::default(),
         None if saved.base.index <= GENESIS.index => genesis(dir.member),
         None => return Err(OpenError::Lost { checkpoint: dir.checkpoint(), log_base: saved.base.index }),
@@ -112,12 +118,17 @@ pub(in crate::store) fn recover(
                 "the log does not continue the snapshot: going on from the snapshot; what came after it is lost"
             );
         }
+        // It was given by another server, and this one stopped before it could take it over.
+        if position.index > GENESIS.index && !dir.is_witness {
+            dir.set_single(true)?;
+            single = true;
+        }
         let term = saved.hard_state.term.max(position.term);
         let vote = if term == saved.hard_state.term { saved.hard_state.vote } else { 0 };
         log.reset(position, &HardState { term, vote, commit: position.index })?;
     }
     let node = Node::new(dir.member, log, &base.members, position.index, rand.clone())?;
-    Ok(Recovered { base, node })
+    Ok(Recovered { base, single: single && !dir.is_witness, node })
 }
 
 /// The state after everything that is in the log, whether it was committed or not.
@@ -139,7 +150,7 @@ pub(in crate::store) fn replay(
     }
     let log = Log::open(&dir.log(), disk.clone(), seal.clone(), LogLimits::default().file_bytes())?;
     let saved = log.saved()?;
-    let base = load(dir, disk, seal, saved.base.index, &damages)?.unwrap_or_default();
+    let base = load(dir, disk, seal, saved.base.index, &damages)?.map(|(base, _)| base).unwrap_or_default();
     let mut applier = Applier::new(Hub::new(base.state, RingLimits::default()), Arc::default(), clock);
     let mut next = applier.state().position().index.max(saved.base.index) + 1;
     while next <= saved.last.index {
@@ -191,6 +202,13 @@ fn continues(log: &Log, saved: &Saved, position: Position) -> Result<bool, LogEr
     Ok(log.term(position.index)? == position.term)
 }
 
+/// Where a state was read.
+#[derive(Clone, Copy, PartialEq)]
+enum From {
+    Snapshot,
+    Checkpoint,
+}
+
 /// The newest snapshot that the log continues, or if none can be read the checkpoint.
 ///
 /// Both hold the same. The snapshot is read as a stream; opening sled takes twice the time and memory.
@@ -200,12 +218,12 @@ fn load(
     seal: &SealRef,
     log_base: u64,
     damages: &Damages,
-) -> Result<Option<Base>, OpenError> {
+) -> Result<Option<(Base, From)>, OpenError> {
     let continued = |base: &Base| base.state.position().index >= log_base;
     let mut unreadable = None; // now; perhaps not later: that is no damage
     for path in snapshot::list(&dir.snapshots()) {
         match snapshot::load(&**disk, &path, seal) {
-            Ok(base) if continued(&base) => return Ok(Some(base)),
+            Ok(base) if continued(&base) => return Ok(Some((base, From::Snapshot))),
             Ok(_) => tracing::warn!(path = %path.display(), log_base, "the snapshot is older than the log"),
             Err(error @ SnapshotError::Damaged { .. }) => {
                 let aside = quarantine(&path).map_err(OpenError::Quarantine)?;
@@ -222,7 +240,7 @@ fn load(
     match disk::load(&**disk, &dir.checkpoint(), seal) {
         Ok(Some(base)) if continued(&base) => {
             tracing::warn!("no snapshot can be used: going on from the checkpoint");
-            return Ok(Some(base));
+            return Ok(Some((base, From::Checkpoint)));
         }
         Ok(Some(base)) => {
             let found = base.state.position().index;

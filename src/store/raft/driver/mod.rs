@@ -137,13 +137,15 @@ impl Driver {
         (link, network, scope): (Link, NetworkRef, Scope),
         opened: oneshot::Sender<()>,
     ) -> Result<Self, LogError> {
-        let Recovered { base, mut node } = recovered;
+        let Recovered { base, single, mut node } = recovered;
         let is_witness = dir.is_witness;
         let mut applier = Applier::new(shared.hub.clone(), shared.metrics.clone(), clock.clone());
         if is_witness {
             node.prefer_others();
             applier.keep_no_objects();
         }
+        let mut keeper = Keeper::new(limits);
+        keeper.set_single(single);
         let mut driver = Self {
             id: dir.member,
             dir,
@@ -153,7 +155,7 @@ impl Driver {
             node,
             members: Timeline::new(base.state.position().index, base.members),
             applier,
-            keeper: Keeper::new(limits),
+            keeper,
             link,
             network,
             scope,

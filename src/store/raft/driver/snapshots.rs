@@ -34,7 +34,10 @@ impl Driver {
             None if !self.keeper.is_due(self.applier.state().object_bytes(), self.log_share()) => return,
             None => self.applier.base(|index| Members::clone(self.members.at(index))),
         };
-        if !is_afresh && base.state.position().index <= self.node.base().index {
+        let known = self.node.base().index;
+        let is_new = base.state.position().index > known;
+        let is_second = self.keeper.is_single() && base.state.position().index == known;
+        if !is_afresh && !is_new && !is_second {
             return self.keeper.wait();
         }
         let Some(seal) = self.marked_seal() else { return };
@@ -77,8 +80,11 @@ impl Driver {
         match taken {
             // A snapshot came from elsewhere.
             Ok(taken) if taken.position.index < self.node.base().index => self.rewrite_taken(false),
-            Ok(taken) if taken.position.index == self.node.base().index && !self.rewrite.is_taking() => (),
+            Ok(taken) if taken.position.index == self.node.base().index && !self.rewrite.is_taking() => {
+                self.set_single(false);
+            }
             Ok(taken) => {
+                self.set_single(false);
                 self.node.cut(taken.position);
                 if self.is_witness && self.rewrite.is_taking() {
                     self.node.renew();
@@ -95,6 +101,18 @@ impl Driver {
                 self.rewrite_failed(&error);
                 self.keeper.wait();
             }
+        }
+    }
+
+    /// What another server gave is in a snapshot only. Until a checkpoint holds it too, which is taken at
+    /// once, one damaged byte would cost this server all it has.
+    fn set_single(&mut self, single: bool) {
+        if self.keeper.is_single() == single {
+            return;
+        }
+        self.keeper.set_single(single);
+        if let Err(error) = self.dir.set_single(single) {
+            tracing::warn!(error = %Chain(&error), "cannot note how many copies of the state there are");
         }
     }
 
@@ -170,6 +188,7 @@ impl Driver {
         tracing::info!(index = at.index, objects = base.state.len(), "took over the leader's state");
         self.members = Timeline::new(at.index, base.members);
         self.keeper = Keeper::new(self.keeper.limits());
+        self.set_single(!self.is_witness);
         self.applier.reset(base.state);
         self.tell_members();
     }
