@@ -90,3 +90,17 @@ async fn a_state_that_was_just_given_is_kept_twice_as_any_other() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn servers_remember_through_a_loss_of_power_that_others_came() {
+    let mut rig = Rig::of(3, 5).await;
+    tokio::time::sleep(Duration::from_secs(1)).await; // all have heard that the third may vote
+    for place in 0..3 {
+        rig.servers[place].crash(true, &rig.net, &rig.record).await;
+    }
+    for place in 1..3 {
+        rig.servers[place].start(&rig.net, &rig.record).await.unwrap();
+    }
+    let led = tokio::time::timeout(Duration::from_secs(30), rig.leader()).await;
+    assert!(led.is_ok(), "two of three are enough, whoever founded the cluster");
+}

@@ -371,6 +371,13 @@ impl Node {
         std::mem::take(&mut self.unwritten.promises)
     }
 
+    /// Writes down what is committed: a server that forgot that members came asks the former ones only, and
+    /// those may be gone when the power comes back.
+    fn keep_commit(&mut self) {
+        self.unwritten.write.hard_state = Some(self.raw.store().hard_state().clone());
+        self.unwritten.must_sync = true;
+    }
+
     /// Everything up to `index` is in the state.
     pub fn applied(&mut self, index: u64) {
         self.work(|node| node.raw.advance_apply_to(index));
@@ -394,6 +401,7 @@ impl Node {
         let Some(changed) = changed else { return Err(self.failure().unwrap_or_else(ended)) };
         let state = changed.map_err(|error| failed(&error))?;
         self.raw.mut_store().set_conf_state(state.clone());
+        self.keep_commit();
         Ok(Some(Members::of_raft(&state)))
     }
 }
