@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use super::check::history::{Change, Want};
+use super::client;
 use super::disk::Faults;
+use super::record::key;
 use super::rig::{Rig, shown};
 use crate::store::Health;
 
 const BROKEN: Faults = Faults { full: false, fails_to_sync: true, fails_to_read: false, slow: 0 };
+const FULL: Faults = Faults { full: true, fails_to_sync: false, fails_to_read: false, slow: 0 };
 const UNREADABLE: Faults = Faults { full: false, fails_to_sync: false, fails_to_read: true, slow: 0 };
 
 #[tokio::test(start_paused = true)]
@@ -103,4 +107,54 @@ async fn servers_remember_through_a_loss_of_power_that_others_came() {
     }
     let led = tokio::time::timeout(Duration::from_secs(30), rig.leader()).await;
     assert!(led.is_ok(), "two of three are enough, whoever founded the cluster");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_server_whose_disk_is_full_comes_back_with_all_it_acknowledged() {
+    for count in 1..6 {
+        let mut rig = Rig::of(1, count).await;
+        rig.run("put lease").await.unwrap();
+        rig.run("renew lease").await.unwrap(); // revisions are reserved from here on
+        let mut newest = None;
+        for n in 0..count {
+            newest = rig.run(&format!("create x{n}")).await.unwrap();
+        }
+        let before = shown(&rig.store(0).state());
+        rig.servers[0].crash(false, &rig.net, &rig.record).await;
+        rig.servers[0].disk.set(FULL);
+        rig.servers[0].start(&rig.net, &rig.record).await.expect("reads need no space");
+        let state = rig.store(0).state();
+        let held = state.get(&key(&format!("pods/a/x{}", count - 1))).map(|object| object.revision().0);
+        assert_eq!(held, newest, "{count} created, and reads go on");
+
+        rig.servers[0].disk.set(Faults::default());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let new = [Change { key: "pods/a/new".into(), want: Want::Anything, value: Some(99) }];
+        rig.store(0).propose(client::command(&new, 0)).await.expect("there is space again");
+        let after = shown(&rig.store(0).state());
+        assert!(before.iter().all(|object| after.contains(object)), "what was told keeps its revisions: {after:?}");
+        rig.power_cut(0).await;
+        assert_eq!(shown(&rig.store(0).state()), after);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_whose_disk_was_full_numbers_as_the_others_do() {
+    let mut rig = Rig::of(3, 11).await;
+    rig.run("put lease").await.unwrap();
+    rig.run("renew lease").await.unwrap(); // revisions are reserved, and not used up
+    let leader = rig.leader().await.id();
+    let follower = rig.servers.iter().position(|server| server.id != leader).unwrap();
+    rig.servers[follower].disk.set(FULL);
+    let mut filled = 0..5_000;
+    while *rig.store(follower).health().borrow() != Health::DiskFull {
+        let n = filled.next().expect("what was reserved for the log is used up some time");
+        rig.run(&format!("put x{}", n % 4)).await.unwrap();
+    }
+    rig.servers[follower].disk.set(Faults::default());
+    for n in 0..4 {
+        rig.run(&format!("put x{n}")).await.unwrap();
+    }
+    let states = rig.agreed().await;
+    assert!(states.iter().all(|state| shown(state) == shown(&states[0])), "{states:#?}");
 }

@@ -69,21 +69,23 @@ impl Rig {
         }
     }
 
-    /// `put NAME`, `create NAME`, `swap NAME@REVISION`, `delete NAME`; tells the revision.
+    /// `put NAME`, `renew NAME` (in memory where that is possible), `create NAME`, `swap NAME@REVISION`, `delete NAME`; tells the revision.
     pub async fn run(&mut self, line: &str) -> Result<Option<u64>, ProposeError> {
         let (verb, rest) = line.split_once(' ').unwrap();
         let (name, revision) = rest.split_once('@').unwrap_or((rest, "0"));
         self.last_value += 1;
         let value = Some(self.last_value);
         let (want, value) = match verb {
-            "put" => (Want::Anything, value),
+            "put" | "renew" => (Want::Anything, value),
             "create" => (Want::Nothing, value),
             "swap" => (Want::Revision(revision.parse().unwrap()), value),
             "delete" => (Want::Anything, None),
             other => panic!("{other}"),
         };
         let change = Change { key: format!("pods/a/{name}").into(), want, value };
-        match self.leader().await.propose(client::command(&[change], 0)).await? {
+        let command = client::command(&[change], 0);
+        let command = if verb == "renew" { command.volatile() } else { command };
+        match self.leader().await.propose(command).await? {
             Outcome::Committed { revision, .. } => Ok(Some(revision.0)),
             _ => Ok(None),
         }

@@ -129,6 +129,21 @@ impl Node {
         Some(Position { index, term })
     }
 
+    /// Lets what is in the log be committed, of a server that had no others when it was written: up to where
+    /// others may come in. Whatever it leads to is handed out by the next steps; tells whether that is anything.
+    pub fn commit_alone(&mut self) -> Result<bool, LogError> {
+        let (committed, last) = (self.raw.raft.raft_log.committed, self.raw.raft.raft_log.last_index());
+        let (mut next, mut to) = (committed + 1, committed);
+        while to < last && next == to + 1 {
+            let entries = self.log().entries(next, last + 1, READY_BYTES_MAX)?;
+            next += entries.len() as u64;
+            let changes = entries.iter().find(|entry| entry.get_entry_type() != EntryType::EntryNormal);
+            to = changes.map_or(next - 1, |entry| entry.index);
+        }
+        self.work(|node| node.raw.raft.raft_log.commit_to(to));
+        Ok(to > committed)
+    }
+
     pub fn campaign(&mut self) -> Result<(), LogError> {
         self.work(|node| node.raw.campaign()).unwrap_or(Ok(())).map_err(|error| failed(&error))
     }

@@ -183,13 +183,18 @@ impl Driver {
         };
         loop {
             let replayed = driver.node.step();
-            if replayed.committed.is_empty() {
+            if !replayed.committed.is_empty() {
+                driver.handle(replayed)?;
+                continue;
+            }
+            if let Some(error) = driver.node.failure() {
+                return Err(error);
+            }
+            // Its log is committed as it is written, which it need not lead to know: a full disk may keep it
+            // from that.
+            if !driver.is_alone() || !driver.node.commit_alone()? {
                 break;
             }
-            driver.handle(replayed)?;
-        }
-        if let Some(error) = driver.node.failure() {
-            return Err(error);
         }
         if driver.is_alone() {
             driver.node.campaign()?;
@@ -474,7 +479,9 @@ impl Driver {
             self.node.prefer_others();
         }
         self.leading = None;
-        self.applier.resume();
+        if self.is_alone() {
+            self.applier.resume(); // of several servers only what is in the log is the same everywhere
+        }
         self.opened.take().map(|opened| opened.send(()));
     }
 
