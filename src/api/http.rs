@@ -122,7 +122,7 @@ impl Api {
             let id = audit_id.to_str().unwrap_or_default();
             audit.arrived(id, &exchange.uri, &exchange.headers, exchange.peer.address)
         });
-        let work = audit::within(record.clone(), self.work(&mut exchange, body, upgrade, started));
+        let work = audit::within(record.clone(), Box::pin(self.work(&mut exchange, body, upgrade, started)));
         let worked = AssertUnwindSafe(work).catch_unwind().await;
         let mut answer = match worked {
             Ok(Ok(answer)) => answer,
@@ -250,7 +250,7 @@ impl Api {
         };
         self.may_it(exchange)?;
         if let Some(remote) = self.aggregator.route(&exchange.line.path) {
-            return aggregate::proxy::serve(self, &remote, exchange, body, upgrade, seat).await;
+            return Box::pin(aggregate::proxy::serve(self, &remote, exchange, body, upgrade, seat)).await;
         }
         let Some(target) = exchange.line.target.clone() else {
             return plain::answer(self, exchange);
@@ -266,7 +266,7 @@ impl Api {
         }
         let verb = check_route(&resource, exchange)?;
         if let Some(connect) = subresources::connect_of(&resource, &target.subresource) {
-            return subresources::connect::serve(self, connect, exchange, body, upgrade, seat).await;
+            return Box::pin(subresources::connect::serve(self, connect, exchange, body, upgrade, seat)).await;
         }
         let verb = verb.ok_or_else(no_such_method)?;
         if verb == Verb::Watch {
@@ -276,7 +276,7 @@ impl Api {
         let work = async {
             match verb.is_read() {
                 true => self.handle_resource(exchange, resource, verb, body).await,
-                false => self.write_somewhere(exchange, resource, verb, read_body(body).await?).await,
+                false => Box::pin(self.write_somewhere(exchange, resource, verb, read_body(body).await?)).await,
             }
         };
         let left = limit.saturating_sub(self.clock.elapsed().saturating_sub(started));
