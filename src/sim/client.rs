@@ -34,7 +34,7 @@ pub struct Client<I> {
     /// What it last saw of each object.
     pub known: BTreeMap<Name, Option<Seen>>,
     pub leader: Option<u64>,
-    /// It renews leases in memory only: in a lone server's, since what others hold of them may differ.
+    /// It renews leases in memory only.
     pub renews: bool,
 }
 

@@ -109,7 +109,7 @@ async fn simulate(run: Run, root: &std::path::Path) -> Report {
     disk::simulate_time(dice.fork());
     let record = Record::new(trace.clone());
     let mut world = World::found(root, dice, record.clone()).await;
-    let is_single = world.is_single();
+    let (renews, is_single) = (world.renews, world.is_single());
     world.populate();
     world.suffer(run.lasts).await;
     if !record.is_faulty() {
@@ -119,22 +119,28 @@ async fn simulate(run: Run, root: &std::path::Path) -> Report {
     let Written { ops, sessions, compared, mut faults } = record.take();
     faults.extend(PANICS.take().into_iter().map(Fault));
     if faults.is_empty() {
-        faults.extend(judge(&ops, &sessions, is_single).err());
+        faults.extend(judge(&ops, &sessions, renews, is_single).err());
     }
     let events = sessions.iter().map(|session| session.items.len()).sum();
     let (trace, happened) = (trace.sum(), trace.take());
     Report { seed: run.seed, faults, operations: ops.len(), events, compared, befell: world.befell, trace, happened }
 }
 
-fn judge(ops: &[check::history::Op], sessions: &[check::history::Session], is_single: bool) -> Result<(), Fault> {
-    // Renewals by a lone server are lost in a crash; with others they go through the log.
-    let skip = |key: &str| is_single && key.starts_with(client::VOLATILE);
+fn judge(
+    ops: &[check::history::Op],
+    sessions: &[check::history::Session],
+    renews: bool,
+    is_single: bool,
+) -> Result<(), Fault> {
+    // What is renewed in memory only is lost in a crash, and others hear of it late.
+    let skip = |key: &str| renews && key.starts_with(client::VOLATILE);
+    let reads_rise = is_single || !renews;
     let told = sessions.iter().flat_map(|session| &session.items).filter_map(|(_, item)| match item {
         Item::Event(told) => Some(told),
         Item::Bookmark(_) => None,
     });
     let changes = Changes::gather(told, ops)?;
-    check::order::check(ops, &changes, skip)?;
+    check::order::check(ops, &changes, skip, reads_rise)?;
     check::linear::check(ops, &changes, skip)?;
     check::watches::check(sessions, &changes, skip)
 }

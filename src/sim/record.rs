@@ -102,15 +102,17 @@ impl Record {
         inner.sessions.iter().rev().find(|session| session.watcher == watcher).map(Session::end)
     }
 
-    /// Compares what a server holds with what others held at the same entry.
-    pub fn state(&self, server: usize, state: &State) {
+    /// Compares what a server holds with what others held at the same entry; if it `renews`, of what the log
+    /// says, which is all but leases and the revision of the newest.
+    pub fn state(&self, server: usize, state: &State, renews: bool) {
         let all = KeyRange::all();
-        let sum = super::check::replicas::sum(
-            state.range(&all).flat_map(|object| [object.key().as_str().as_bytes(), &object.bytes()[..]]),
-        );
-        let position = state.position();
+        let logged = |key: &str| !renews || !key.starts_with(super::client::VOLATILE);
+        let objects = state.range(&all).filter(|object| logged(object.key().as_str()));
+        let parts = objects.flat_map(|object| [object.key().as_str().as_bytes(), &object.bytes()[..]]);
+        let sum = super::check::replicas::sum(parts);
+        let (position, revision) = (state.position(), if renews { 0 } else { state.revision().0 });
         self.trace.numbers([5, server as u64, position.index, sum]);
-        let compared = self.lock().replicas.seen(server, position.index, state.revision().0, sum);
+        let compared = self.lock().replicas.seen(server, position.index, revision, sum);
         if let Err(fault) = compared {
             self.fault(fault.0);
         }

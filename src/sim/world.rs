@@ -33,6 +33,8 @@ pub struct World {
     /// The members that clients know of.
     ids: Arc<Mutex<Vec<u64>>>,
     users: Scope,
+    /// Leases are renewed in memory only: what servers hold of them may differ.
+    pub renews: bool,
     pub befell: BTreeMap<&'static str, u32>,
     paused: BTreeSet<usize>,
 }
@@ -48,7 +50,7 @@ impl World {
     /// A cluster of as many servers as the dice say, in `root`.
     pub async fn found(root: &Path, dice: Dice, record: Record) -> Self {
         let limits = (
-            LogLimits { bytes: 0, entries: dice.within(20..200) as usize },
+            LogLimits { bytes: dice.below(16_384), entries: dice.within(20..200) as usize },
             RingLimits { events: dice.within(10..200) as usize, ..RingLimits::default() },
         );
         let users = Scope::root("users");
@@ -61,11 +63,13 @@ impl World {
             limits,
             ids: Arc::default(),
             users,
+            renews: false,
             befell: BTreeMap::new(),
             paused: BTreeSet::new(),
             dice,
         };
         let size = [1, 1, 1, 3, 3, 3, 3, 3, 5, 2][world.dice.below(10) as usize];
+        world.renews = size == 1 || world.dice.percent(50);
         world.add(true).await;
         for _ in 1..size {
             let place = world.add(false).await;
@@ -136,7 +140,7 @@ impl World {
                 pause_ms: [50, 800, 3_000, 6_000][number % 4],
                 known: BTreeMap::new(),
                 leader: None,
-                renews: self.is_single(),
+                renews: self.renews,
             };
             let stop = self.users.clone();
             self.users.spawn("client", async move { client.run(stop).await });
@@ -185,7 +189,7 @@ impl World {
         }
         for server in &self.servers {
             if let Some(store) = server.store() {
-                self.record.state(server.place, &store.state());
+                self.record.state(server.place, &store.state(), self.renews);
             }
         }
     }
