@@ -263,6 +263,11 @@ impl Applier {
         self.metrics.keeps(kept);
     }
 
+    /// Where the state that [`Applier::base`] gives stands in the log; giving it costs more.
+    pub fn base_position(&self) -> Position {
+        self.hub.base_position()
+    }
+
     /// The oldest state that history reaches, to be checkpointed, and the keys written lately.
     pub fn base(&self, members: impl FnOnce(u64) -> Members) -> (Base, BTreeMap<Key, Revision>) {
         let mut state = self.hub.base();

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use super::event::EventRef;
 use super::range::{KeyRange, ranges_of};
 use super::ring::{Kept, Next, Record, Ring, RingLimits, undo};
-use super::state::State;
+use super::state::{Position, State};
 use super::watch::{Watch, WatchError};
 use crate::object::Revision;
 
@@ -149,6 +149,11 @@ impl Hub {
             (state, newer)
         };
         undo(&state, revision, &newer).map(Arc::new)
+    }
+
+    /// Where [`Hub::base`] stands in the log.
+    pub fn base_position(&self) -> Position {
+        self.lock().ring.base().1
     }
 
     /// The oldest state that history still reaches.

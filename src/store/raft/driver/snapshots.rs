@@ -32,14 +32,9 @@ impl Driver {
         let (base, changed) = match afresh {
             Some(base) => (base, BTreeMap::new()),
             None if !self.keeper.is_due(self.applier.state().object_bytes(), self.log_share()) => return,
+            None if !self.is_checkpoint_new() => return self.keeper.wait(),
             None => self.applier.base(|index| Members::clone(self.members.at(index))),
         };
-        let known = self.node.base().index;
-        let is_new = base.state.position().index > known;
-        let is_second = self.keeper.is_single() && base.state.position().index == known;
-        if !is_afresh && !is_new && !is_second {
-            return self.keeper.wait();
-        }
         let Some(seal) = self.marked_seal() else { return };
         let checkpoint = Checkpoint {
             base,
@@ -74,6 +69,12 @@ impl Driver {
             return None;
         }
         Some(seal)
+    }
+
+    /// Whether a checkpoint taken now would let the log be cut, or be the second copy of what was given.
+    fn is_checkpoint_new(&self) -> bool {
+        let (at, known) = (self.applier.base_position().index, self.node.base().index);
+        at > known || (at == known && self.keeper.is_single())
     }
 
     pub(super) fn on_checkpoint(&mut self, taken: Result<Taken, KeepError>) {
