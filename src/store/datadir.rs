@@ -14,14 +14,14 @@
 //! ```
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
 use super::files::quarantine;
-use crate::base::fs::private_dir;
+use crate::base::fs::{FileError, private_dir, read_if_there, remove_if_there, write_atomic};
 use crate::base::rand::Rand;
 
 /// What this program reads. A directory says 2 from when something in it was encrypted, so that older
@@ -149,11 +149,7 @@ impl DataDir {
         if single {
             return write_number(&self.path, SINGLE, 1);
         }
-        let path = self.path.join(SINGLE);
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(cannot("remove", &path, source)),
-            _ => Ok(()),
-        }
+        remove_if_there(&self.path.join(SINGLE)).map_err(file_error)
     }
 
     pub fn is_single(&self) -> Result<bool, DataDirError> {
@@ -202,21 +198,13 @@ fn lock(path: &Path) -> Result<Flock<File>, DataDirError> {
 }
 
 fn make_private(path: &Path) -> Result<(), DataDirError> {
-    private_dir(path).map_err(|error| {
-        let (operation, path, source) = error.into_parts();
-        cannot(operation, &path, source)
-    })
+    private_dir(path).map_err(file_error)
 }
 
 fn read_number(path: &Path) -> Result<Option<u64>, DataDirError> {
-    match fs::read_to_string(path) {
-        Ok(text) => match text.trim().parse() {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => Err(DataDirError::NotANumber { path: path.to_owned() }),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(cannot("read", path, source)),
-    }
+    let Some(text) = read_if_there(path).map_err(file_error)? else { return Ok(None) };
+    let number = text.trim().parse().map_err(|_| DataDirError::NotANumber { path: path.to_owned() })?;
+    Ok(Some(number))
 }
 
 /// Writes a small file as a whole, durably; leaves it alone when it says so already.
@@ -225,17 +213,12 @@ fn write_number(dir: &Path, name: &str, number: u64) -> Result<(), DataDirError>
     if read_number(&path)? == Some(number) {
         return Ok(());
     }
-    let partial = dir.join(format!("{name}.partial"));
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&partial)
-        .and_then(|mut file| file.write_all(format!("{number}\n").as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&partial, &path))
-        .and_then(|()| File::open(dir)?.sync_all());
-    written.map_err(|source| cannot("write", &path, source))
+    write_atomic(&path, format!("{number}\n").as_bytes(), 0o600).map_err(file_error)
+}
+
+fn file_error(error: FileError) -> DataDirError {
+    let (operation, path, source) = error.into_parts();
+    cannot(operation, &path, source)
 }
 
 fn cannot(action: &'static str, path: &Path, source: io::Error) -> DataDirError {

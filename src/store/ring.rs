@@ -61,6 +61,8 @@ pub(super) struct Ring {
     /// Older than all records, oldest first.
     packs: VecDeque<Arc<Pack>>,
     packed: usize,
+    /// What the packs take.
+    packed_bytes: usize,
     records: VecDeque<Record>,
     /// The cost of everything, and of the records.
     bytes: usize,
@@ -82,7 +84,16 @@ impl Ring {
     /// Empty, with `state` as its base.
     pub fn new(limits: RingLimits, state: &State) -> Self {
         let base = (state.revision, state.position);
-        Self { packs: VecDeque::new(), packed: 0, records: VecDeque::new(), bytes: 0, fresh: 0, base, limits }
+        Self {
+            packs: VecDeque::new(),
+            packed: 0,
+            packed_bytes: 0,
+            records: VecDeque::new(),
+            bytes: 0,
+            fresh: 0,
+            base,
+            limits,
+        }
     }
 
     /// Empty again, behind `state`.
@@ -113,6 +124,7 @@ impl Ring {
                 }
                 self.bytes -= pack.cost;
                 self.packed -= pack.events;
+                self.packed_bytes -= pack.len();
                 self.base = (pack.revision, pack.position);
                 self.packs.pop_front();
             } else {
@@ -149,6 +161,7 @@ impl Ring {
             }
             let Some(pack) = Pack::of(&gone[start..]) else { break };
             self.packed += pack.events;
+            self.packed_bytes += pack.len();
             self.packs.push_back(Arc::new(pack));
         }
     }
@@ -162,11 +175,10 @@ impl Ring {
         let first = self.packs.front().map(|pack| pack.since).or(self.records.front().map(|record| record.at));
         let last = self.records.back().map(|record| record.at).or(self.packs.back().map(|pack| pack.until));
         let span = first.zip(last).map_or(Duration::ZERO, |(first, last)| last.saturating_sub(first));
-        let packed: usize = self.packs.iter().map(|pack| pack.len()).sum();
         let expires = first.map(|first| first + self.limits.age);
         Kept {
             events: self.packed + self.records.len(),
-            bytes: self.fresh + packed,
+            bytes: self.fresh + self.packed_bytes,
             span,
             oldest: self.base.0,
             expires,
@@ -175,22 +187,23 @@ impl Ring {
 
     /// The first events after `revision`.
     pub fn next(&self, revision: Revision) -> Result<Next, WatchError> {
-        let (oldest, _) = self.base;
-        if revision < oldest {
-            return Err(WatchError::Compacted { oldest });
-        }
-        let pack = self.packs.get(self.packs.partition_point(|pack| pack.revision <= revision));
+        let pack = self.packs.get(self.packs_after(revision)?);
         Ok(pack.map_or_else(|| Next::Fresh(self.fresh_after(revision)), |pack| Next::Packed(pack.clone())))
     }
 
     /// Everything after `revision` that is packed, and what is not.
     pub fn after(&self, revision: Revision) -> Result<(Vec<Arc<Pack>>, Vec<EventRef>), WatchError> {
-        let (oldest, _) = self.base;
-        if revision < oldest {
-            return Err(WatchError::Compacted { oldest });
-        }
-        let start = self.packs.partition_point(|pack| pack.revision <= revision);
+        let start = self.packs_after(revision)?;
         Ok((self.packs.range(start..).cloned().collect(), self.fresh_after(revision)))
+    }
+
+    /// The place of the first pack with something after `revision`.
+    fn packs_after(&self, revision: Revision) -> Result<usize, WatchError> {
+        let (oldest, _) = self.base;
+        match revision < oldest {
+            true => Err(WatchError::Compacted { oldest }),
+            false => Ok(self.packs.partition_point(|pack| pack.revision <= revision)),
+        }
     }
 
     fn fresh_after(&self, revision: Revision) -> Vec<EventRef> {

@@ -57,8 +57,8 @@ impl Watch {
     pub(super) fn new(hub: Arc<Hub>, queue: Arc<Queue>, past: Past, from: Revision) -> Self {
         let (taken, of_from) = (VecDeque::new(), usize::MAX);
         let mut watch = Self { hub, queue, place: None, taken, start: from, from, of_from };
-        if matches!(past.next, Next::Fresh(_)) {
-            let _ = watch.take_past(past); // what is not packed is there
+        if let Next::Fresh(events) = past.next {
+            watch.take_fresh(events, past.end);
         }
         watch
     }
@@ -131,10 +131,7 @@ impl Watch {
     /// Takes what is to be read before the queue, and goes on in the queue if that is all.
     fn take_past(&mut self, past: Past) -> Result<(), WatchEnd> {
         match past.next {
-            Next::Fresh(events) => {
-                self.put_new(events);
-                self.place = Some(past.end);
-            }
+            Next::Fresh(events) => self.take_fresh(events, past.end),
             Next::Packed(pack) => {
                 self.put_new(pack.events().map_err(|_| WatchEnd::TooSlow)?);
                 if pack.revision >= self.from {
@@ -143,6 +140,12 @@ impl Watch {
             }
         }
         Ok(())
+    }
+
+    /// Takes all that is before the queue's `end`, and goes on in the queue.
+    fn take_fresh(&mut self, events: Vec<EventRef>, end: u64) {
+        self.put_new(events);
+        self.place = Some(end);
     }
 
     /// Takes those of `events` that are watched and were not taken before.
