@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use super::history::{Answer, Call, Changes, Fault, Name, Op, Seen};
 
-/// Checks what all clients were answered against all `changes`. Where `reads_rise` not, a server may read at
-/// an older revision than another showed, of keys that are skipped.
+/// Checks what all clients were answered against all `changes`. Where `reads_rise` not, a server may read or
+/// renew at an older revision than another showed of keys that are skipped: it may not have heard of that.
 pub fn check(ops: &[Op], changes: &Changes, skip: impl Fn(&str) -> bool, reads_rise: bool) -> Result<(), Fault> {
     unique(ops)?;
-    rising(ops, reads_rise)?;
+    rising(ops, &skip, reads_rise)?;
     lists(ops, changes, skip)
 }
 
@@ -35,7 +35,7 @@ fn shown(op: &Op) -> Option<u64> {
 }
 
 /// Whatever begins after an answer knows at least what the answer knew; a write, more.
-fn rising(ops: &[Op], reads_rise: bool) -> Result<(), Fault> {
+fn rising(ops: &[Op], skip: &impl Fn(&str) -> bool, reads_rise: bool) -> Result<(), Fault> {
     let mut by_call: Vec<&Op> = ops.iter().collect();
     by_call.sort_by_key(|op| op.invoked);
     let mut by_answer: Vec<&Op> = ops.iter().filter(|op| shown(op).is_some()).collect();
@@ -50,7 +50,10 @@ fn rising(ops: &[Op], reads_rise: bool) -> Result<(), Fault> {
             }
         }
         let behind = match (&op.call, &op.answer) {
-            (_, Answer::Written { revision }) => *revision <= newest.0,
+            (Call::Write(writes), Answer::Written { revision }) => {
+                let promised = reads_rise || writes.iter().any(|write| !skip(&write.key));
+                promised && *revision <= newest.0
+            }
             (_, Answer::Got { at, .. }) | (Call::List { at: None }, Answer::Listed { at, .. }) => {
                 reads_rise && *at < newest.0
             }
