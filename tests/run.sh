@@ -56,6 +56,14 @@ install_moto() {
   python3 -m venv target/moto && target/moto/bin/pip install --quiet 'moto[s3]==5.2.1' flask flask-cors || exit 1
 }
 
+# PyPI's Kubernetes client. Fails where there is no registry to install it from.
+install_client() {
+  [ -x target/client/bin/python3 ] && target/client/bin/python3 -c 'import kubernetes' 2>/dev/null && return 0
+  say "installing the Python client"
+  python3 -c 'import ensurepip' 2>/dev/null || apt-get install -y -qq --no-install-recommends python3-venv >/dev/null || return 1
+  python3 -m venv target/client && target/client/bin/pip install --quiet 'kubernetes==37.0.2'
+}
+
 install_packages
 # Two tests compare with upstream's own files, which are not part of the project.
 everything=() quick=(--lib --test tidy --test sim --test roundtrip)
@@ -74,6 +82,11 @@ say "release build"
 if SKIFF_BINARY=$(./install.sh build); then
   export SKIFF_BINARY
   count cargo test --quiet --test e2e
+  if install_client; then
+    count target/client/bin/python3 tests/clients/python.py
+  else
+    say "left out: tests/clients, for the Python client cannot be installed"
+  fi
 else
   failed=$((failed + 1))
 fi
