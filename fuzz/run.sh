@@ -10,7 +10,7 @@ failed=0
 for target in $targets; do
     mkdir -p "fuzz/corpus/$target"
     echo "== $target"
-    cargo fuzz run -s none "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
+    cargo fuzz run -s none --codegen-units 16 "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
         -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=256 -max_len=16384 \
         -print_final_stats=1 2>&1 | tail -n 12 || failed=1
 done

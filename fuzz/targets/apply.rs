@@ -18,7 +18,7 @@ impl Versions for Builtin {
     }
 }
 
-/// The input is objects, one a line; the first byte of each says who writes it, and how.
+// The input is objects, one a line; the first byte of each says who writes it, and how.
 fuzz_target!(|input: &[u8]| {
     let kind = Gvk::of("v1", "Pod");
     let schema = builtin().kind("v1", "Pod").expect("a built-in kind");

@@ -6,7 +6,7 @@ use skiff::object::FieldErrors;
 use skiff::object::schema::custom::{Props, check_lists, settle, types_of, validate};
 use skiff::object::schema::decode_untyped;
 
-/// A schema and an object, one a line.
+// A schema and an object, one a line.
 fuzz_target!(|input: &[u8]| {
     let cut = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
     let (schema, object) = input.split_at(cut);
