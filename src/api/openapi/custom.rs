@@ -5,9 +5,9 @@ use crate::resources::{Resource, ResourceVersion, SchemaRef};
 
 use super::Form;
 use super::definitions::Definitions;
+use super::descriptions::ANY_KIND;
 
-/// Whose own fields mean what those of every kind and of every list do.
-const ANY_KIND: &str = "api.core.v1.Pod";
+/// A list like any other: what all lists have in common is found for it.
 const ANY_LIST: &str = "api.core.v1.PodList";
 /// What version 2 has no words for.
 const V3_ONLY: &[&str] = &["nullable", "oneOf", "anyOf", "allOf", "not"];

@@ -15,8 +15,9 @@ static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptions.de
 pub const LEN: &str = env!("SKIFF_DESCRIPTIONS_LEN");
 /// How long the texts are kept after they were last needed.
 const KEPT_FOR: Duration = Duration::from_secs(60);
-/// Whose `apiVersion` and `kind` speak for all lists.
-const ANY_KIND: &str = "api.core.v1.Pod";
+/// Whose `apiVersion`, `kind` and `metadata` speak for those of kinds that have no texts of their own: custom
+/// ones and all lists.
+pub const ANY_KIND: &str = "api.core.v1.Pod";
 
 /// The texts, unpacked.
 #[derive(Default)]
