@@ -30,8 +30,8 @@ use super::body::{self, AnswerBody, BoxError};
 use super::extension::Reply;
 use super::flow::{Class, Digest, Load, Refused, Seat};
 use super::negotiate::{self, Format, Shape};
-use super::pipeline::Api;
 use super::pipeline::act::{no_such_method, no_such_resource};
+use super::pipeline::{Api, permit};
 use super::request::RequestLine;
 use super::respond::{View, Written};
 use super::{crd, elsewhere, encode, options, plain, stream, subresources};
@@ -181,8 +181,9 @@ impl Api {
     }
 
     /// Who asks, and in whose name.
-    fn identify(&self, exchange: &Exchange, started: Duration) -> Result<Arc<User>, Status> {
-        let user = self.authn.authenticate(&exchange.headers, &exchange.peer.certificates, &exchange.line.path);
+    async fn identify(&self, exchange: &Exchange, started: Duration) -> Result<Arc<User>, Status> {
+        let (peer, path) = (&exchange.peer, &exchange.line.path);
+        let user = self.authn.recognize(&exchange.headers, &peer.certificates, path).await;
         if let Some((audit, record)) = self.audit.get().zip(audit::current()) {
             let nobody = Arc::default();
             let ask = ask(user.as_ref().unwrap_or(&nobody), &exchange.line);
@@ -205,13 +206,14 @@ impl Api {
     }
 
     /// Whether they may.
-    fn may_it(&self, exchange: &Exchange) -> Result<(), Status> {
+    async fn may_it(&self, exchange: &Exchange) -> Result<(), Status> {
         let since = self.clock.elapsed();
-        let judged = self.permit(&ask(&exchange.user, &exchange.line));
-        let result = if judged.is_ok() { "allowed" } else { "denied" };
+        let ask = ask(&exchange.user, &exchange.line);
+        let decision = self.authz.judge(&ask).await;
+        let result = decision.result();
         self.metrics.authorizations.with(&[result]).add(1);
         self.metrics.authorization_seconds.with(&[result]).observe(self.clock.elapsed().saturating_sub(since));
-        judged
+        permit(&ask, decision)
     }
 
     async fn work<B>(
@@ -237,8 +239,7 @@ impl Api {
         if self.scope.is_stopping() && !is_served_to_the_end(exchange) {
             return Ok(stopping());
         }
-        self.authn.prepare(&exchange.headers).await;
-        exchange.user = self.identify(exchange, started)?;
+        exchange.user = self.identify(exchange, started).await?;
         let load = load_of(&exchange.line);
         let limit = match load {
             Load::LongRunning => self.settings.limits.request,
@@ -248,7 +249,7 @@ impl Api {
             Ok(seat) => seat,
             Err(refused) => return Ok(self.too_many(exchange, load, &refused)),
         };
-        self.may_it(exchange)?;
+        self.may_it(exchange).await?;
         if let Some(remote) = self.aggregator.route(&exchange.line.path) {
             return Box::pin(aggregate::proxy::serve(self, &remote, exchange, body, upgrade, seat)).await;
         }
@@ -426,8 +427,9 @@ impl<'a> Labels<'a> {
 fn ask<'a>(user: &'a User, line: &'a RequestLine) -> Ask<'a> {
     match &line.target {
         Some(target) => {
-            let at = ResourceRef::from(target).selecting(line.verb, line.param("fieldSelector").unwrap_or_default());
-            Ask::resource(user, line.verb, at)
+            let selector = |name| line.param(name).unwrap_or_default();
+            let (fields, labels) = (selector("fieldSelector"), selector("labelSelector"));
+            Ask::resource(user, line.verb, ResourceRef::from(target).selecting(line.verb, fields, labels))
         }
         None => Ask::path(user, line.verb, &line.path),
     }

@@ -24,6 +24,8 @@ const ANSWER_BYTES: &[f64] = &[1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 const EVENT_BYTES: &[f64] = &[1_024.0, 2_048.0, 4_096.0, 8_192.0, 16_384.0, 32_768.0, 65_536.0, 131_072.0];
 const AUTH_SECONDS: &[f64] =
     &[0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384];
+const DEFAULT_SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const MATCH_SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25];
 const STEP_SECONDS: &[f64] = &[0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
 const HOOK_SECONDS: &[f64] = &[0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0];
 
@@ -46,6 +48,20 @@ pub struct Metrics {
     pub authentication_seconds: Family<Histogram>,
     pub authorizations: Family<Counter>,
     pub authorization_seconds: Family<Histogram>,
+    pub authorization_decisions: Family<Counter>,
+    pub access_hook_requests: Family<Counter>,
+    pub access_hook_seconds: Family<Histogram>,
+    pub access_hook_fail_open: Family<Counter>,
+    pub match_errors: Family<Counter>,
+    pub match_exclusions: Family<Counter>,
+    pub match_seconds: Family<Histogram>,
+    pub token_cache_requests: Family<Counter>,
+    pub token_cache_seconds: Family<Histogram>,
+    pub token_fetches: Family<Gauge>,
+    pub token_fetch_results: Family<Counter>,
+    pub authorization_reloads: Family<Counter>,
+    pub authorization_reloaded: Family<Gauge>,
+    pub authorization_config: Family<Gauge>,
     pub admission_steps: Family<Histogram>,
     pub hook_seconds: Family<Histogram>,
     pub hook_requests: Family<Counter>,
@@ -66,6 +82,9 @@ const TERMINATION_LABELS: &[&str] =
     &["verb", "group", "version", "resource", "subresource", "scope", "component", "code"];
 const OF_KIND: &[&str] = &["request_kind"];
 const OF_RESOURCE: &[&str] = &["group", "version", "resource"];
+const OF_AUTHORIZER: &[&str] = &["type", "name"];
+const OF_STATUS: &[&str] = &["status"];
+const OF_RELOAD: &[&str] = &["status", "apiserver_id_hash"];
 const OF_HOOK: &[&str] = &["name", "type", "operation", "rejected"];
 
 impl Metrics {
@@ -132,6 +151,79 @@ impl Metrics {
                 &["result"],
                 AUTH_SECONDS,
             ),
+            authorization_decisions: counter(
+                "apiserver_authorization_decisions_total",
+                "Decisions, by who made them.",
+                &["type", "name", "decision"],
+            ),
+            access_hook_requests: counter(
+                "apiserver_authorization_webhook_evaluations_total",
+                "Questions to authorization webhooks, by how they ended.",
+                &["name", "result"],
+            ),
+            access_hook_seconds: seconds(
+                "apiserver_authorization_webhook_duration_seconds",
+                "How long authorization webhooks took, in seconds.",
+                &["name", "result"],
+                DEFAULT_SECONDS,
+            ),
+            access_hook_fail_open: counter(
+                "apiserver_authorization_webhook_evaluations_fail_open_total",
+                "Requests left to others because an authorization webhook failed.",
+                &["name", "result"],
+            ),
+            match_errors: counter(
+                "apiserver_authorization_match_condition_evaluation_errors_total",
+                "Requests whose match conditions could not be worked out.",
+                OF_AUTHORIZER,
+            ),
+            match_exclusions: counter(
+                "apiserver_authorization_match_condition_exclusions_total",
+                "Requests that match conditions kept from a webhook.",
+                OF_AUTHORIZER,
+            ),
+            match_seconds: seconds(
+                "apiserver_authorization_match_condition_evaluation_seconds",
+                "How long match conditions took, in seconds.",
+                OF_AUTHORIZER,
+                MATCH_SECONDS,
+            ),
+            token_cache_requests: counter(
+                "authentication_token_cache_request_total",
+                "Tokens that a webhook knows or was asked about.",
+                OF_STATUS,
+            ),
+            token_cache_seconds: seconds(
+                "authentication_token_cache_request_duration_seconds",
+                "How long finding out about a webhook's token took, in seconds.",
+                OF_STATUS,
+                DEFAULT_SECONDS,
+            ),
+            token_fetches: gauge(
+                "authentication_token_cache_active_fetch_count",
+                "Tokens that a webhook is being asked about.",
+                OF_STATUS,
+            ),
+            token_fetch_results: counter(
+                "authentication_token_cache_fetch_total",
+                "Tokens that a webhook was asked about.",
+                OF_STATUS,
+            ),
+            authorization_reloads: counter(
+                "apiserver_authorization_config_controller_automatic_reloads_total",
+                "Changes of the authorization configuration, by how they ended.",
+                OF_RELOAD,
+            ),
+            authorization_reloaded: gauge(
+                "apiserver_authorization_config_controller_automatic_reload_last_timestamp_seconds",
+                "When the authorization configuration last changed, in seconds since 1970.",
+                OF_RELOAD,
+            ),
+            authorization_config: gauge(
+                "apiserver_authorization_config_controller_last_config_info",
+                "The authorization configuration that is used.",
+                &["apiserver_id_hash", "hash"],
+            ),
             admission_steps: seconds(
                 "apiserver_admission_step_admission_duration_seconds",
                 "How long a step of admission took, in seconds.",
@@ -186,6 +278,14 @@ impl Metrics {
             &self.authenticated,
             &self.authentications,
             &self.authorizations,
+            &self.authorization_decisions,
+            &self.access_hook_requests,
+            &self.access_hook_fail_open,
+            &self.match_errors,
+            &self.match_exclusions,
+            &self.token_cache_requests,
+            &self.token_fetch_results,
+            &self.authorization_reloads,
             &self.hook_requests,
             &self.hook_rejections,
             &self.hook_fail_open,
@@ -194,7 +294,15 @@ impl Metrics {
             &self.audit_levels,
         ];
         counters.iter().for_each(|family| family.render(&mut page));
-        [&self.inflight, &self.inqueue, &self.long_running].iter().for_each(|family| family.render(&mut page));
+        let gauges = [
+            &self.inflight,
+            &self.inqueue,
+            &self.long_running,
+            &self.token_fetches,
+            &self.authorization_reloaded,
+            &self.authorization_config,
+        ];
+        gauges.iter().for_each(|family| family.render(&mut page));
         let histograms = [
             &self.durations,
             &self.sli,
@@ -202,6 +310,9 @@ impl Metrics {
             &self.watch_sizes,
             &self.authentication_seconds,
             &self.authorization_seconds,
+            &self.access_hook_seconds,
+            &self.match_seconds,
+            &self.token_cache_seconds,
             &self.admission_steps,
             &self.hook_seconds,
         ];
@@ -271,6 +382,11 @@ impl<C: Cell> Family<C> {
         }
         let (_, cell) = series.entry(hash).or_insert_with(|| (self.key(values).into(), Arc::new(C::new(self.bounds))));
         cell.clone()
+    }
+
+    /// Forgets all series.
+    pub fn clear(&self) {
+        self.series.write().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<u64, (Box<str>, Arc<C>)>> {
@@ -345,6 +461,10 @@ pub struct Gauge(AtomicI64);
 impl Gauge {
     pub fn add(&self, n: i64) {
         self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn set(&self, n: i64) {
+        self.0.store(n, Ordering::Relaxed);
     }
 
     pub fn get(&self) -> i64 {

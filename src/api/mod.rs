@@ -20,6 +20,7 @@ pub mod extension;
 pub mod flow;
 mod gather;
 pub mod health;
+pub mod hooks;
 pub mod http;
 mod measures;
 pub mod metrics;
@@ -35,6 +36,7 @@ pub mod selector;
 pub mod server;
 pub mod settings;
 mod stream;
+mod strict;
 pub mod subresources;
 pub mod version;
 

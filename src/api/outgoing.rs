@@ -35,18 +35,18 @@ impl Outgoing {
     }
 
     /// Sends a request with an absolute `https` address. The error says what went wrong on the way.
-    pub async fn send(&self, request: Request<Bytes>) -> Result<(StatusCode, Bytes), String> {
+    pub async fn send(&self, request: Request<Bytes>) -> Result<(StatusCode, Bytes), Unanswered> {
         let url = request.uri().to_string();
         let answer = tokio::time::timeout(self.timeout, self.exchange(request)).await;
-        answer.unwrap_or_else(|_| Err("context deadline exceeded".into())).map_err(|why| format!("{url}: {why}"))
+        answer.unwrap_or(Err(Unanswered::TimedOut)).map_err(|why| why.about(&url))
     }
 
-    async fn exchange(&self, request: Request<Bytes>) -> Result<(StatusCode, Bytes), String> {
+    async fn exchange(&self, request: Request<Bytes>) -> Result<(StatusCode, Bytes), Unanswered> {
         let uri = request.uri().clone();
         if uri.scheme_str() != Some("https") {
-            return Err("URL scheme must be https".into());
+            return Err("URL scheme must be https".to_owned().into());
         }
-        let authority = uri.authority().ok_or("the URL has no host")?.clone();
+        let authority = uri.authority().ok_or_else(|| "the URL has no host".to_owned())?.clone();
         let (host, port) = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(443));
         let wire = TcpStream::connect((host, port)).await;
         let wire = wire.map_err(|error| format!("dial tcp {host}:{port}: {error}"))?;
@@ -64,11 +64,53 @@ impl Outgoing {
         let host = HeaderValue::from_str(authority.as_str()).map_err(|error| error.to_string())?;
         parts.headers.insert(header::HOST, host);
         let response = sender.send_request(Request::from_parts(parts, Full::new(body))).await;
-        let response = response.map_err(|error| text(&error))?;
+        let response = response.map_err(|error| match error.is_incomplete_message() || is_reset(&error) {
+            true => Unanswered::Reset(text(&error)),
+            false => Unanswered::Other(text(&error)),
+        })?;
         let code = response.status();
         let body = Limited::new(response.into_body(), self.answer_bytes_max).collect().await;
         Ok((code, body.map_err(|error| error.to_string())?.to_bytes()))
     }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    #[error("context deadline exceeded")]
+    TimedOut,
+    /// The other side hung up; it may be there again soon.
+    #[error("{0}")]
+    Reset(String),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Unanswered {
+    fn about(self, url: &str) -> Self {
+        match self {
+            Self::TimedOut => Self::TimedOut,
+            Self::Reset(why) => Self::Reset(format!("{url}: {why}")),
+            Self::Other(why) => Self::Other(format!("{url}: {why}")),
+        }
+    }
+}
+
+impl From<String> for Unanswered {
+    fn from(why: String) -> Self {
+        Self::Other(why)
+    }
+}
+
+fn is_reset(error: &hyper::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionReset) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// The certificates to trust where nothing else is said, in PEM.

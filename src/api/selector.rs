@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::object::field::FieldErrors;
+use crate::object::tree::{Tree, json};
 use crate::object::{Status, StringMap};
 use crate::resources::names::{is_label_value, is_qualified_name};
 
@@ -42,12 +43,32 @@ impl LabelQuery {
         self.0.is_empty()
     }
 
+    /// The requirements as access reviews have them; those they have no word for are left out.
+    pub fn as_requirements(&self) -> Vec<Tree> {
+        self.0.iter().filter_map(Requirement::as_tree).collect()
+    }
+
     pub fn matches(&self, labels: &StringMap) -> bool {
         self.0.iter().all(|requirement| requirement.matches(labels))
     }
 }
 
 impl Requirement {
+    fn as_tree(&self) -> Option<Tree> {
+        let operator = match self.operator {
+            Operator::In | Operator::Equals => "In",
+            Operator::NotIn => "NotIn",
+            Operator::Exists => "Exists",
+            Operator::DoesNotExist => "DoesNotExist",
+            Operator::NotEquals | Operator::Greater | Operator::Less => return None,
+        };
+        let mut requirement = json!({"key": self.key, "operator": operator});
+        if !self.values.is_empty() {
+            requirement["values"] = json!(self.values);
+        }
+        Some(requirement)
+    }
+
     fn matches(&self, labels: &StringMap) -> bool {
         let value = labels.get(&self.key);
         match self.operator {

@@ -100,13 +100,23 @@ impl World {
     }
 
     pub async fn send_with(&self, line: &str, body: Tree, headers: &[(&str, &str)]) -> (u16, Tree) {
+        self.send_from(&self.admin, line, body, headers).await
+    }
+
+    /// As somebody without a certificate.
+    pub async fn send_as_nobody(&self, line: &str, body: Tree, headers: &[(&str, &str)]) -> (u16, Tree) {
+        self.send_from(&Arc::new(Peer { certificates: Vec::new(), ..Peer::clone(&self.admin) }), line, body, headers)
+            .await
+    }
+
+    async fn send_from(&self, peer: &Arc<Peer>, line: &str, body: Tree, headers: &[(&str, &str)]) -> (u16, Tree) {
         let (method, path) = line.split_once(' ').unwrap();
         let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
         let mut request = Request::builder().method(method).uri(path).header("user-agent", "test/1");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = self.api.answer(request.body(Full::new(body)).unwrap(), &self.admin).await;
+        let answer = self.api.answer(request.body(Full::new(body)).unwrap(), peer).await;
         let code = answer.status().as_u16();
         let bytes = answer.into_body().collect().await.unwrap().to_bytes();
         let text = || Tree::String(String::from_utf8_lossy(&bytes).into_owned());

@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod clock;
 pub mod error;
 pub mod escape;
+pub mod expiring;
 pub mod fs;
 pub mod gate;
 pub mod hex;

@@ -19,6 +19,12 @@ use super::gate::Gate;
 const RESTART_DELAY_MIN: Duration = Duration::from_millis(100);
 const RESTART_DELAY_MAX: Duration = Duration::from_secs(30);
 
+/// Runs `work` to its end on this thread, from code that cannot wait otherwise; other tasks go on, on other
+/// threads. The runtime must have several, as the server's has.
+pub fn wait_here<T>(work: impl Future<Output = T>) -> T {
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work))
+}
+
 /// A group of tasks that end together. Clones share the group.
 #[derive(Clone)]
 pub struct Scope {

@@ -4,6 +4,7 @@ mod admin;
 mod agent;
 mod auditing;
 mod authentication;
+mod authorization;
 mod backend;
 mod bootstrap;
 mod cluster;

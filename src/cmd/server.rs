@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use super::auditing;
 use super::authentication;
+use super::authorization;
 use super::backend::{InProcess, OnLeader};
 use super::bootstrap;
 use super::cluster::{self, Book, Carrier, ClusterServer, Leader, Member};
@@ -122,6 +123,7 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
 
     let cluster::Prepared { mut config, joins, members } = cluster::prepare(config).await?;
     let mut others = std::mem::take(&mut config.others);
+    let mut authorizers = std::mem::take(&mut config.authorizers);
     let book = Book::new();
     let rejoins = members.iter().any(|member| member.name != config.node.name);
     members.into_iter().for_each(|member| book.hear(member));
@@ -165,6 +167,10 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
         auditing::start(&api, wanted, &audit, clock.clone())?;
     }
     authentication::start(&api, &mut others, &config.tokens.issuers, &http)?;
+    if let Some(wanted) = &config.token_webhook {
+        authorization::start_tokens(&api, wanted, &http, clock.clone())?;
+    }
+    authorization::start(&api, &mut authorizers, &format!("{:016x}", store.id()), &http, clock.clone())?;
     api::authn::legacy::start(&api, &http);
     let readiness = Readiness::of(&api);
     let encryption = keyring.map(|keyring| Encryption { keyring, store: store.clone(), carrier: carrier.clone() });

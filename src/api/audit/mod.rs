@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use super::authz::{Ask, Decision};
+use super::authz::{Ask, Decision, Refusal};
 use crate::base::clock::ClockRef;
 use crate::object::tree::{Tree, json};
 use crate::object::{Answer, Call, Reply, Status, Target, User};
@@ -125,10 +125,13 @@ fn annotate_at(level: Level, key: impl AsRef<str>, value: impl FnOnce() -> Strin
 
 /// Notes whether the request is allowed, and why.
 pub fn decided(decision: &Decision) {
+    if let Decision::Refused(Refusal { error: Some(_), .. }) = decision {
+        return annotate(REASON, || "internal error".to_owned());
+    }
     annotate(DECISION, || if decision.is_allowed() { "allow" } else { "forbid" }.to_owned());
     annotate(REASON, || match decision {
         Decision::Allowed(reason) => reason.to_string(),
-        Decision::Forbidden(reason) => reason.clone(),
+        Decision::Refused(refusal) => refusal.reason.clone(),
     });
 }
 

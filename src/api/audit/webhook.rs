@@ -4,20 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Uri, header};
 
 use super::sink::Writer;
-use crate::api::outgoing::Outgoing;
+use crate::api::hooks::Hook;
 
 const ATTEMPTS_MAX: u32 = 5;
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 
-pub struct Webhook {
-    pub outgoing: Outgoing,
-    pub url: Uri,
-    /// `Bearer …`, if the webhook wants one.
-    pub authorization: Option<HeaderValue>,
-}
+pub struct Webhook(pub Hook);
 
 impl Writer for Webhook {
     fn name(&self) -> &'static str {
@@ -28,10 +22,12 @@ impl Writer for Webhook {
         let body = list(&batch);
         let mut backoff = BACKOFF_FIRST;
         for attempt in 1.. {
-            let failed = match self.post(body.clone()).await {
-                Ok(code) if code.is_success() => return Ok(()),
-                Ok(code) => (format!("the webhook answered {code}"), code.is_server_error() || code.as_u16() == 429),
-                Err(why) => (why, true),
+            let failed = match self.0.post(body.clone()).await {
+                Ok((code, _)) if code.is_success() => return Ok(()),
+                Ok((code, _)) => {
+                    (format!("the webhook answered {code}"), code.is_server_error() || code.as_u16() == 429)
+                }
+                Err(why) => (why.to_string(), true),
             };
             match failed {
                 (_, true) if attempt < ATTEMPTS_MAX => tokio::time::sleep(backoff).await,
@@ -40,21 +36,6 @@ impl Writer for Webhook {
             backoff *= 2;
         }
         Ok(())
-    }
-}
-
-impl Webhook {
-    async fn post(&self, body: Bytes) -> Result<http::StatusCode, String> {
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(self.url.clone())
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, "application/json, */*");
-        if let Some(authorization) = &self.authorization {
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
-        let request = request.body(body).map_err(|error| error.to_string())?;
-        self.outgoing.send(request).await.map(|(code, _)| code)
     }
 }
 

@@ -158,7 +158,7 @@ impl Attempt<'_> {
     }
 
     fn check(&self, group: &str, resource: &str, subresource: &str, namespace: &str, name: &str) -> Result<(), Status> {
-        let at = ResourceRef { group, resource, subresource, namespace, name, fields: "" };
+        let at = ResourceRef { group, resource, subresource, namespace, name, ..ResourceRef::default() };
         self.authz.check(&Ask::resource(self.user, &self.verb(), at))
     }
 

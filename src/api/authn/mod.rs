@@ -1,7 +1,7 @@
 //! Who asks? From a connection's certificates and a request's headers to a user.
 //!
 //! In upstream's order: a front proxy speaking for somebody, a client certificate, a bearer token (for
-//! bootstrapping, of another issuer, of a service account); with none of these it is `system:anonymous`. Something presented and found wrong is never
+//! bootstrapping, of another issuer, of a service account, known to a webhook); with none of these it is `system:anonymous`. Something presented and found wrong is never
 //! anonymous but refused with 401, without saying why: the log does, at debug level.
 
 mod certificate;
@@ -10,7 +10,7 @@ pub mod legacy;
 pub mod oidc;
 mod service_account;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use base64::Engine;
@@ -18,6 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use http::{HeaderMap, header};
 use rustls_pki_types::CertificateDer;
 
+use super::hooks::token::{Answer, TokenWebhook};
 use crate::base::clock::ClockRef;
 use crate::object::{Key, ObjectRef, Reason, Status, Timestamp, Tree, TreePath, User};
 use crate::security::SecurityError;
@@ -69,6 +70,8 @@ pub struct Authn {
     accounts: ServiceAccounts,
     /// Other issuers; replaced when their configuration changes.
     others: ArcSwap<Issuers>,
+    /// Asked about tokens that nobody here knows; set once at start, if anybody is.
+    pub webhook: OnceLock<TokenWebhook>,
     /// Legacy tokens seen in use.
     pub(super) used: LegacyUse,
     objects: Arc<dyn Objects>,
@@ -100,25 +103,68 @@ impl Authn {
             proxies: Certificates::of(trust.request_header_ca)?,
             accounts: ServiceAccounts::new(trust.token_key, trust.issuers, trust.audiences),
             others: ArcSwap::default(),
+            webhook: OnceLock::new(),
             used: LegacyUse::default(),
             objects,
             clock,
         })
     }
 
-    /// Gets ready to judge the token in `headers`: asks its issuer for the key that it names, if that is
-    /// not known yet.
-    pub async fn prepare(&self, headers: &HeaderMap) {
-        if self.others.load().is_empty() {
-            return;
-        }
-        if let Some(token) = bearer(headers) {
+    /// As [`Authn::authenticate`], for those who can wait: asks also issuers for new keys, and the webhook.
+    pub async fn recognize(
+        &self,
+        headers: &HeaderMap,
+        certificates: &[CertificateDer<'static>],
+        path: &str,
+    ) -> Result<Arc<User>, Status> {
+        if !self.others.load().is_empty()
+            && let Some(token) = bearer(headers)
+        {
             self.prepare_for(&token).await;
+        }
+        let found = match (self.identify(headers, certificates, path), self.webhook.get()) {
+            (Err(why), Some(webhook)) => match bearer(headers) {
+                Some(token) => self.through(webhook, &token, &[], why).await.map(|found| found.user),
+                None => Err(why),
+            },
+            (found, _) => found,
+        };
+        found.map_err(unauthorized)
+    }
+
+    /// The user of a bearer token that is good for one of `audiences` (the API's own if empty), whoever
+    /// knows them.
+    pub async fn owner_of(&self, token: &str, audiences: &[String]) -> Result<TokenUser, Refused> {
+        self.prepare_for(token).await;
+        match (self.token_user(token, audiences), self.webhook.get()) {
+            (Err(why), Some(webhook)) => self.through(webhook, token, audiences, why).await,
+            (found, _) => found,
         }
     }
 
-    pub async fn prepare_for(&self, token: &str) {
+    /// Asks the issuer of the token for the key that it names, if that is not known yet.
+    async fn prepare_for(&self, token: &str) {
         self.others.load_full().look_for_key_of(token).await;
+    }
+
+    /// What the webhook says of a token that is refused here because of `why`.
+    async fn through(
+        &self,
+        webhook: &TokenWebhook,
+        token: &str,
+        audiences: &[String],
+        why: Refused,
+    ) -> Result<TokenUser, Refused> {
+        let own = self.audiences();
+        match webhook.ask(token, if audiences.is_empty() { own } else { audiences }, own).await {
+            Ok(Answer::User(user, audiences)) => Ok(TokenUser { user: authenticated(user), audiences }),
+            Ok(Answer::Nobody(told)) if told.is_empty() => Err(why),
+            Ok(Answer::Nobody(told)) => Err(Refused::because(format!("{why}; the webhook: {told}"))),
+            Err(failed) => {
+                tracing::warn!(why = failed, "cannot ask the authentication webhook");
+                Err(Refused::because(format!("{why}; the webhook failed: {failed}")))
+            }
+        }
     }
 
     /// Believes other issuers from now on.
@@ -134,10 +180,7 @@ impl Authn {
         certificates: &[CertificateDer<'static>],
         path: &str,
     ) -> Result<Arc<User>, Status> {
-        self.identify(headers, certificates, path).map_err(|why| {
-            tracing::debug!(%why, "refused credentials");
-            Status::new(Reason::Unauthorized, "Unauthorized")
-        })
+        self.identify(headers, certificates, path).map_err(unauthorized)
     }
 
     /// The user of a bearer token that is good for one of `audiences` (the API's own if empty).
@@ -217,6 +260,21 @@ impl Authn {
     fn now(&self) -> Timestamp {
         Timestamp::from_nanos(self.clock.wall_nanos())
     }
+}
+
+fn unauthorized(why: Refused) -> Status {
+    tracing::debug!(%why, "refused credentials");
+    Status::new(Reason::Unauthorized, "Unauthorized")
+}
+
+/// With the group of everybody who is known.
+fn authenticated(user: Arc<User>) -> Arc<User> {
+    if user.name == ANONYMOUS || user.in_group(AUTHENTICATED) || user.in_group(UNAUTHENTICATED) {
+        return user;
+    }
+    let mut user = Arc::unwrap_or_clone(user);
+    user.groups.push(AUTHENTICATED.into());
+    Arc::new(user)
 }
 
 /// Takes a bootstrap token apart: six characters, a dot, sixteen.

@@ -307,7 +307,7 @@ fn acting(rules: &str, lines: &[(&'static str, &str)]) -> String {
     let objects = bootstrap::parse(&policy)
         .into_iter()
         .map(|(key, tree)| Object::new(key, Revision(1), serde_json::to_vec(&tree).unwrap().into()));
-    let authz = Authz::new(Arc::new(Policy(objects.collect())));
+    let authz = Authz::new(Arc::new(Policy(objects.collect())), &crate::api::metrics::Metrics::new(0));
     let bob = User::named("bob", &[AUTHENTICATED]);
     let at = ResourceRef { resource: "pods", namespace: "ns", ..ResourceRef::default() };
     match impersonate(&authz, &bob, &Ask::resource(&bob, "list", at), &headers(lines)) {

@@ -1,14 +1,19 @@
-//! May this user do that? Roles and bindings, as upstream's RBAC reads them.
+//! May this user do that? Roles and bindings, as upstream's RBAC reads them, and whoever else is asked
+//! (see `chain`).
 //!
 //! Asked on every request, so it allocates nothing on the way to yes: rules are parsed and indexed
 //! by subject once for each change of a role or binding (see `index`). Members of `system:masters`
 //! may do everything, whatever the roles say, so that no mistake in them can lock everybody out.
-//! Nothing is ever denied by a rule; what no rule allows is forbidden.
+//! Nothing is ever denied by a rule; what nobody allows is forbidden.
 
 pub mod bootstrap;
+mod chain;
+pub mod conditions;
+pub mod config;
 mod escalation;
 mod index;
 mod node;
+pub mod question;
 mod related;
 mod rule;
 mod stored;
@@ -18,8 +23,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::hooks;
+use super::metrics::Metrics;
 use crate::object::{GroupResource, ObjectRef, Status, Target, User};
 
+pub use chain::{Authorizer, Chain, Decision, Hearing, Judge, Opinion, Refusal};
 pub use escalation::check_write;
 pub use rule::Rule;
 pub use stored::StoredPolicies;
@@ -73,20 +81,22 @@ pub struct ResourceRef<'a> {
     pub subresource: &'a str,
     pub namespace: &'a str,
     pub name: &'a str,
-    /// The field selector of a list or watch.
+    pub version: &'a str,
+    /// The selectors of a list or watch.
     pub fields: &'a str,
+    pub labels: &'a str,
 }
 
 impl<'a> ResourceRef<'a> {
-    /// As a list or watch with this field selector is: who may read one object by name may also list
+    /// As a list or watch with these selectors is: who may read one object by name may also list
     /// and watch just that one.
-    pub fn selecting(mut self, verb: &str, fields: &'a str) -> Self {
+    pub fn selecting(mut self, verb: &str, fields: &'a str, labels: &'a str) -> Self {
         if matches!(verb, "list" | "watch" | "deletecollection") {
             let mut names = fields.split(',').filter_map(|part| part.trim().strip_prefix("metadata.name="));
             if self.name.is_empty() {
                 self.name = names.next().map(|name| name.trim_start_matches('=')).unwrap_or_default();
             }
-            self.fields = fields;
+            (self.fields, self.labels) = (fields, labels);
         }
         self
     }
@@ -106,7 +116,9 @@ impl<'a> From<&'a Target> for ResourceRef<'a> {
             subresource: &target.subresource,
             namespace: &target.namespace,
             name: &target.name,
+            version: &target.version,
             fields: "",
+            labels: "",
         }
     }
 }
@@ -128,19 +140,14 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// The answer, with the reason that access reviews show.
-#[derive(Debug)]
-pub enum Decision {
-    Allowed(Reason),
-    /// Empty, or what was wrong with the roles on the way.
-    Forbidden(String),
-}
-
 /// Why something is allowed; put into words only when somebody reads it.
 pub enum Reason {
     Master,
     Node,
     Rule(Granted),
+    Always,
+    /// In the words of a webhook.
+    Webhook(String),
 }
 
 impl fmt::Display for Reason {
@@ -148,6 +155,8 @@ impl fmt::Display for Reason {
         match self {
             Self::Master | Self::Node => Ok(()),
             Self::Rule(granted) => write!(f, "RBAC: allowed by {granted}"),
+            Self::Always => Ok(()),
+            Self::Webhook(reason) => f.write_str(reason),
         }
     }
 }
@@ -158,9 +167,13 @@ impl fmt::Debug for Reason {
     }
 }
 
-impl Decision {
-    pub fn is_allowed(&self) -> bool {
-        matches!(self, Self::Allowed(_))
+impl Refusal {
+    /// The answer to who asked: 403, or 500 where somebody who should know could not say.
+    pub fn status(&self, ask: &Ask<'_>) -> Status {
+        match &self.error {
+            Some(why) => Status::internal(why),
+            None => forbidden(ask, &self.reason),
+        }
     }
 }
 
@@ -175,36 +188,82 @@ pub struct RulesOf {
 pub struct Authz {
     policies: Arc<dyn Policies>,
     index: ArcSwap<Index>,
+    chain: ArcSwap<Chain>,
 }
 
 impl Authz {
-    pub fn new(policies: Arc<dyn Policies>) -> Self {
+    /// Asks nodes' rules and roles, until it is told otherwise.
+    pub fn new(policies: Arc<dyn Policies>, metrics: &Metrics) -> Self {
         let index = Index::read(policies.as_ref(), &Index::default());
-        Self { policies, index: ArcSwap::from_pointee(index) }
+        Self { policies, index: ArcSwap::from_pointee(index), chain: ArcSwap::from_pointee(Chain::built_in(metrics)) }
     }
 
+    /// Asks others from now on.
+    pub fn follow(&self, chain: Chain) {
+        self.chain.store(Arc::new(chain));
+    }
+
+    /// Whether a request is allowed. Where webhooks are asked the thread waits for them: whoever can wait
+    /// otherwise calls `judge`.
     pub fn decide(&self, ask: &Ask<'_>) -> Decision {
-        if ask.user.in_group(MASTERS) {
+        if self.is_master(ask) {
             return Decision::Allowed(Reason::Master);
         }
-        let index = self.index();
-        match index.bindings_of(ask.user, ask.namespace()).find(|granted| granted.allows(ask)) {
-            Some(granted) => Decision::Allowed(Reason::Rule(granted.clone())),
-            None => {
-                match self.decide_for_node(&index, ask) {
-                    Some(node::Verdict::Allowed) => return Decision::Allowed(Reason::Node),
-                    Some(node::Verdict::Refused(why)) if !why.is_empty() => return Decision::Forbidden(why),
-                    _ => (),
-                }
-                let errors = index.bindings_of(ask.user, ask.namespace()).filter_map(Granted::broken);
-                let told = aggregate(errors.collect());
-                Decision::Forbidden(if told.is_empty() { told } else { format!("RBAC: {told}") })
+        let chain = self.chain.load();
+        if chain.asks_webhooks() {
+            drop(chain);
+            return hooks::wait_for(self, ask);
+        }
+        let mut hearing = Hearing::default();
+        for link in chain.links() {
+            if let Some(decision) = hearing.hear(link, self.opinion(&link.authorizer, ask)) {
+                return decision;
             }
         }
+        hearing.close()
+    }
+
+    pub(super) fn chain(&self) -> Arc<Chain> {
+        self.chain.load_full()
+    }
+
+    pub fn asks_webhooks(&self) -> bool {
+        self.chain.load().asks_webhooks()
+    }
+
+    pub(super) fn is_master(&self, ask: &Ask<'_>) -> bool {
+        ask.user.in_group(MASTERS)
+    }
+
+    /// What an authorizer of this process says.
+    pub(super) fn opinion(&self, authorizer: &Authorizer, ask: &Ask<'_>) -> Opinion {
+        match authorizer {
+            Authorizer::Node => match self.decide_for_node(ask) {
+                Some(node::Verdict::Allowed) => Opinion::Allowed(Reason::Node),
+                Some(node::Verdict::Refused(reason)) => Opinion::None { reason, error: None },
+                Some(node::Verdict::AsRole) | None => Opinion::NOTHING,
+            },
+            Authorizer::Rbac => self.by_roles(ask),
+            Authorizer::AlwaysAllow => Opinion::Allowed(Reason::Always),
+            // Upstream's says no more than that it has no opinion.
+            Authorizer::AlwaysDeny => Opinion::None { reason: "Everything is forbidden.".to_owned(), error: None },
+            Authorizer::Webhook(_) => Opinion::NOTHING,
+        }
+    }
+
+    fn by_roles(&self, ask: &Ask<'_>) -> Opinion {
+        let index = self.index();
+        if let Some(granted) = index.bindings_of(ask.user, ask.namespace()).find(|granted| granted.allows(ask)) {
+            return Opinion::Allowed(Reason::Rule(granted.clone()));
+        }
+        let errors = index.bindings_of(ask.user, ask.namespace()).filter_map(Granted::broken);
+        let told = aggregate(errors.collect());
+        let reason = if told.is_empty() { told } else { format!("RBAC: {told}") };
+        Opinion::None { reason, error: None }
     }
 
     /// What is to be said of a node's request beyond the roles that it is bound to; `None` for others'.
-    fn decide_for_node(&self, index: &Index, ask: &Ask<'_>) -> Option<node::Verdict> {
+    fn decide_for_node(&self, ask: &Ask<'_>) -> Option<node::Verdict> {
         let name = ask.user.name.strip_prefix("system:node:").filter(|_| is_node(ask.user))?;
         let verdict = match ask.what {
             What::Resource(at) => {
@@ -215,7 +274,7 @@ impl Authz {
             What::Path(_) => node::Verdict::AsRole,
         };
         Some(match verdict {
-            node::Verdict::AsRole if index.role_allows(NODE_ROLE, ask) => node::Verdict::Allowed,
+            node::Verdict::AsRole if self.index().role_allows(NODE_ROLE, ask) => node::Verdict::Allowed,
             verdict => verdict,
         })
     }
@@ -224,7 +283,7 @@ impl Authz {
     pub fn check(&self, ask: &Ask<'_>) -> Result<(), Status> {
         match self.decide(ask) {
             Decision::Allowed(_) => Ok(()),
-            Decision::Forbidden(reason) => Err(forbidden(ask, &reason)),
+            Decision::Refused(refusal) => Err(refusal.status(ask)),
         }
     }
 

@@ -58,10 +58,10 @@ fn ask<'a>(user: &'a User, verb: &'a str, path: &'a str) -> Ask<'a> {
 }
 
 fn told(policy: &str, user: &User, verb: &str, path: &str) -> String {
-    let authz = Authz::new(Shelf::with(policy));
+    let authz = Authz::new(Shelf::with(policy), &Metrics::new(0));
     match authz.decide(&ask(user, verb, path)) {
         Decision::Allowed(reason) => reason.to_string(),
-        Decision::Forbidden(reason) => forbidden(&ask(user, verb, path), &reason).message,
+        Decision::Refused(refusal) => refusal.status(&ask(user, verb, path)).message,
     }
 }
 
@@ -140,7 +140,7 @@ fn a_binding_to_a_role_that_is_gone_is_named_in_the_refusal() {
 #[test]
 fn a_new_binding_counts_from_the_next_question_on() {
     let shelf = Shelf::with("role view\n  list  core  pods");
-    let authz = Authz::new(shelf.clone());
+    let authz = Authz::new(shelf.clone(), &Metrics::new(0));
     let user = User::named("bob", &[]);
     assert!(!authz.decide(&ask(&user, "list", "ns::pods")).is_allowed());
     shelf.add("bind view user bob");
@@ -148,7 +148,7 @@ fn a_new_binding_counts_from_the_next_question_on() {
 }
 
 fn write(policy: &str, resource: &str, new: Tree) -> Result<(), String> {
-    let authz = Authz::new(Shelf::with(policy));
+    let authz = Authz::new(Shelf::with(policy), &Metrics::new(0));
     let target = Target {
         group: "rbac.authorization.k8s.io".into(),
         version: "v1".into(),

@@ -67,7 +67,7 @@ impl Estimates {
     pub fn watching(&self, line: &RequestLine) -> Option<Watching> {
         let target = line.target.as_ref()?;
         let fields = line.param("fieldSelector").unwrap_or_default();
-        let at = ResourceRef::from(target).selecting(line.verb, fields);
+        let at = ResourceRef::from(target).selecting(line.verb, fields, "");
         // A kubelet hears of the pods of its own node only.
         let is_narrow = target.resource == "pods"
             && fields.split(',').any(|term| term.strip_prefix("spec.nodeName=").is_some_and(|node| !node.is_empty()));
@@ -140,7 +140,7 @@ fn listing(line: &RequestLine, target: &Target) -> Listing {
         limit,
         is_old: !param("continue").is_empty() || is_exact,
         selects: !fields.is_empty() || !param("labelSelector").is_empty(),
-        of_one: !ResourceRef::from(target).selecting(line.verb, fields).name.is_empty(),
+        of_one: !ResourceRef::from(target).selecting(line.verb, fields, "").name.is_empty(),
     }
 }
 

@@ -38,7 +38,7 @@ use super::aggregate::Aggregator;
 use super::alloc::Allocator;
 use super::audit::{self, Audit};
 use super::authn::Authn;
-use super::authz::{Ask, Authz, Decision, ResourceRef, StoredPolicies, forbidden};
+use super::authz::{Ask, Authz, Decision, ResourceRef, StoredPolicies};
 use super::crd::CustomView;
 use super::elsewhere::{Elsewhere, NOT_LEADER};
 use super::extension::Extension;
@@ -121,7 +121,7 @@ impl Api {
             caller: Caller { store: store.clone(), dialer: dialer.clone(), scope: scope.clone(), rand: rand.clone() },
             dialer,
             scope,
-            authz: Arc::new(Authz::new(Arc::new(StoredPolicies::new(store.clone())))),
+            authz: Arc::new(Authz::new(Arc::new(StoredPolicies::new(store.clone())), &metrics)),
             admission: Admission::new(metrics.clone(), clock.clone()),
             allocator: Allocator::new(&settings, store.clone()),
             health,
@@ -174,18 +174,10 @@ impl Api {
 
     pub fn authorize(&self, call: &Call) -> Result<(), Status> {
         let verb = call.verb.as_str();
-        let at = ResourceRef::from(&call.target).selecting(verb, &call.options.field_selector);
-        self.permit(&Ask::resource(&call.user, verb, at))
-    }
-
-    /// Lets pass what is allowed, and notes why.
-    pub(super) fn permit(&self, ask: &Ask<'_>) -> Result<(), Status> {
-        let decision = self.authz.decide(ask);
-        audit::decided(&decision);
-        match decision {
-            Decision::Allowed(_) => Ok(()),
-            Decision::Forbidden(reason) => Err(forbidden(ask, &reason)),
-        }
+        let options = &call.options;
+        let at = ResourceRef::from(&call.target).selecting(verb, &options.field_selector, &options.label_selector);
+        let ask = Ask::resource(&call.user, verb, at);
+        permit(&ask, self.authz.decide(&ask))
     }
 
     /// Answers a call that is authorised already.
@@ -259,6 +251,15 @@ impl Api {
     /// Proposes a command and tells what became of it, or why nobody knows.
     pub(super) async fn propose(&self, command: Command) -> Result<Outcome, Status> {
         self.store.propose(command).await.map_err(refused)
+    }
+}
+
+/// Lets pass what is allowed, and notes why.
+pub(super) fn permit(ask: &Ask<'_>, decision: Decision) -> Result<(), Status> {
+    audit::decided(&decision);
+    match decision {
+        Decision::Allowed(_) => Ok(()),
+        Decision::Refused(refusal) => Err(refusal.status(ask)),
     }
 }
 

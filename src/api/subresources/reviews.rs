@@ -24,10 +24,10 @@ pub async fn run(api: &Api, mut act: Act) -> Result<Answer, Status> {
     api.track_fields(&act, &mut review);
     let user = act.call.user.clone();
     match act.resource.name.resource() {
-        "selfsubjectaccessreviews" => access(api, &mut review, user)?,
+        "selfsubjectaccessreviews" => access(api, &mut review, user).await?,
         "subjectaccessreviews" => {
             let subject = subject_of(&review)?;
-            access(api, &mut review, subject)?;
+            access(api, &mut review, subject).await?;
         }
         "localsubjectaccessreviews" => {
             let subject = subject_of(&review)?;
@@ -37,7 +37,7 @@ pub async fn run(api: &Api, mut act: Act) -> Result<Answer, Status> {
                     act.namespace()
                 )));
             }
-            access(api, &mut review, subject)?;
+            access(api, &mut review, subject).await?;
         }
         "selfsubjectrulesreviews" => rules(api, &mut review, &user)?,
         "selfsubjectreviews" => {
@@ -45,10 +45,7 @@ pub async fn run(api: &Api, mut act: Act) -> Result<Answer, Status> {
             review.set("status", json!({"userInfo": user_info(&user)}));
             review.unset("metadata.managedFields");
         }
-        "tokenreviews" => {
-            api.authn.prepare_for(review.text("spec.token")).await;
-            token(api, &mut review)?;
-        }
+        "tokenreviews" => token(api, &mut review).await?,
         _ => return Err(no_such_method()),
     }
     Ok(Answer { reply: Reply::Tree { tree: review, created: true }, warnings: act.warnings })
@@ -73,7 +70,7 @@ fn subject_of(review: &Tree) -> Result<Arc<User>, Status> {
 }
 
 /// May the user do what `spec` describes?
-fn access(api: &Api, review: &mut Tree, user: Arc<User>) -> Result<(), Status> {
+async fn access(api: &Api, review: &mut Tree, user: Arc<User>) -> Result<(), Status> {
     let spec = review.get("spec").cloned().unwrap_or_default();
     let (resource, path) = (spec.get("resourceAttributes"), spec.get("nonResourceAttributes"));
     let mut errors = crate::object::FieldErrors::default();
@@ -95,11 +92,13 @@ fn access(api: &Api, review: &mut Tree, user: Arc<User>) -> Result<(), Status> {
                 subresource: at.text("subresource"),
                 namespace: at.text("namespace"),
                 name: at.text("name"),
-                fields: "",
+                version: at.text("version"),
+                ..ResourceRef::default()
             };
-            let fields =
-                if matches!(verb, "list" | "watch" | "deletecollection") { selecting.fields.as_str() } else { "" };
-            Ask::resource(&user, verb, ResourceRef { fields, ..what })
+            let selects = matches!(verb, "list" | "watch" | "deletecollection");
+            let (fields, labels) =
+                if selects { (selecting.fields.as_str(), selecting.labels.as_str()) } else { ("", "") };
+            Ask::resource(&user, verb, ResourceRef { fields, labels, ..what })
         }
         (None, Some(at)) => Ask::path(&user, at.text("verb"), at.text("path")),
         (given, _) => {
@@ -123,15 +122,22 @@ fn access(api: &Api, review: &mut Tree, user: Arc<User>) -> Result<(), Status> {
             return Err(errors.into_status(&kind, ""));
         }
     };
-    let mut status = match api.authz.decide(&ask) {
-        Decision::Allowed(reason) => json!({"allowed": true, "reason": reason.to_string()}),
-        Decision::Forbidden(reason) => json!({"allowed": false, "reason": reason}),
+    let (mut status, error) = match api.authz.judge(&ask).await {
+        Decision::Allowed(reason) => (json!({"allowed": true, "reason": reason.to_string()}), None),
+        Decision::Refused(refusal) => {
+            let mut status = json!({"allowed": false, "reason": refusal.reason});
+            if refusal.is_denied {
+                status["denied"] = true.into();
+            }
+            (status, refusal.error)
+        }
     };
     if status.text("reason").is_empty() {
         status.unset("reason");
     }
-    if !selecting.complaints.is_empty() {
-        status.set("evaluationError", selecting.complaints.join("; "));
+    let complaints: Vec<String> = error.into_iter().chain(selecting.complaints).collect();
+    if !complaints.is_empty() {
+        status.set("evaluationError", complaints.join("; "));
     }
     review.set("status", status);
     Ok(())
@@ -155,6 +161,10 @@ fn rules(api: &Api, review: &mut Tree, user: &User) -> Result<(), Status> {
         status["incomplete"] = true.into();
         errors.push("node authorizer does not support user rule resolution".into());
     }
+    if api.authz.asks_webhooks() {
+        status["incomplete"] = true.into();
+        errors.push("webhook authorizer does not support user rule resolution".into());
+    }
     if !errors.is_empty() {
         status["evaluationError"] = errors.join(", ").into();
     }
@@ -165,14 +175,14 @@ fn rules(api: &Api, review: &mut Tree, user: &User) -> Result<(), Status> {
 }
 
 /// Whose token is it?
-fn token(api: &Api, review: &mut Tree) -> Result<(), Status> {
+async fn token(api: &Api, review: &mut Tree) -> Result<(), Status> {
     let token = review.text("spec.token").to_owned();
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
     let audiences: Vec<String> =
         review.items("spec.audiences").iter().filter_map(Tree::as_str).map(str::to_owned).collect();
-    let status = match api.authn.token_user(&token, &audiences) {
+    let status = match api.authn.owner_of(&token, &audiences).await {
         Ok(found) => json!({
             "authenticated": true, "user": user_info(&found.user), "audiences": found.audiences,
         }),

@@ -13,6 +13,7 @@ pub struct Selecting {
     /// As a list's field selector has it; requirements that are not understood are left out, which only
     /// asks for more.
     pub fields: String,
+    pub labels: String,
     /// What was left out.
     pub complaints: Vec<String>,
 }
@@ -88,15 +89,31 @@ pub fn read(attributes: &Tree) -> Selecting {
         }
     }
     if let Some(selector) = labels {
-        // No rule here looks at labels; but whoever asks is told what nobody can read.
-        const KNOWN: &[&str] = &["In", "NotIn", "Exists", "DoesNotExist"];
-        let requirements = selector.items("requirements");
-        let good = requirements.iter().filter(|one| KNOWN.contains(&one.text("operator"))).count();
-        if LabelQuery::parse(selector.text("rawSelector")).is_err() || good < requirements.len() {
-            found.complaints.push(told("labelSelector", good > 0));
+        let raw = selector.text("rawSelector");
+        let terms: Vec<Option<String>> = selector.items("requirements").iter().map(label_term).collect();
+        let is_bad = LabelQuery::parse(raw).is_err() || terms.iter().any(Option::is_none);
+        let good: Vec<String> = terms.into_iter().flatten().collect();
+        found.labels = match good.is_empty() {
+            true if LabelQuery::parse(raw).is_ok() => raw.to_owned(),
+            _ => good.join(","),
+        };
+        if is_bad {
+            found.complaints.push(told("labelSelector", !good.is_empty()));
         }
     }
     found
+}
+
+fn label_term(requirement: &Tree) -> Option<String> {
+    let key = requirement.text("key");
+    let values = || requirement.items("values").iter().filter_map(Tree::as_str).collect::<Vec<_>>().join(",");
+    Some(match requirement.text("operator") {
+        "In" => format!("{key} in ({})", values()),
+        "NotIn" => format!("{key} notin ({})", values()),
+        "Exists" => key.to_owned(),
+        "DoesNotExist" => format!("!{key}"),
+        _ => return None,
+    })
 }
 
 fn field_term(requirement: &Tree) -> Option<String> {
@@ -119,13 +136,16 @@ mod tests {
     fn requirements_become_a_selector_and_the_rest_is_told() {
         let of = |requirements: Tree| read(&json!({"fieldSelector": {"requirements": requirements}}));
         let node = json!({"key": "spec.nodeName", "operator": "In", "values": ["n1"]});
-        assert_eq!(of(json!([node])), Selecting { fields: "spec.nodeName=n1".into(), complaints: vec![] });
+        assert_eq!(of(json!([node])), Selecting { fields: "spec.nodeName=n1".into(), ..Selecting::default() });
         let two = of(json!([node, {"key": "a", "operator": "Exists"}]));
         assert_eq!(two.fields, "spec.nodeName=n1");
         assert_eq!(two.complaints, ["spec.resourceAttributes.fieldSelector partially ignored due to parse error"]);
         let raw = read(&json!({"fieldSelector": {"rawSelector": "a in b"}, "labelSelector": {"rawSelector": "a in"}}));
         assert_eq!(raw.fields, "");
         assert_eq!(raw.complaints.len(), 2);
+        let labels =
+            json!([{"key": "a", "operator": "In", "values": ["1", "2"]}, {"key": "b", "operator": "DoesNotExist"}]);
+        assert_eq!(read(&json!({"labelSelector": {"requirements": labels}})).labels, "a in (1,2),!b");
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub struct ServerFlags {
     #[command(flatten)]
     pub authentication: AuthenticationFlags,
     #[command(flatten)]
+    pub authorization: AuthorizationFlags,
+    #[command(flatten)]
     pub audit: AuditFlags,
     #[command(flatten)]
     pub encryption: EncryptionFlags,
@@ -444,6 +446,15 @@ pub struct AuthenticationFlags {
     /// File that says whose tokens are believed (apiserver.config.k8s.io/v1 AuthenticationConfiguration)
     #[arg(long, value_name = "FILE", env = "SKIFF_AUTHENTICATION_CONFIG")]
     pub authentication_config: Option<PathBuf>,
+    /// Kubeconfig of a webhook that is asked whose a token is that nobody here knows
+    #[arg(long, value_name = "FILE", env = "SKIFF_AUTHENTICATION_TOKEN_WEBHOOK_CONFIG_FILE")]
+    pub authentication_token_webhook_config_file: Option<PathBuf>,
+    /// Version of the TokenReview that it is sent
+    #[arg(long, value_name = "VERSION", env = "SKIFF_AUTHENTICATION_TOKEN_WEBHOOK_VERSION", default_value = "v1beta1")]
+    pub authentication_token_webhook_version: String,
+    /// How long its answers are believed; 0s is not at all
+    #[arg(long, value_name = "DURATION", env = "SKIFF_AUTHENTICATION_TOKEN_WEBHOOK_CACHE_TTL", default_value = "2m")]
+    pub authentication_token_webhook_cache_ttl: Span,
     /// Whether requests that do not say whose they are may be answered [default: true]
     #[arg(long, value_name = "BOOL", env = "SKIFF_ANONYMOUS_AUTH")]
     pub anonymous_auth: Option<bool>,
@@ -492,6 +503,47 @@ impl AuthenticationFlags {
             || self.oidc_username_prefix.is_some()
             || self.oidc_groups_claim.is_some()
             || !self.oidc_required_claim.is_empty()
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Authorization")]
+pub struct AuthorizationFlags {
+    /// Who is asked whether a request is allowed, in order: some of Node, RBAC, Webhook, AlwaysAllow and
+    /// AlwaysDeny [default: Node,RBAC]
+    #[arg(long, value_name = "MODE", env = "SKIFF_AUTHORIZATION_MODE", value_delimiter = ',')]
+    pub authorization_mode: Vec<String>,
+    /// File that says who is asked (apiserver.config.k8s.io/v1 AuthorizationConfiguration)
+    #[arg(long, value_name = "FILE", env = "SKIFF_AUTHORIZATION_CONFIG")]
+    pub authorization_config: Option<PathBuf>,
+    /// Kubeconfig of the webhook of mode Webhook
+    #[arg(long, value_name = "FILE", env = "SKIFF_AUTHORIZATION_WEBHOOK_CONFIG_FILE")]
+    pub authorization_webhook_config_file: Option<PathBuf>,
+    /// Version of the SubjectAccessReview that it is sent
+    #[arg(long, value_name = "VERSION", env = "SKIFF_AUTHORIZATION_WEBHOOK_VERSION", default_value = "v1beta1")]
+    pub authorization_webhook_version: String,
+    /// How long its yes is believed; 0s is not at all
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "SKIFF_AUTHORIZATION_WEBHOOK_CACHE_AUTHORIZED_TTL",
+        default_value = "5m"
+    )]
+    pub authorization_webhook_cache_authorized_ttl: Span,
+    /// How long its no is believed; 0s is not at all
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "SKIFF_AUTHORIZATION_WEBHOOK_CACHE_UNAUTHORIZED_TTL",
+        default_value = "30s"
+    )]
+    pub authorization_webhook_cache_unauthorized_ttl: Span,
+}
+
+impl AuthorizationFlags {
+    /// Whether anything is said besides in a file.
+    pub fn has_others(&self) -> bool {
+        !self.authorization_mode.is_empty() || self.authorization_webhook_config_file.is_some()
     }
 }
 

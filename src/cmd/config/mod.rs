@@ -5,6 +5,7 @@
 //! behind this module every value is known to be good.
 
 mod authn;
+mod authz;
 mod file;
 pub mod flags;
 mod snapshots;
@@ -30,6 +31,7 @@ use crate::base::telemetry::LogSettings;
 use crate::security::kubeconfig::Kubeconfig;
 use crate::store::Endpoint;
 pub use authn::{Others, TokenConfig};
+pub use authz::{Authorizers, TokenWebhookConfig, look};
 use flags::{AgentFlags, Cli, Command, CommonFlags, DatastoreFlags, NodeFlags, RequestFlags, ServerFlags};
 pub use snapshots::folder as snapshot_folder;
 use values::{NodeLabel, NodeTaint, SecretText, ServerUrl};
@@ -84,6 +86,9 @@ pub struct ServerConfig {
     pub tokens: TokenConfig,
     /// Whom else to believe; taken when the API starts.
     pub others: Others,
+    pub token_webhook: Option<TokenWebhookConfig>,
+    /// Who says what is allowed; taken when the API starts.
+    pub authorizers: Authorizers,
     pub audit: Option<AuditConfig>,
 }
 
@@ -239,6 +244,8 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
     }
     let node = node(flags.node)?;
     let audit = audit(flags.audit)?;
+    let (authorizers, token_webhook) =
+        (authz::read(&flags.authorization)?, authz::token_webhook(&flags.authentication)?);
     let (tokens, others) = authn::read(flags.authentication, &net.cluster_domain.0)?;
     let dns = match net.cluster_dns.as_slice() {
         [] => net.service_cidr.iter().map(|cidr| nth_address(cidr, 10)).collect(),
@@ -290,6 +297,8 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
         node,
         tokens,
         others,
+        token_webhook,
+        authorizers,
         audit,
         data_dir,
     })

@@ -131,3 +131,21 @@ fn an_audit_policy_needs_somewhere_to_write_to() {
     assert_eq!(config.audit.unwrap().log.unwrap().1.megabytes, 7);
     assert!(server_of("--audit-log-path x").is_err());
 }
+
+#[test]
+fn authorizers_are_named_once_and_a_webhook_has_its_file() {
+    let names = |config: ServerConfig| -> Vec<String> {
+        config.authorizers.config.authorizers.into_iter().map(|entry| entry.name).collect()
+    };
+    assert_eq!(names(server_of("").unwrap()), ["node", "rbac"]);
+    let with_webhook = "--authorization-mode RBAC,Webhook --authorization-webhook-config-file /w.conf";
+    assert_eq!(names(server_of(with_webhook).unwrap()), ["rbac", "default"]);
+    let told = |args: &str| format!("{:#}", server_of(args).unwrap_err());
+    assert!(told("--authorization-mode Magic").contains("authorization-mode \"Magic\" is not a valid mode"));
+    assert!(told("--authorization-mode RBAC,RBAC").contains("mode specified more than once"));
+    assert!(told("--authorization-mode Webhook").contains("authorization config file not passed"));
+    assert!(told("--authorization-webhook-config-file /w.conf").contains("without mode Webhook"));
+    assert!(told(&format!("{with_webhook} --authorization-webhook-version v2")).contains("supported versions are"));
+    assert!(told("--authorization-config /nowhere --authorization-mode RBAC").contains("can not be specified when"));
+    assert!(told("--authentication-token-webhook-config-file /nowhere").contains("cannot read --authentication-token"));
+}

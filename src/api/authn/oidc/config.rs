@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use jsonwebtoken::Algorithm;
 
 use super::mapping::{Check, Expression, Mapping, Source};
+use crate::api::strict::{self, only};
 use crate::object::FieldErrors;
 use crate::object::cel::Program;
 use crate::object::tree::{Tree, TreePath};
@@ -13,8 +14,6 @@ use crate::resources::names::is_dns1123_subdomain;
 use crate::security::tls;
 
 const ISSUERS_MAX: usize = 64;
-const VERSIONS: &[&str] = &["v1alpha1", "v1beta1", "v1"];
-const GROUP: &str = "apiserver.config.k8s.io";
 
 /// Every signature that is accepted. None of them is made with a secret that two sides share, so that
 /// nobody can sign with what is public.
@@ -71,11 +70,7 @@ impl Config {
     /// Reads a configuration file. `own_issuers` are those of service accounts, which nobody else may
     /// be. The error says all that is wrong.
     pub fn parse(text: &str, own_issuers: &[String]) -> Result<Self, String> {
-        let tree: Tree = serde_yaml::from_str(text).map_err(|error| format!("not YAML: {error}"))?;
-        let version = tree.text("apiVersion").strip_prefix(GROUP).and_then(|rest| rest.strip_prefix('/'));
-        if tree.text("kind") != "AuthenticationConfiguration" || !version.is_some_and(|one| VERSIONS.contains(&one)) {
-            return Err(format!("want kind AuthenticationConfiguration of apiVersion {GROUP}/v1"));
-        }
+        let tree = strict::open(text, "AuthenticationConfiguration")?;
         let mut unknown = Vec::new();
         only(&tree, "", &["apiVersion", "kind", "jwt", "anonymous"], &mut unknown);
         let mut errors = FieldErrors::default();
@@ -99,8 +94,8 @@ impl Config {
             }
         }
         let anonymous = anonymous(&tree, &mut errors, &mut unknown);
-        if !unknown.is_empty() {
-            return Err(format!("strict decoding error: {}", unknown.join(", ")));
+        if let Some(why) = strict::complaint(&unknown) {
+            return Err(why);
         }
         if !errors.is_empty() {
             return Err(errors.message());
@@ -395,12 +390,4 @@ fn selects(expression: &Expression, claim: &str) -> bool {
     };
     let _ = expression.program.check_fields(&expression.text, "claims", &look);
     found.get()
-}
-
-fn only(tree: &Tree, at: &str, known: &[&str], unknown: &mut Vec<String>) {
-    let fields = tree.as_object().into_iter().flat_map(|map| map.keys());
-    for field in fields.filter(|field| !known.contains(&field.as_str())) {
-        let dot = if at.is_empty() { "" } else { "." };
-        unknown.push(format!("unknown field \"{at}{dot}{field}\""));
-    }
 }

@@ -116,7 +116,8 @@ impl Provider {
     async fn get(&self, url: &str) -> Result<Tree, String> {
         let uri: Uri = url.parse().map_err(|error| format!("{url:?}: {error}"))?;
         let request = Request::get(uri).header(header::ACCEPT, "application/json").body(Bytes::new());
-        let (code, body) = self.outgoing.send(request.map_err(|error| error.to_string())?).await?;
+        let (code, body) =
+            self.outgoing.send(request.map_err(|error| error.to_string())?).await.map_err(|why| why.to_string())?;
         if !code.is_success() {
             return Err(format!("{url}: {code}"));
         }
