@@ -43,6 +43,14 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_before_a_comma_is_refused_and_no_panic() {
+        let words = "error converting YAML to JSON: yaml: did not find expected whitespace or line break";
+        assert_eq!(to_json(b"{a: !t, b: c}").unwrap_err().to_string(), words);
+        assert!(documents(b"a: 1\n---\n[!, x]\n").is_err());
+        assert_eq!(repeated_keys(b"a: 1\na: 2\nx: y\nb: {c: !t, d: e}"), ["line 2: key \"a\" already set in map"]);
+    }
+
+    #[test]
     fn alias_bombs_and_nonsense_are_refused() {
         let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
         for level in 1..10 {

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 
 use libyaml_safer::{Error, ErrorKind, Event, EventData, Parser, ScalarStyle};
 
@@ -78,8 +79,12 @@ impl<'r> Reader<'r> {
         Self { parser, out: Vec::new(), anchors: HashMap::new(), repeated: Vec::new() }
     }
 
+    /// The parser's next event. The library gives up with a panic at a tag that ends in a comma (`{a: !t, b: c}`);
+    /// that is a complaint like any other, and the parser is not used again.
     fn next(&mut self) -> Read<Event> {
-        self.parser.parse().map_err(|error| complaint(&error))
+        let parsed = std::panic::catch_unwind(AssertUnwindSafe(|| self.parser.parse()));
+        let parsed = parsed.map_err(|_| bad("did not find expected whitespace or line break"))?;
+        parsed.map_err(|error| complaint(&error))
     }
 
     /// The next document; `None` at the end of the stream.
