@@ -5,12 +5,13 @@
 //! batch = (len << 8 | compression):u64 footer_at:u64 [entries checksum:u32le] items checksum:u32le
 //! ```
 //! This is raft-engine's format 2; the last checksum is mixed with the number of the file, so that what
-//! an older file left behind is none of this one's. Pure: reads nothing, writes nothing.
+//! an older file left behind is none of this one's. A file whose head was torn is begun anew in format 1,
+//! which has no alignment and mixes nothing. Pure: reads nothing, writes nothing.
 
 use crate::store::wire::checksum;
 
 const MAGIC: &[u8] = b"RAFT-LOG-FILE-HEADER-9986AB3E47F320B394C8E84916EB0ED5";
-pub(super) const FILE_HEAD_LEN: usize = MAGIC.len() + 16;
+const VERSION_AT: usize = MAGIC.len();
 const BATCH_HEAD_LEN: usize = 16;
 const CHECKSUM_LEN: usize = 4;
 const SECTION_LEN_MIN: usize = CHECKSUM_LEN + 1;
@@ -22,9 +23,24 @@ pub(super) struct Flip {
     pub mask: u8,
 }
 
-/// Whether a file begins as it should.
-pub(super) fn has_head(file: &[u8]) -> bool {
-    file.len() >= FILE_HEAD_LEN && file.starts_with(MAGIC) && be64(file, MAGIC.len()) == Some(2)
+/// What a file's head tells of its batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub len: usize,
+    /// What is mixed into checksums.
+    pub number: u64,
+}
+
+/// The head of the file with this number, if it begins as it should.
+pub(super) fn head(file: &[u8], number: u64) -> Option<Head> {
+    if !file.starts_with(MAGIC) {
+        return None;
+    }
+    match be64(file, VERSION_AT)? {
+        1 => Some(Head { len: VERSION_AT + 8, number: 0 }),
+        2 => be64(file, VERSION_AT + 8).map(|_| Head { len: VERSION_AT + 16, number }),
+        _ => None,
+    }
 }
 
 /// The place behind the batch at `at`, if all of it is there and as it was written.
@@ -151,6 +167,15 @@ mod tests {
         let file = [&[0][..], &[0xff; BATCH_HEAD_LEN], &[0; 40]].concat();
         assert_eq!(batch_end(&file, 1, 1), None);
         assert_eq!(next_good(&file, 0, 1), None);
+    }
+
+    #[test]
+    fn files_of_both_formats_are_told_apart() {
+        let of = |version: u64| [MAGIC, &version.to_be_bytes()[..], &[0; 8]].concat();
+        assert_eq!(head(&of(1), 7), Some(Head { len: 61, number: 0 }));
+        assert_eq!(head(&of(2), 7), Some(Head { len: 69, number: 7 }));
+        let torn = [&of(2)[..68], &of(2)[..60], &of(3), &[0; 69]].map(|torn| head(torn, 7));
+        assert_eq!(torn, [None; 4]);
     }
 
     proptest! {

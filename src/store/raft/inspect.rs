@@ -12,7 +12,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::frames::{self, FILE_HEAD_LEN, Flip};
+use super::frames::{self, Flip, Head};
 use crate::store::files::{Disk, DiskFile};
 
 /// Appended entries, and what was moved out of the way of deletion; each a row of numbered files.
@@ -77,15 +77,15 @@ pub(super) fn harden(disk: &dyn Disk, dir: &Path) -> Result<(), (PathBuf, io::Er
 fn write_again(disk: &dyn Disk, path: &Path, number: u64, is_whole: bool) -> io::Result<()> {
     let file = disk.open(path, true)?;
     let bytes = read(&*file)?;
-    if !frames::has_head(&bytes) {
+    let Some(Head { len: head_len, number }) = frames::head(&bytes, number) else {
         return Ok(()); // torn as it was begun: it is begun anew
-    }
-    let (mut last, mut end) = (0, FILE_HEAD_LEN);
+    };
+    let (mut last, mut end) = (0, head_len);
     while let Some(next) = frames::batch_end(&bytes, end, number) {
         (last, end) = (end, next);
     }
     let from = if is_whole { 0 } else { last };
-    for part in [0..FILE_HEAD_LEN.min(from), from..end] {
+    for part in [0..head_len.min(from), from..end] {
         write_all(&*file, &bytes[part.clone()], part.start as u64)?;
     }
     file.sync()
@@ -125,11 +125,11 @@ fn look_through(
     mended: &mut Vec<Damage>,
 ) -> io::Result<Option<usize>> {
     let mut bytes = read(&*disk.open(path, false)?)?;
-    if !frames::has_head(&bytes) {
-        let begun = is_last && frames::next_good(&bytes, 0, number).is_none();
+    let Some(Head { len: head_len, number }) = frames::head(&bytes, number) else {
+        let begun = is_last && [number, 0].iter().all(|number| frames::next_good(&bytes, 0, *number).is_none());
         return Ok((!begun).then_some(0));
-    }
-    let mut at = FILE_HEAD_LEN;
+    };
+    let mut at = head_len;
     while at < bytes.len() {
         if let Some(end) = frames::batch_end(&bytes, at, number) {
             at = end;

@@ -44,6 +44,29 @@ async fn a_flipped_bit_in_the_log_is_turned_back() {
     }
 }
 
+/// As a loss of power leaves it that comes when the next file is begun.
+fn begin_torn_file(dir: &Path) {
+    let newest = log_file(dir);
+    let number: u64 = newest.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    std::fs::write(newest.with_file_name(format!("{:016}.raftlog", number + 1)), "RAFT-LOG-FILE-HEADER").unwrap();
+}
+
+#[tokio::test]
+async fn a_file_of_the_log_that_was_begun_twice_is_as_good_as_others() {
+    let (rig, _) = written().await;
+    assert!(rig.scope.stop(Duration::from_secs(30)).await);
+    begin_torn_file(&rig.options.dir);
+    let rig = rig.reopen().await;
+    rig.run("create a/y 1").await;
+    let before = rig.shown();
+    assert!(rig.scope.stop(Duration::from_secs(30)).await);
+    change(&rig.options.dir, 9, 1, |byte| byte ^ 4);
+    begin_torn_file(&rig.options.dir);
+    let rig = rig.reopen().await;
+    assert_eq!(rig.shown(), before, "nobody has to help");
+    assert_eq!(rig.store.damages().borrow().len(), 1, "the bit was turned back");
+}
+
 #[tokio::test]
 async fn a_log_damaged_before_its_end_is_refused_and_can_be_salvaged() {
     let (rig, _) = written().await;
