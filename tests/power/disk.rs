@@ -65,6 +65,16 @@ impl Disk {
         self.cut_after = Some(operations);
     }
 
+    /// Lets the power fail now.
+    pub fn cut_now(&mut self) {
+        self.lose_power();
+    }
+
+    /// The power does not fail after all.
+    pub fn spare(&mut self) {
+        self.cut_after = None;
+    }
+
     pub fn is_dead(&self) -> bool {
         self.is_dead
     }
