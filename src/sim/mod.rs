@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use check::history::{Changes, Fault, Item};
+use check::history::Fault;
 use dice::Dice;
 use record::{Record, Written};
 use trace::Trace;
@@ -119,28 +119,11 @@ async fn simulate(run: Run, root: &std::path::Path) -> Report {
     let Written { ops, sessions, compared, mut faults } = record.take();
     faults.extend(PANICS.take().into_iter().map(Fault));
     if faults.is_empty() {
-        faults.extend(judge(&ops, &sessions, renews, is_single).err());
+        // What is renewed in memory only is lost in a crash, and others hear of it late.
+        let skip = |key: &str| renews && key.starts_with(client::VOLATILE);
+        faults.extend(check::judge(&ops, &sessions, skip, is_single || !renews).err());
     }
     let events = sessions.iter().map(|session| session.items.len()).sum();
     let (trace, happened) = (trace.sum(), trace.take());
     Report { seed: run.seed, faults, operations: ops.len(), events, compared, befell: world.befell, trace, happened }
-}
-
-fn judge(
-    ops: &[check::history::Op],
-    sessions: &[check::history::Session],
-    renews: bool,
-    is_single: bool,
-) -> Result<(), Fault> {
-    // What is renewed in memory only is lost in a crash, and others hear of it late.
-    let skip = |key: &str| renews && key.starts_with(client::VOLATILE);
-    let reads_rise = is_single || !renews;
-    let told = sessions.iter().flat_map(|session| &session.items).filter_map(|(_, item)| match item {
-        Item::Event(told) => Some(told),
-        Item::Bookmark(_) => None,
-    });
-    let changes = Changes::gather(told, ops)?;
-    check::order::check(ops, &changes, skip, reads_rise)?;
-    check::linear::check(ops, &changes, skip)?;
-    check::watches::check(sessions, &changes, skip)
 }

@@ -61,6 +61,12 @@ pub enum Answer {
         index: usize,
         current: Option<Seen>,
     },
+    /// A single write found what it did not want, and was not told what.
+    Refused,
+    /// A get that was not told at which revision.
+    Read {
+        object: Option<Seen>,
+    },
     Got {
         at: u64,
         object: Option<Seen>,

@@ -15,6 +15,7 @@ const STEPS_MAX: usize = 20_000_000;
 enum Act {
     Write { want: Want, value: Option<u64>, revision: u64 },
     Refused { want: Want, deletes: bool, current: Option<Seen> },
+    Unmet { want: Want, deletes: bool },
     Read(Option<Seen>),
 }
 
@@ -37,6 +38,7 @@ impl Act {
                 (can(want, value.is_none()) && rises).then_some(after)
             }
             Self::Refused { want, deletes, current } => (current == held && !can(want, deletes)).then_some(held),
+            Self::Unmet { want, deletes } => (!can(want, deletes)).then_some(held),
             Self::Read(current) => (current == held).then_some(held),
         }
     }
@@ -87,6 +89,10 @@ fn steps(op: &Op, unclaimed: &BTreeMap<u64, &Written>, names: &BTreeSet<Name>) -
             let act = Act::Refused { want: write.want, deletes: write.value.is_none(), current: *current };
             vec![(write.key.clone(), step(act))]
         }
+        (Call::Write(writes), Answer::Refused) => {
+            let act = |want, deletes| Act::Unmet { want, deletes };
+            writes.iter().map(|write| (write.key.clone(), step(act(write.want, write.value.is_none())))).collect()
+        }
         (Call::Write(writes), _) => {
             let lost = |act| Step { answered: None, ..step(act) };
             let made = happened(writes, unclaimed);
@@ -96,7 +102,9 @@ fn steps(op: &Op, unclaimed: &BTreeMap<u64, &Written>, names: &BTreeSet<Name>) -
             };
             made.into_iter().flat_map(each).collect()
         }
-        (Call::Get(key), Answer::Got { object, .. }) => vec![(key.clone(), step(Act::Read(*object)))],
+        (Call::Get(key), Answer::Got { object, .. } | Answer::Read { object }) => {
+            vec![(key.clone(), step(Act::Read(*object)))]
+        }
         (Call::List { at: None }, Answer::Listed { objects, .. }) => {
             names.iter().map(|name| (name.clone(), step(Act::Read(objects.get(name).copied())))).collect()
         }
@@ -263,6 +271,7 @@ mod tests {
             let answer = match (&call, rest) {
                 (Call::Get(_), [object]) => Answer::Got { at: 0, object: current(object) },
                 (_, ["lost"]) => Answer::Lost,
+                (_, ["refused"]) => Answer::Refused,
                 (_, ["failed", object]) => Answer::Failed { index: 0, current: current(object) },
                 (_, [revision]) => Answer::Written { revision: revision[1..].parse().unwrap() },
                 other => panic!("{other:?}"),
@@ -329,6 +338,9 @@ mod tests {
     #[test]
     fn a_refusal_without_reason_is_refused() {
         assert!(checked("1-2 create 7 @1\n3-4 update@1 8 failed 7@1", &[]).is_err());
+        assert!(checked("1-2 create 7 @1\n3-4 update@1 8 refused", &[]).is_err());
+        assert!(checked("1-2 create 7 @1\n3-4 delete@1 @2\n5-6 create 8 refused", &[]).is_err());
+        checked("1-2 create 7 @1\n3-4 create 8 refused\n5-6 update@9 8 refused", &[]).unwrap();
     }
 
     #[test]

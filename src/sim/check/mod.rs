@@ -10,3 +10,18 @@ pub mod linear;
 pub mod order;
 pub mod replicas;
 pub mod watches;
+
+use history::{Changes, Fault, Item, Op, Session};
+
+/// All that can be said of what clients and watchers were told. `skip` says which keys promise less; unless
+/// `reads_rise`, servers may differ in how new a revision they show.
+pub fn judge(ops: &[Op], sessions: &[Session], skip: impl Fn(&str) -> bool, reads_rise: bool) -> Result<(), Fault> {
+    let told = sessions.iter().flat_map(|session| &session.items).filter_map(|(_, item)| match item {
+        Item::Event(told) => Some(told),
+        Item::Bookmark(_) => None,
+    });
+    let changes = Changes::gather(told, ops)?;
+    order::check(ops, &changes, &skip, reads_rise)?;
+    linear::check(ops, &changes, &skip)?;
+    watches::check(sessions, &changes, skip)
+}

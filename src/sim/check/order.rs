@@ -29,7 +29,7 @@ fn shown(op: &Op) -> Option<u64> {
     match (&op.call, &op.answer) {
         (_, Answer::Written { revision }) => Some(*revision),
         (_, Answer::Got { at, .. }) | (Call::List { at: None }, Answer::Listed { at, .. }) => Some(*at),
-        (_, Answer::Failed { current, .. }) => current.map(|seen| seen.revision),
+        (_, Answer::Failed { current, .. } | Answer::Read { object: current }) => current.map(|seen| seen.revision),
         _ => None,
     }
 }

@@ -1,0 +1,104 @@
+//! Those who watch through the API: one at each server, and one that wanders. Each goes on from where it
+//! was, and must be told every change.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use skiff::base::service::Scope;
+use skiff::client::Backend;
+use skiff::client::remote::Remote;
+use skiff::object::{Call, Event, ObjectRef, Options, Reason, Target, TreePath, User, Verb};
+
+use super::history::{Heard, Kind, Record};
+use super::machine::ADMIN;
+use super::workload::{NAMESPACE, Servers, is_ours, seen};
+
+/// Without a word for so long, another connection is tried.
+const SILENCE_MAX: Duration = Duration::from_secs(4);
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub struct Watcher {
+    pub number: usize,
+    /// The place of its server in the list; the next one is asked each time if it wanders.
+    pub place: usize,
+    pub wanders: bool,
+    pub servers: Servers,
+    pub record: Record,
+    pub from: u64,
+}
+
+impl Watcher {
+    /// Goes on until it is stopped and has everything up to the newest revision that a client was told.
+    pub async fn run(mut self, stop: Scope) {
+        let first = self.from;
+        let mut refusals = 0;
+        while !(stop.is_stopping() && self.from >= self.record.newest()) {
+            let remote = {
+                let servers = self.servers.read().expect("the servers");
+                servers[self.place % servers.len()].clone()
+            };
+            match self.visit(&remote, self.from != first || refusals > 0, &stop).await {
+                // A server that is new, or got another's state, knows less of the past than others.
+                Err(Reason::Expired | Reason::Gone) => {
+                    refusals += 1;
+                    self.place += 1;
+                    assert!(refusals < 60, "watcher {} at {}: nobody has its history", self.number, self.from);
+                }
+                Err(_) => (),
+                Ok(()) => refusals = 0,
+            }
+            if self.wanders {
+                self.place += 1;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn visit(&mut self, remote: &Remote, resumes: bool, stop: &Scope) -> Result<(), Reason> {
+        let call = Call {
+            user: User::named(ADMIN, &[]),
+            verb: Verb::Watch,
+            target: Target {
+                version: "v1".into(),
+                resource: "configmaps".into(),
+                namespace: NAMESPACE.into(),
+                ..Target::default()
+            },
+            options: Options {
+                resource_version: self.from.to_string(),
+                allow_watch_bookmarks: true,
+                ..Options::default()
+            },
+            body: Default::default(),
+            user_agent: "test".into(),
+        };
+        let opened = tokio::time::timeout(SILENCE_MAX, remote.watch(call)).await;
+        let mut events = opened.map_err(|_| Reason::Timeout)?.map_err(|status| status.reason)?;
+        let session = self.record.session(self.number, self.place, self.from, resumes);
+        while let Ok(Some(event)) = tokio::time::timeout(SILENCE_MAX, events.next()).await {
+            // No two objects change at one revision here: an event says that all before it was told.
+            let upto = match event.map_err(|status| status.reason)? {
+                Event::Added(object) => self.hear(session, &object, Kind::Added),
+                Event::Modified { object, .. } => self.hear(session, &object, Kind::Modified),
+                Event::Deleted(object) => self.hear(session, &object, Kind::Deleted),
+                Event::Bookmark { revision, .. } => revision.0,
+            };
+            self.record.bookmark(session, upto);
+            self.from = self.record.session_end(session);
+            if stop.is_stopping() && self.from >= self.record.newest() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&self, session: usize, object: &ObjectRef, kind: Kind) -> u64 {
+        let (tree, revision) = (object.tree(), object.revision().0);
+        let name = tree.text("metadata.name");
+        if is_ours(name) {
+            let (uid, value) = (tree.text("metadata.uid").to_owned(), seen(&tree).value);
+            self.record.event(session, Heard { key: name.into(), revision, value, uid, kind });
+        }
+        revision
+    }
+}
