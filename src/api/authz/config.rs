@@ -383,7 +383,7 @@ mod tests {
             "- {type: Node, name: n}",
             expect!["expected name node for authorizer Node instead of n, missing required types: [RBAC]"],
         );
-        check("[]", expect!["authorizers: Required value: at least one authorization mode must be defined"]);
+        check(" []", expect!["authorizers: Required value: at least one authorization mode must be defined"]);
         check(
             "- {type: RBAC, name: rbac, extra: 1}",
             expect![[
