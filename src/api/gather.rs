@@ -2,8 +2,8 @@
 //!
 //! An HTTP/2 connection writes frame by frame, and with TLS each write is a record and a system call,
 //! on both sides. What is written while the connection is polled is gathered here, and sent when the
-//! poll is over: one turn of the run queue later, so that streams that are about to write, such as
-//! the watches that one event woke, go along.
+//! poll is over: while others share the connection, one turn of the run queue later, so that streams
+//! that are about to write, such as the watches that one event woke, go along.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -40,9 +40,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
         Self(Arc::new(Mutex::new(Shared { io, gathered: Vec::new(), sent: 0, is_driven: false })))
     }
 
-    /// Runs `work`, which writes to this connection, and sends what it has written whenever it rests.
+    /// Runs `work`, which writes to this connection, and sends what it has written whenever it rests:
+    /// after a turn for others to write, if there are any.
     /// Writes after its end, as of a protocol that took the connection over, are sent at once.
-    pub async fn drive<F: Future>(&self, work: F) -> F::Output {
+    pub async fn drive<F: Future>(&self, work: F, has_others: impl Fn() -> bool) -> F::Output {
         let mut work = std::pin::pin!(work);
         self.lock().is_driven = true;
         let mut has_waited = false;
@@ -52,7 +53,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
             if polled.is_ready() || shared.gathered.is_empty() {
                 return polled;
             }
-            if !std::mem::replace(&mut has_waited, true) {
+            if !has_waited && has_others() {
+                has_waited = true;
                 context.waker().wake_by_ref();
             } else if shared.poll_send(context).is_ready() {
                 has_waited = false;
@@ -186,6 +188,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_written_in_one_poll_goes_in_one_write() {
+        one_write(|| true).await;
+        one_write(|| false).await;
+    }
+
+    async fn one_write(has_others: fn() -> bool) {
         let (gather, mut peer, writes) = pair(1 << 20);
         let mut io = gather.clone();
         let (go_on, wait) = tokio::sync::oneshot::channel::<()>();
@@ -206,7 +213,7 @@ mod tests {
             peer.read_exact(&mut read).await.unwrap();
             assert_eq!(&read, b"later");
         };
-        tokio::join!(gather.drive(work), check);
+        tokio::join!(gather.drive(work, has_others), check);
     }
 
     #[tokio::test]
@@ -229,13 +236,13 @@ mod tests {
             peer.read_to_end(&mut read).await.unwrap();
             assert!(read == all, "every byte arrives once and in order");
         };
-        tokio::join!(gather.drive(work), check);
+        tokio::join!(gather.drive(work, || true), check);
     }
 
     #[tokio::test]
     async fn who_takes_the_connection_over_writes_at_once() {
         let (gather, mut peer, _) = pair(1 << 20);
-        gather.drive(async { gather.clone().write_all(b"101 ").await.unwrap() }).await;
+        gather.drive(async { gather.clone().write_all(b"101 ").await.unwrap() }, || false).await;
         let mut io = gather.clone();
         io.write_all(b"frame").await.unwrap();
         io.flush().await.unwrap();
@@ -249,7 +256,7 @@ mod tests {
         let (gather, peer, _) = pair(1024);
         drop(peer);
         let mut io = gather.clone();
-        gather.drive(async { io.write_all(&[0; 100]).await.unwrap() }).await;
+        gather.drive(async { io.write_all(&[0; 100]).await.unwrap() }, || true).await;
         assert!(io.write_all(&[0; 100]).await.is_err());
     }
 }

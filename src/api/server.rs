@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use super::body;
 use super::gather::Gather;
 use super::http::{Answer, Peer};
 use super::pipeline::Api;
@@ -132,11 +133,18 @@ async fn serve_connection<S: Site>(
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let certificates = certificates.iter().map(|certificate| certificate.clone().into_owned()).collect();
     let peer = Arc::new(Peer { address, certificates });
+    // Each request that is under way, and each answer that is still being made, has one more of it.
+    let under_way = Arc::new(());
+    let one_more = under_way.clone();
     let service = service_fn(move |request| {
-        let (api, peer) = (api.clone(), peer.clone());
+        let (api, peer, one_more) = (api.clone(), peer.clone(), one_more.clone());
         // In a box, because it is large and moved on several times before it runs.
-        Box::pin(async move { Ok::<_, std::convert::Infallible>(S::answer(api, request, peer).await) })
+        Box::pin(async move {
+            let answer = S::answer(api, request, peer).await;
+            Ok::<_, std::convert::Infallible>(answer.map(|body| body::holding(body, one_more)))
+        })
     });
+    let has_others = || Arc::strong_count(&under_way) > 2;
     let mut builder = auto::Builder::new(Spawner(scope.clone()));
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX);
     builder
@@ -157,7 +165,7 @@ async fn serve_connection<S: Site>(
             }
         }
     };
-    if let Err(error) = gather.drive(served).await {
+    if let Err(error) = gather.drive(served, has_others).await {
         tracing::debug!(%address, %error, "connection ended");
     }
 }
