@@ -34,7 +34,13 @@ def deployment(name, replicas=1):
         metadata=client.V1ObjectMeta(labels=labels),
         spec=client.V1PodSpec(containers=[client.V1Container(name="c", image="nothing.invalid/c:1")]),
     )
-    spec = client.V1DeploymentSpec(replicas=replicas, selector=client.V1LabelSelector(match_labels=labels), template=pod)
+    # Without a node no pod becomes ready: rolling on, older pods would stay, how many by the moment of each change.
+    spec = client.V1DeploymentSpec(
+        replicas=replicas,
+        selector=client.V1LabelSelector(match_labels=labels),
+        strategy=client.V1DeploymentStrategy(type="Recreate"),
+        template=pod,
+    )
     return client.V1Deployment(metadata=client.V1ObjectMeta(name=name), spec=spec)
 
 
