@@ -25,6 +25,8 @@ struct Shared<S> {
     gathered: Vec<u8>,
     /// How much of it has been sent.
     sent: usize,
+    /// Why nothing more can be sent. What failed while nobody asked is told at the next write.
+    broken: Option<io::ErrorKind>,
     /// Somebody sends what is gathered, so that it need not be sent at once.
     is_driven: bool,
 }
@@ -37,7 +39,7 @@ impl<S> Clone for Gather<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
     pub fn new(io: S) -> Self {
-        Self(Arc::new(Mutex::new(Shared { io, gathered: Vec::new(), sent: 0, is_driven: false })))
+        Self(Arc::new(Mutex::new(Shared { io, gathered: Vec::new(), sent: 0, broken: None, is_driven: false })))
     }
 
     /// Runs `work`, which writes to this connection, and sends what it has written whenever it rests:
@@ -75,14 +77,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Shared<S> {
-    /// Sends all that is gathered. After an error nothing is left of it.
+    /// Sends all that is gathered. After an error nothing is left of it, and every later write fails like it.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.gathered.len() {
-            let written = match ready!(Pin::new(&mut self.io).poll_write(context, &self.gathered[self.sent..])) {
-                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-                written => written,
+            let error = match ready!(Pin::new(&mut self.io).poll_write(context, &self.gathered[self.sent..])) {
+                Ok(written @ 1..) => {
+                    self.sent += written;
+                    continue;
+                }
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Err(error) => error,
             };
-            self.sent += written.inspect_err(|_| self.gathered.clear())?;
+            self.broken = Some(error.kind());
+            (self.gathered, self.sent) = (Vec::new(), 0);
+            return Poll::Ready(Err(error));
         }
         self.sent = 0;
         // A connection that has sent much is not made to keep room for as much again.
@@ -94,6 +102,9 @@ impl<S: AsyncWrite + Unpin> Shared<S> {
     }
 
     fn poll_put(&mut self, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if let Some(kind) = self.broken {
+            return Poll::Ready(Err(kind.into()));
+        }
         let len: usize = parts.iter().map(|part| part.len()).sum();
         if self.gathered.is_empty() && (len >= DIRECT_MIN || !self.is_driven) {
             return Pin::new(&mut self.io).poll_write_vectored(context, parts);
@@ -256,7 +267,14 @@ mod tests {
         let (gather, peer, _) = pair(1024);
         drop(peer);
         let mut io = gather.clone();
-        gather.drive(async { io.write_all(&[0; 100]).await.unwrap() }, || true).await;
-        assert!(io.write_all(&[0; 100]).await.is_err());
+        let work = async {
+            io.write_all(&[0; 100]).await.unwrap();
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+            io.write_all(&[0; 100]).await
+        };
+        let later = gather.drive(work, || false).await;
+        assert_eq!(later.unwrap_err().kind(), io::ErrorKind::BrokenPipe, "told to who writes next, though driven");
+        assert!(gather.clone().write_all(&[0; 100]).await.is_err());
     }
 }
