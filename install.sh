@@ -133,7 +133,7 @@ build() {
             RUSTFLAGS="$RUSTFLAGS $smaller"
         fi
         rm -rf "$probe"
-        export JEMALLOC_SYS_WITH_MALLOC_CONF="narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0,background_thread:true"
+        export JEMALLOC_SYS_WITH_MALLOC_CONF="narenas:1,tcache_max:4096,dirty_decay_ms:1000,muzzy_decay_ms:0,background_thread:true"
         cargo build --release --locked --target "$target" --bin skiff
     ) >&2 || fail "the build failed"
     binary=${CARGO_TARGET_DIR:-$here/target}/$target/release/skiff
