@@ -13,9 +13,10 @@ use http_body_util::Full;
 use crate::object::{Reason, Status, User, Verb};
 use crate::resources::Resource;
 
+use super::answer::Answer;
 use super::audit;
 use super::body;
-use super::http::{Answer, Exchange};
+use super::exchange::Exchange;
 use super::pipeline::Api;
 
 /// What a server says that was taken for the leader.

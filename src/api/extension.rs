@@ -4,8 +4,9 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
+use super::answer::{Answer, BODY_BYTES_MAX, text, write};
 use super::body;
-use super::http::{Answer, BODY_BYTES_MAX, Exchange, text, write};
+use super::exchange::Exchange;
 use super::respond::Written;
 use crate::object::Status;
 

@@ -3,7 +3,6 @@
 //! Audit id → who asks → seat → may they → what is there → do it → write the answer. Every answer,
 //! also one of a handler that panicked, leaves through the same door.
 
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,89 +10,36 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::Request;
+use http::header::{self, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
-use rustls_pki_types::CertificateDer;
 
 use crate::base::rand;
-use crate::object::status::Details;
-use crate::object::time::go_duration;
-use crate::object::{Body, Call, Encoding, Reason, Status, Target, User, Verb};
+use crate::object::{Body, Call, Encoding, Reason, Status, User, Verb};
 use crate::resources::{Resource, Verbs};
 
 use super::aggregate;
+use super::answer::{Answer, failure, read_body, read_body_up_to, stopping, timed_out, warn, write};
 use super::audit;
 use super::authn::impersonate;
-use super::authz::{Ask, MASTERS, ResourceRef};
-use super::body::{self, AnswerBody, BoxError};
+use super::authz::MASTERS;
+use super::body::{self, BoxError};
+use super::counting::known_name;
+use super::exchange::{Exchange, Peer};
 use super::extension::Reply;
-use super::flow::{Class, Digest, Load, Refused, Seat};
+use super::flow::{Digest, Load, Refused, Seat};
 use super::negotiate::{self, Format, Shape};
 use super::pipeline::act::{no_such_method, no_such_resource};
 use super::pipeline::{Api, permit};
 use super::request::RequestLine;
-use super::respond::{View, Written};
-use super::{crd, elsewhere, encode, options, plain, stream, subresources};
-
-pub type Answer = Response<AnswerBody>;
-
-/// The largest body that is read.
-pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+use super::respond::View;
+use super::route::{ask, check_route, is_elsewhere, is_long, is_served_to_the_end, load_of, time_limit};
+use super::{crd, elsewhere, options, plain, stream, subresources};
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
 const PRIORITY_LEVEL: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache, private");
-
-/// The other end of a connection.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    pub address: SocketAddr,
-    /// What it proved to be with TLS; empty if it sent no certificate.
-    pub certificates: Vec<CertificateDer<'static>>,
-}
-
-/// One request on its way: what every step may look at.
-pub struct Exchange {
-    pub line: RequestLine,
-    pub uri: Uri,
-    pub method: Method,
-    pub headers: HeaderMap,
-    pub user: Arc<User>,
-    pub peer: Arc<Peer>,
-    /// Where it belongs by priority and fairness, once that is known.
-    pub class: Option<Arc<Class>>,
-}
-
-impl Exchange {
-    pub fn header(&self, name: impl header::AsHeaderName) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-    }
-
-    /// Whether the client asked for indented output.
-    pub fn pretty(&self) -> bool {
-        match self.line.param("pretty") {
-            Some(value) => super::request::truth(value),
-            // People with a terminal or browser read better with line breaks.
-            None => {
-                ["curl", "Wget", "Mozilla/5.0"].iter().any(|agent| self.header(header::USER_AGENT).starts_with(agent))
-            }
-        }
-    }
-
-    /// The format that errors are told in: what the client can read, else JSON.
-    fn error_format(&self) -> Format {
-        let accepted = negotiate::accept(self.header(header::ACCEPT), self.pretty());
-        accepted.map_or(Format::JSON, |format| Format { shape: Shape::Whole, ..format })
-    }
-
-    fn accepts_gzip(&self) -> bool {
-        self.header(header::ACCEPT_ENCODING)
-            .split(',')
-            .any(|coding| coding.split(';').next().is_some_and(|c| c.trim() == "gzip"))
-    }
-}
 
 impl Api {
     /// Answers one request. Never fails: what goes wrong is an answer too.
@@ -351,279 +297,5 @@ impl Api {
         let mut response = write(view.reply(answer.reply)?);
         warn(response.headers_mut(), &answer.warnings);
         Ok(response)
-    }
-
-    fn too_many(&self, exchange: &Exchange, load: Load, refused: &Refused) -> Answer {
-        let kind = if load == Load::Write { "mutating" } else { "readOnly" };
-        self.metrics.rejected.with(&[kind]).add(1);
-        self.terminated(exchange, "429");
-        let mut answer = text(429, "Too many requests, please try again later.\n");
-        answer.headers_mut().insert(header::RETRY_AFTER, refused.retry_secs.into());
-        answer
-    }
-
-    fn count(&self, exchange: &Exchange, answer: &Answer, took: Duration) {
-        let (line, code) = (&exchange.line, answer.status());
-        let place = Labels::of(exchange, code != StatusCode::NOT_FOUND);
-        let dry_run = if line.param("dryRun").is_some() { "All" } else { "" };
-        let Labels([verb, group, version, resource, subresource, scope, component]) = place;
-        let labels = [verb, dry_run, group, version, resource, subresource, scope, component, code.as_str()];
-        self.metrics.requests.with(&labels).add(1);
-        if load_of(line) == Load::LongRunning {
-            return;
-        }
-        self.metrics.durations.with(&labels[..8]).observe(took);
-        self.metrics.sli.with(&place.0).observe(took);
-        if let Some(bytes) =
-            http_body::Body::size_hint(answer.body()).exact().filter(|_| matches!(verb, "GET" | "LIST"))
-        {
-            self.metrics.sizes.with(&place.0).observe_number(bytes as f64);
-        }
-    }
-
-    /// Counts a request that the server ended.
-    fn terminated(&self, exchange: &Exchange, code: &str) {
-        let Labels([a, b, c, d, e, f, g]) = Labels::of(exchange, true);
-        self.metrics.terminations.with(&[a, b, c, d, e, f, g, code]).add(1);
-    }
-}
-
-/// Verb, group, version, resource, subresource, scope and component, as metrics tell requests apart.
-struct Labels<'a>([&'a str; 7]);
-
-impl<'a> Labels<'a> {
-    /// What does not exist has no labels: its names are whatever somebody sent.
-    fn of(exchange: &'a Exchange, exists: bool) -> Self {
-        let line = &exchange.line;
-        let (group, version, resource, subresource) = match line.target.as_ref().filter(|_| exists) {
-            Some(target) => (&*target.group, &*target.version, &*target.resource, &*target.subresource),
-            None => ("", "", "", ""),
-        };
-        let scope = match line.target.as_ref().filter(|_| exists) {
-            None => "",
-            Some(target) if !target.name.is_empty() => "resource",
-            Some(target) if !target.namespace.is_empty() => "namespace",
-            Some(_) => "cluster",
-        };
-        let verb = match line.verb {
-            "update" | "put" => "PUT",
-            "create" | "post" => "POST",
-            "watch" => "WATCH",
-            "list" => "LIST",
-            "get" => "GET",
-            "patch" => "PATCH",
-            "delete" => "DELETE",
-            "deletecollection" => "DELETECOLLECTION",
-            "head" => "HEAD",
-            _ => "other",
-        };
-        let connects = matches!(subresource, "exec" | "attach" | "portforward" | "proxy");
-        let verb = if connects { "CONNECT" } else { verb };
-        Self([verb, group, version, resource, subresource, scope, "apiserver"])
-    }
-}
-
-/// The question that authorisation answers for a request.
-fn ask<'a>(user: &'a User, line: &'a RequestLine) -> Ask<'a> {
-    match &line.target {
-        Some(target) => {
-            let selector = |name| line.param(name).unwrap_or_default();
-            let (fields, labels) = (selector("fieldSelector"), selector("labelSelector"));
-            Ask::resource(user, line.verb, ResourceRef::from(target).selecting(line.verb, fields, labels))
-        }
-        None => Ask::path(user, line.verb, &line.path),
-    }
-}
-
-/// A user's name as metrics show it: there may be any number of others.
-fn known_name(name: &str) -> &str {
-    const KNOWN: &[&str] = &["admin", "client", "kube_proxy", "kubelet", "system:serviceaccount:kube-system:default"];
-    if KNOWN.contains(&name) { name } else { "other" }
-}
-
-/// Whether a request is answered while the server stops: by us, or to say that we stop.
-fn is_served_to_the_end(exchange: &Exchange) -> bool {
-    const PATHS: &[&str] = &["/readyz", "/healthz", "/livez", "/metrics"];
-    exchange.header(header::USER_AGENT).starts_with("kube-apiserver/")
-        || PATHS.iter().any(|path| exchange.line.path.starts_with(path))
-}
-
-/// Sends a client on to another server, or back here in a while.
-fn stopping() -> Answer {
-    let mut answer = text(429, "The apiserver is shutting down, please try again later.\n");
-    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-    answer
-}
-
-/// Whether a path is in a namespace and the resource is not, or the other way round.
-fn is_elsewhere(resource: &Resource, target: &Target) -> bool {
-    match target.namespace.is_empty() {
-        true => resource.is_namespaced() && !target.name.is_empty(),
-        false => !resource.is_namespaced(),
-    }
-}
-
-/// Whether the resource (or subresource) has something for this method, and which verb it is.
-fn check_route(resource: &Resource, exchange: &Exchange) -> Result<Option<Verb>, Status> {
-    let line = &exchange.line;
-    let target = line.target.as_ref().ok_or_else(no_such_resource)?;
-    let version = resource.version(&target.version).ok_or_else(no_such_resource)?;
-    let in_namespace = !target.namespace.is_empty();
-    let is_namespace_itself = target.resource == "namespaces" && target.group.is_empty();
-    if !resource.is_namespaced() && in_namespace && !is_namespace_itself {
-        return Err(no_such_resource());
-    }
-    if resource.is_namespaced() && !in_namespace && !target.name.is_empty() {
-        return Err(no_such_resource());
-    }
-    if !target.subresource.is_empty() {
-        let missing = || match resource.is_custom {
-            true => Status::not_found(&resource.name, &target.name),
-            false => no_such_resource(),
-        };
-        let sub = version.subresource(&target.subresource).ok_or_else(missing)?;
-        if !line.rest.trim_matches('/').is_empty() && target.subresource != "proxy" {
-            return Err(no_such_resource());
-        }
-        let connects = subresources::connect_of(resource, &target.subresource).is_some();
-        if !connects && !sub.verbs().contains(&line.verb) {
-            return Err(no_such_method());
-        }
-        return Ok(line.pipeline_verb());
-    }
-    let verb = line.pipeline_verb().ok_or_else(no_such_method)?;
-    let named = !target.name.is_empty();
-    let fits = match verb {
-        Verb::Get | Verb::Update | Verb::Patch | Verb::Delete => named,
-        Verb::Create | Verb::DeleteCollection => {
-            !named && (in_namespace || !resource.is_namespaced() || review(resource))
-        }
-        Verb::List => !named,
-        Verb::Watch => true,
-    };
-    if fits && resource.verbs.allows(verb.as_str()) { Ok(Some(verb)) } else { Err(no_such_method()) }
-}
-
-/// Reviews need no namespace to be created in.
-fn review(resource: &Resource) -> bool {
-    resource.verbs == Verbs::CreateOnly && !resource.is_namespaced()
-}
-
-/// Whether it may last as long as its client likes.
-fn is_long(line: &RequestLine) -> bool {
-    const LONG: &[&str] = &["exec", "attach", "portforward", "proxy", "log"];
-    line.verb == "watch" || line.target.as_ref().is_some_and(|target| LONG.contains(&target.subresource.as_str()))
-}
-
-fn load_of(line: &RequestLine) -> Load {
-    match line.verb {
-        _ if is_long(line) => Load::LongRunning,
-        "get" | "list" | "head" | "options" => Load::Read,
-        _ if line.target.is_none() => Load::Read,
-        _ => Load::Write,
-    }
-}
-
-/// Reads a whole body, if it is not too large.
-pub async fn read_body<B>(body: B) -> Result<Bytes, Status>
-where
-    B: http_body::Body<Data = Bytes> + Send + Unpin,
-    B::Error: Into<BoxError>,
-{
-    read_body_up_to(body, BODY_BYTES_MAX).await
-}
-
-pub async fn read_body_up_to<B>(body: B, limit: usize) -> Result<Bytes, Status>
-where
-    B: http_body::Body<Data = Bytes> + Send + Unpin,
-    B::Error: Into<BoxError>,
-{
-    match http_body_util::Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            let message = format!("Request entity too large: limit is {limit}");
-            Err(Status::new(Reason::RequestEntityTooLarge, message))
-        }
-        Err(error) => Err(Status::bad_request(format!("cannot read the body: {error}"))),
-    }
-}
-
-/// Writes a body with its headers.
-pub fn write(written: Written) -> Answer {
-    let mut answer = Response::new(written.body);
-    *answer.status_mut() = StatusCode::from_u16(written.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if let Ok(value) = HeaderValue::from_str(&written.content_type) {
-        answer.headers_mut().insert(header::CONTENT_TYPE, value);
-    }
-    if answer.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        // The rest of the body is not read, so nothing can follow it (HTTP/2 leaves this header out).
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    if written.gzip {
-        answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    }
-    answer
-}
-
-/// Writes a Status that says what went wrong.
-pub fn failure(status: &Status, format: Format) -> Answer {
-    let bytes = encode::status(&status.to_json(), format);
-    let written = Written {
-        code: status.code(),
-        content_type: format.content_type().into(),
-        gzip: false,
-        body: body::full(bytes),
-    };
-    let mut answer = write(written);
-    if let Some(details) = status.details.as_ref().filter(|details| details.retry_after_seconds > 0) {
-        answer.headers_mut().insert(header::RETRY_AFTER, details.retry_after_seconds.into());
-    }
-    answer
-}
-
-/// A plain text answer.
-pub fn text(code: u16, text: impl Into<Bytes>) -> Answer {
-    let content_type = "text/plain; charset=utf-8".into();
-    let mut answer = write(Written { code, content_type, gzip: false, body: body::full(text) });
-    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
-}
-
-fn timed_out(is_read: bool) -> Status {
-    let why =
-        if is_read { "within the allotted timeout" } else { "within requested timeout - context deadline exceeded" };
-    Status::new(Reason::Timeout, format!("Timeout: request did not complete {why}")).with_details(Details::default())
-}
-
-/// How long a request may take: what it asks for, as long as that is less than the server's limit.
-fn time_limit(line: &RequestLine, limit: Duration) -> Result<Duration, Status> {
-    let Some(text) = line.param("timeout").filter(|text| !text.is_empty()) else { return Ok(limit) };
-    match go_duration(text) {
-        Ok(nanos) => Ok(u64::try_from(nanos)
-            .ok()
-            .filter(|nanos| *nanos > 0)
-            .map_or(limit, |nanos| limit.min(Duration::from_nanos(nanos)))),
-        Err(why) => Err(Status::bad_request(format!("invalid timeout specified in the request URL - {why}"))),
-    }
-}
-
-/// Adds a `Warning` header for each text.
-pub fn warn(headers: &mut HeaderMap, warnings: &[String]) {
-    let mut seen: Vec<&str> = Vec::new();
-    for warning in warnings {
-        if seen.contains(&warning.as_str()) {
-            continue;
-        }
-        seen.push(warning);
-        let quoted: String = warning
-            .chars()
-            .filter(|c| !c.is_control())
-            .flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c]))
-            .collect();
-        if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
-            headers.append(header::WARNING, value);
-        }
     }
 }

@@ -6,8 +6,9 @@ use crate::object::Status;
 use crate::object::tree::Tree;
 use crate::security::tokens;
 
+use super::answer::{Answer, text, write};
 use super::body;
-use super::http::{Answer, Exchange, text, write};
+use super::exchange::Exchange;
 use super::negotiate::{self, Format};
 use super::pipeline::Api;
 use super::pipeline::act::no_such_resource;

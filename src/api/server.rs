@@ -14,9 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use super::answer::Answer;
 use super::body;
+use super::exchange::Peer;
 use super::gather::Gather;
-use super::http::{Answer, Peer};
 use super::pipeline::Api;
 use crate::base::service::Scope;
 

@@ -12,9 +12,10 @@ use crate::object::tree::{Tree, json};
 use crate::object::{Call, Encoding, Event, ObjectRef, Revision, Status, Verb};
 use crate::resources::Resource;
 
+use super::answer::{Answer, write};
 use super::body::{self, BoxError};
+use super::exchange::Exchange;
 use super::flow::Seat;
-use super::http::{Answer, Exchange, write};
 use super::negotiate::{self, Format, Shape};
 use super::pipeline::{Api, Events};
 use super::respond::{View, Written};

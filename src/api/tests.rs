@@ -8,7 +8,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 
 use super::authn::{Authn, Trust};
-use super::http::Peer;
+use super::exchange::Peer;
 use super::subresources::connect::{BoxWire, Dialer};
 use super::{Api, Settings, Setup};
 use crate::base::clock::ManualClock;

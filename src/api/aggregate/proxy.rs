@@ -8,9 +8,10 @@ use http::{Request, StatusCode};
 use hyper::upgrade::OnUpgrade;
 
 use super::{Remote, remote};
+use crate::api::answer::{Answer, text};
 use crate::api::body::BoxError;
+use crate::api::exchange::Exchange;
 use crate::api::flow::Seat;
-use crate::api::http::{Answer, Exchange, text};
 use crate::api::pipeline::Api;
 use crate::api::subresources::connect::{relay, relayed, strip};
 use crate::object::Status;

@@ -145,7 +145,7 @@ async fn a_watch_says_when_it_starts_and_when_it_is_over() {
 async fn strangers_and_those_who_act_as_others_are_told() {
     let rules = "- {level: Metadata, omitStages: [RequestReceived]}";
     let (world, shelf, scope) = audited(rules, None).await;
-    let stranger = Arc::new(crate::api::http::Peer { certificates: Vec::new(), ..Clone::clone(&*world.admin()) });
+    let stranger = Arc::new(crate::api::exchange::Peer { certificates: Vec::new(), ..Clone::clone(&*world.admin()) });
     for (name, value) in [("authorization", "Bearer garbage"), ("x-none", "")] {
         let request = http::Request::builder().uri("/api/v1/secrets").header(name, value);
         let request = request.body(http_body_util::Full::<bytes::Bytes>::default()).unwrap();

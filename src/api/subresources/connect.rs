@@ -20,9 +20,10 @@ use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::api::answer::Answer;
 use crate::api::body::{AnswerBody, BoxError};
+use crate::api::exchange::Exchange;
 use crate::api::flow::Seat;
-use crate::api::http::{Answer, Exchange};
 use crate::api::pipeline::Api;
 use crate::base::websocket;
 use crate::object::{Reason, Status};
@@ -97,7 +98,7 @@ where
     // Answers of the other side go through as they are, without our warnings.
     admit::admit(api, connect, exchange).await?;
     let Some(location) = location::find(api, connect, exchange)? else {
-        return Ok(crate::api::http::text(200, ""));
+        return Ok(crate::api::answer::text(200, ""));
     };
     let wants_upgrade = upgrade.is_some() && exchange.headers.contains_key(header::UPGRADE);
     if connect.is_proxy()

@@ -13,8 +13,8 @@ use super::{
     STATE, VERSION, Which, presence, version,
 };
 use crate::api::Api;
+use crate::api::exchange::Exchange;
 use crate::api::extension::Reply;
-use crate::api::http::Exchange;
 use crate::backup::Backup;
 use crate::base::service::Scope;
 use crate::cmd::config::NetworkConfig;

@@ -8,10 +8,11 @@ use http::{HeaderMap, Method, Request};
 use hyper::body::Incoming;
 
 use super::{ADDRESS, Carrier, FROM, HELLO, MESSAGES, RENEWALS, STATE, VERSION, presence, version};
+use crate::api::answer::{Answer, BODY_BYTES_MAX, failure, read_body_up_to};
 use crate::api::authn::Authn;
 use crate::api::elsewhere::NOT_LEADER;
+use crate::api::exchange::Peer;
 use crate::api::extension::Reply;
-use crate::api::http::{Answer, BODY_BYTES_MAX, Peer, failure, read_body_up_to};
 use crate::api::negotiate::Format;
 use crate::api::server::Site;
 use crate::base::service::Scope;

@@ -9,8 +9,9 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, header};
 
 use super::{AUTHORITIES, Answer, NODE, PREFIX, PROXY_USER, Request, kubelet_sans};
+use crate::api::answer::BODY_BYTES_MAX;
+use crate::api::exchange::Exchange;
 use crate::api::extension::{Extension, Reply};
-use crate::api::http::{BODY_BYTES_MAX, Exchange};
 use crate::base::clock::ClockRef;
 use crate::client::Client;
 use crate::cmd::cluster::{ClusterServer, SERVER};

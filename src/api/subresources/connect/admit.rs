@@ -1,7 +1,7 @@
 //! Asks admission about a connection, with the query's options as the object.
 
 use crate::api::admission::{Attributes, Operation};
-use crate::api::http::Exchange;
+use crate::api::exchange::Exchange;
 use crate::api::pipeline::Api;
 use crate::api::pipeline::act::Act;
 use crate::object::tree::{Map, Tree};

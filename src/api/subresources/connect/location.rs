@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use super::{BoxWire, Connect, Dialer};
-use crate::api::http::Exchange;
+use crate::api::exchange::Exchange;
 use crate::api::pipeline::Api;
 use crate::object::tree::{Tree, TreePath};
 use crate::object::{GroupResource, Key, ObjectRef, Reason, Status, Target};

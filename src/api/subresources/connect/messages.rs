@@ -15,9 +15,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use crate::api::answer::Answer;
 use crate::api::body;
 use crate::api::flow::Seat;
-use crate::api::http::Answer;
 use crate::api::pipeline::Api;
 use crate::base::websocket;
 use crate::object::Status;

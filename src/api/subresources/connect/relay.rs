@@ -12,15 +12,16 @@ use hyper_util::rt::TokioIo;
 
 use super::html::{Page, Place};
 use super::{Location, strip};
+use crate::api::answer::Answer;
 use crate::api::body::{self, BoxError};
+use crate::api::exchange::Exchange;
 use crate::api::flow::Seat;
-use crate::api::http::{Answer, Exchange};
 use crate::api::pipeline::Api;
 use crate::object::Status;
 
 /// Sends the client to `location`.
 pub fn moved(location: String) -> Answer {
-    let mut answer = crate::api::http::text(StatusCode::MOVED_PERMANENTLY.as_u16(), "");
+    let mut answer = crate::api::answer::text(StatusCode::MOVED_PERMANENTLY.as_u16(), "");
     if let Ok(location) = HeaderValue::from_str(&location) {
         answer.headers_mut().insert(header::LOCATION, location);
     }
