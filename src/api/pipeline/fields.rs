@@ -7,7 +7,7 @@ use crate::api::encode;
 use crate::object::Gvk;
 use crate::object::patch::FieldManager;
 use crate::object::patch::apply::{Set, Versions};
-use crate::object::schema::{Schema, builtin};
+use crate::object::schema::{Schema, builtin, fill_zeroes};
 use crate::object::tree::{Tree, TreePath};
 use crate::resources::Resource;
 
@@ -40,6 +40,9 @@ impl Versions for VersionsOf<'_> {
         }
         let mut converted = self.resource.rules.convert(object.clone(), from, to);
         converted.set("apiVersion", to);
+        if let Some(schema) = self.schema(to) {
+            fill_zeroes(&mut converted, schema);
+        }
         converted
     }
 }

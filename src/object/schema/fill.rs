@@ -8,27 +8,37 @@ use super::types::{Empty, Field, Schema, Shape};
 ///
 /// Defaults reach into structs that are there, or always there, not into absent ones.
 pub fn fill(tree: &mut Tree, schema: Schema<'_>) {
+    complete::<true>(tree, schema);
+}
+
+/// Puts in only what upstream writes even when it is empty, as a conversion through its structs does.
+pub fn fill_zeroes(tree: &mut Tree, schema: Schema<'_>) {
+    complete::<false>(tree, schema);
+}
+
+fn complete<const DEFAULTS: bool>(tree: &mut Tree, schema: Schema<'_>) {
     match (schema.shape(), tree) {
         (Shape::Struct { fields, .. }, Tree::Object(map)) => {
             for field in fields {
-                let is_filled = field.default.is_some() || matches!(field.empty, Empty::Always | Empty::Null);
-                let is_shown = field.empty != Empty::Drop || !field.default.as_deref().is_some_and(is_empty);
+                let default = field.default.as_deref().filter(|_| DEFAULTS);
+                let is_filled = default.is_some() || matches!(field.empty, Empty::Always | Empty::Null);
+                let is_shown = field.empty != Empty::Drop || !default.is_some_and(is_empty);
                 if is_filled && is_shown && map.get(&*field.name).is_none_or(Tree::is_null) {
-                    map.insert(field.name.clone().into(), filling(field, schema));
+                    map.insert(field.name.clone().into(), filling(field, default, schema));
                 }
             }
-            fill_children(map, schema);
+            complete_children::<DEFAULTS>(map, schema);
         }
         (Shape::Map { values, .. }, Tree::Object(map)) => {
             let values = schema.to(*values);
             if is_composite(values) {
-                map.values_mut().for_each(|value| fill(value, values));
+                map.values_mut().for_each(|value| complete::<DEFAULTS>(value, values));
             }
         }
         (Shape::List { items, .. }, Tree::Array(list)) => {
             let items = schema.to(*items);
             if is_composite(items) {
-                list.iter_mut().for_each(|item| fill(item, items));
+                list.iter_mut().for_each(|item| complete::<DEFAULTS>(item, items));
             }
         }
         _ => (),
@@ -46,18 +56,18 @@ pub fn zeroes(schema: Schema<'_>) -> Tree {
     Tree::Object(fields.iter().filter_map(given).collect())
 }
 
-fn filling(field: &Field, schema: Schema<'_>) -> Tree {
-    match (&field.default, field.empty) {
-        (Some(default), _) => Tree::clone(default),
+fn filling(field: &Field, default: Option<&Tree>, schema: Schema<'_>) -> Tree {
+    match (default, field.empty) {
+        (Some(default), _) => default.clone(),
         (None, Empty::Always) => zero(schema.types, field.node),
         _ => Tree::Null,
     }
 }
 
-fn fill_children(map: &mut Map, schema: Schema<'_>) {
+fn complete_children<const DEFAULTS: bool>(map: &mut Map, schema: Schema<'_>) {
     for (name, value) in map.iter_mut().filter(|(_, value)| value.is_object() || value.is_array()) {
         if let Some(child) = schema.child(name) {
-            fill(value, child);
+            complete::<DEFAULTS>(value, child);
         }
     }
 }
@@ -83,5 +93,12 @@ mod tests {
         assert_eq!(container["ports"][0]["protocol"], "TCP");
         assert_eq!(tree["spec"]["replicas"], 1);
         assert!(container.get("image").is_none() && container.get("livenessProbe").is_none());
+    }
+
+    #[test]
+    fn zeroes_are_no_defaults() {
+        let mut tree = json!({"spec": {}});
+        fill_zeroes(&mut tree, builtin().kind("autoscaling/v1", "HorizontalPodAutoscaler").unwrap());
+        assert_eq!(tree["spec"], json!({"maxReplicas": 0, "scaleTargetRef": {"kind": "", "name": ""}}));
     }
 }

@@ -41,7 +41,7 @@ impl Rules for HorizontalPodAutoscaler {
     fn default(&self, new: &mut Tree) {
         new.set_default("spec.minReplicas", 1);
         if new.items("spec.metrics").is_empty() {
-            new.set("spec.metrics", json!([hpa_v1::cpu(80)]));
+            new.set("spec.metrics", json!([hpa_v1::cpu(hpa_v1::USE_PERCENT)]));
         }
         if new.has("spec.behavior") {
             hpa_checks::default_behavior(new);

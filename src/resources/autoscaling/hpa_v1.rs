@@ -8,6 +8,10 @@ const CURRENT: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
 const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
 const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 
+/// How much CPU pods use at most where nobody says so. The first version has no other way to say it than in the
+/// conversion.
+pub const USE_PERCENT: i64 = 80;
+
 /// A target for the use of CPU, in percent of what is requested.
 pub fn cpu(percent: i64) -> Tree {
     json!({
@@ -71,9 +75,10 @@ pub fn from_v1(mut tree: Tree) -> Tree {
     if let Some(percent) = tree.unset("spec.targetCPUUtilizationPercentage").as_ref().and_then(Tree::as_i64) {
         list.push(cpu(percent));
     }
-    if !list.is_empty() {
-        tree.set("spec.metrics", list);
+    if list.is_empty() {
+        list.push(cpu(USE_PERCENT));
     }
+    tree.set("spec.metrics", list);
     if let Some(behavior) = behavior.filter(Tree::is_object) {
         tree.set("spec.behavior", lower(behavior));
     }
@@ -284,5 +289,10 @@ mod tests {
         assert_eq!(v1.int("spec.targetCPUUtilizationPercentage"), Some(70));
         assert!(!v1.has("spec.metrics") && v1.has("metadata.annotations"));
         assert_eq!(from_v1(v1), v2);
+    }
+    #[test]
+    fn a_first_version_that_names_no_metric_means_the_usual_use_of_cpu() {
+        let v2 = from_v1(json!({"spec": {"maxReplicas": 3}}));
+        assert_eq!(v2.items("spec.metrics"), [cpu(USE_PERCENT)]);
     }
 }
