@@ -8,6 +8,7 @@
 mod ast;
 mod authorizer;
 mod check;
+mod cost;
 mod eval;
 mod functions;
 mod kinds;
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 
 pub use authorizer::{Authorizer, Question};
 pub use check::{Scope, Type};
+pub use cost::Decl;
 pub use eval::unescape;
 pub use value::{Key, Value};
 

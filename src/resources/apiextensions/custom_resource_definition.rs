@@ -1,7 +1,11 @@
 //! CustomResourceDefinition: a resource that a user adds.
 
+use std::cell::RefCell;
+
 use super::{schema_checks, spec_checks};
 use crate::object::field::FieldErrors;
+use crate::object::quote::Quoted;
+use crate::object::schema::custom::{Props, is_supported_format};
 use crate::object::tree::{Tree, TreePath, json};
 use crate::resources::check::{At, at, immutable};
 use crate::resources::defaults::set_if_empty;
@@ -81,9 +85,30 @@ impl Rules for CustomResourceDefinition {
         }
     }
 
+    fn warnings(&self, new: &Tree, old: Option<&Tree>) -> Vec<String> {
+        let before = old.map(unknown_formats).unwrap_or_default();
+        let new = unknown_formats(new).into_iter().filter(|format| !before.contains(format));
+        new.map(|format| format!("unrecognized format {}", Quoted(&format))).collect()
+    }
+
     fn validate_status(&self, new: &Tree, _old: &Tree, errors: &mut FieldErrors) {
         spec_checks::check_names(&At::root(new).child("status.acceptedNames"), errors);
     }
+}
+
+/// Formats that say nothing about values, as often as they stand there.
+fn unknown_formats(crd: &Tree) -> Vec<String> {
+    let found = RefCell::new(Vec::new());
+    for schema in crd.items("spec.versions").iter().filter_map(|version| version.at("schema.openAPIV3Schema")) {
+        let Some(props) = Props::read(schema) else { continue };
+        props.any(&|props| {
+            if !props.format.is_empty() && !is_supported_format(&props.r#type, &props.format) {
+                found.borrow_mut().push(props.format.clone());
+            }
+            false
+        });
+    }
+    found.into_inner()
 }
 
 /// Objects may be stored in what is, or ever was, the storage version.

@@ -1,8 +1,7 @@
-//! What is inside of a schema: defaults that fit it, and rules in CEL that compile.
+//! Defaults in a schema, which must fit it.
 
-use crate::object::cel::unescape;
-use crate::object::field::{Complaint, FieldErrors};
-use crate::object::schema::custom::{Props, Rule, check_lists, prune, validate};
+use crate::object::field::FieldErrors;
+use crate::object::schema::custom::{Props, check_lists, prune, validate};
 use crate::object::tree::{Tree, json};
 use crate::resources::check::At;
 
@@ -54,57 +53,5 @@ fn check_default(default: &Tree, schema: &Props, place: &str, errors: &mut Field
             inner => format!("{place}.{inner}"),
         };
         errors.0.push(error);
-    }
-}
-
-/// Compiles the rules that stand at one place of a schema.
-pub fn check_expressions(schema: &At, is_root: bool, errors: &mut FieldErrors) {
-    if schema.child("x-kubernetes-validations").is_empty() {
-        return;
-    }
-    let Some(props) = Props::read(schema.value) else { return };
-    for (at, rule) in props.validations.iter().enumerate().filter(|(_, rule)| !rule.rule.trim().is_empty()) {
-        let compiled = rule.compiled().rule.as_ref().map_err(Clone::clone);
-        let checked = compiled.and_then(|program| {
-            program.check_fields(&rule.rule, "self", &|path| is_field(&props, path, is_root))?;
-            program.check_fields(&rule.rule, "oldSelf", &|path| {
-                rule.optional_old_self == Some(true) || is_field(&props, path, is_root)
-            })
-        });
-        if let Err(why) = checked {
-            let place = format!("{}.x-kubernetes-validations[{at}].rule", schema.path);
-            errors.push(Complaint::Invalid, place, format!("{}: compilation failed: {why}", shown(rule)), None);
-        }
-    }
-}
-
-/// A rule as upstream shows it: its Go type as JSON, fields in their order.
-fn shown(rule: &Rule) -> String {
-    let text = |text: &str| Tree::from(text).to_string();
-    let quoted = format!(
-        "{{\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{},\"FieldPath\":{},\"OptionalOldSelf\":{}}}",
-        text(&rule.rule),
-        text(&rule.message),
-        text(&rule.message_expression),
-        rule.reason.as_deref().map_or("null".into(), text),
-        text(&rule.field_path),
-        rule.optional_old_self.map_or("null".into(), |flag| flag.to_string()),
-    );
-    quoted.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
-}
-
-/// Whether values of a schema may have what is at `path`; what the schema leaves open may be there.
-fn is_field(schema: &Props, path: &[&str], is_root: bool) -> bool {
-    let Some((first, rest)) = path.split_first() else { return true };
-    let name = unescape(first);
-    if is_root && matches!(name.as_str(), "apiVersion" | "kind" | "metadata") {
-        return !matches!(rest, [field, ..] if name == "metadata" && !matches!(*field, "name" | "generateName"));
-    }
-    if schema.r#type != "object" || schema.embedded {
-        return schema.r#type.is_empty() || schema.embedded;
-    }
-    match schema.properties.get(name.as_str()).or_else(|| schema.properties.get(*first)).or_else(|| schema.values()) {
-        Some(child) => is_field(child, rest, false),
-        None => schema.additional_properties.is_some(),
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::structural;
+use super::costs::{Around, Step, Total};
+use super::{expressions, structural};
 use crate::object::field::FieldErrors;
 use crate::object::tree::{Tree, TreePath};
 use crate::resources::check::At;
@@ -50,7 +51,11 @@ pub fn check_validation(validation: &At, has_status: bool, errors: &mut FieldErr
     if errors.0.len() == before {
         super::defaults::check(&schema, errors);
     }
-    check_schema(&schema, Context { root: true, ..Context::default() }, errors);
+    // Rules are looked at only where there is nothing else to say of the schema.
+    let rules = (errors.0.len() == before).then(Around::root);
+    let mut total = Total::default();
+    check_schema(&schema, &Context { root: true, rules, ..Context::default() }, &mut total, errors);
+    total.finish(&schema, errors);
 }
 
 fn check_root_fields(schema: &At, errors: &mut FieldErrors) {
@@ -73,24 +78,28 @@ fn go_name(field: &str) -> String {
     }
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Context {
     root: bool,
     in_metadata: bool,
     /// Why there may be no default.
     no_default: &'static str,
+    /// What rules depend on, where they may stand.
+    rules: Option<Around>,
 }
 
-fn check_schema(schema: &At, context: Context, errors: &mut FieldErrors) {
+fn check_schema(schema: &At, context: &Context, total: &mut Total, errors: &mut FieldErrors) {
     if !schema.exists() {
         return;
     }
+    let before = errors.0.len();
     check_unsupported(schema, context, errors);
     if schema.child("uniqueItems").flag() {
         let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
         errors.forbidden(schema.path_to("uniqueItems"), detail);
     }
-    let inner = Context { root: false, ..context };
+    let inner = Context { root: false, rules: None, ..context.clone() };
+    let below = |step| context.rules.as_ref().map(|rules| rules.below(schema, step));
     let others = schema.child("additionalProperties");
     if others.exists() {
         if !schema.child("properties").is_empty() && others.value.as_bool() != Some(true) {
@@ -102,12 +111,13 @@ fn check_schema(schema: &At, context: Context, errors: &mut FieldErrors) {
             context.no_default
         };
         if others.value.is_object() {
-            check_schema(&others, Context { no_default, ..inner }, errors);
+            let rules = below(Step::Values);
+            check_schema(&others, &Context { no_default, rules, ..inner.clone() }, total, errors);
         }
     }
     let embedded = schema.child("x-kubernetes-embedded-resource").flag();
     for (name, property) in schema.child("properties").entries() {
-        let mut its = inner;
+        let mut its = Context { rules: below(Step::Field), ..inner.clone() };
         if context.root || embedded {
             let top = match name {
                 "metadata" => "in top-level metadata",
@@ -122,20 +132,23 @@ fn check_schema(schema: &At, context: Context, errors: &mut FieldErrors) {
                 }
             }
         }
-        check_schema(&property, its, errors);
+        check_schema(&property, &its, total, errors);
     }
-    check_schema(&schema.child("not"), inner, errors);
+    check_schema(&schema.child("not"), &inner, total, errors);
     for list in ["allOf", "oneOf", "anyOf"] {
-        schema.child(list).items().for_each(|one| check_schema(&one, inner, errors));
+        schema.child(list).items().for_each(|one| check_schema(&one, &inner, total, errors));
     }
-    check_schema(&schema.child("items"), inner, errors);
+    let rules = below(Step::Items);
+    check_schema(&schema.child("items"), &Context { rules, ..inner }, total, errors);
     check_extensions(schema, errors);
     check_map_keys(schema, errors);
-    check_rules(&schema.child("x-kubernetes-validations"), errors);
-    super::defaults::check_expressions(schema, context.root, errors);
+    check_rules(schema, errors);
+    if let Some(around) = context.rules.as_ref().filter(|_| errors.0.len() == before) {
+        expressions::check(schema, around, context.root, total);
+    }
 }
 
-fn check_unsupported(schema: &At, context: Context, errors: &mut FieldErrors) {
+fn check_unsupported(schema: &At, context: &Context, errors: &mut FieldErrors) {
     let kind = schema.child("type");
     if !kind.is_empty() && !TYPES.contains(&kind.str()) {
         kind.not_supported(errors, &TYPES);
@@ -266,10 +279,10 @@ fn check_keys(keys: &At, items: &At, errors: &mut FieldErrors) {
     }
 }
 
-fn check_rules(rules: &At, errors: &mut FieldErrors) {
+fn check_rules(schema: &At, errors: &mut FieldErrors) {
     const REASONS: [&str; 4] =
         ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
-    for rule in rules.items() {
+    for rule in schema.child("x-kubernetes-validations").items() {
         let [text, message, expression, path] =
             ["rule", "message", "messageExpression", "fieldPath"].map(|field| rule.child(field));
         let is_blank = |place: &At| !place.is_empty() && place.str().trim().is_empty();
@@ -294,6 +307,9 @@ fn check_rules(rules: &At, errors: &mut FieldErrors) {
         }
         if has_newlines(path.str()) {
             path.invalid(errors, "must not contain line breaks");
+        }
+        if !path.is_empty() && !expressions::is_field_path(schema, path.str()) {
+            path.invalid(errors, "must be a valid path");
         }
     }
 }
