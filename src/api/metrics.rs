@@ -63,10 +63,14 @@ pub struct Metrics {
     pub authorization_reloaded: Family<Gauge>,
     pub authorization_config: Family<Gauge>,
     pub admission_steps: Family<Histogram>,
+    pub admission_plugins: Family<Histogram>,
     pub hook_seconds: Family<Histogram>,
     pub hook_requests: Family<Counter>,
     pub hook_rejections: Family<Counter>,
     pub hook_fail_open: Family<Counter>,
+    pub hook_match_errors: Family<Counter>,
+    pub hook_match_exclusions: Family<Counter>,
+    pub hook_match_seconds: Family<Histogram>,
     pub audit_events: Family<Counter>,
     pub audit_errors: Family<Counter>,
     pub audit_levels: Family<Counter>,
@@ -86,6 +90,7 @@ const OF_AUTHORIZER: &[&str] = &["type", "name"];
 const OF_STATUS: &[&str] = &["status"];
 const OF_RELOAD: &[&str] = &["status", "apiserver_id_hash"];
 const OF_HOOK: &[&str] = &["name", "type", "operation", "rejected"];
+const OF_MATCH: &[&str] = &["name", "kind", "type", "operation"];
 
 impl Metrics {
     pub fn new(start_secs: i64) -> Self {
@@ -230,6 +235,12 @@ impl Metrics {
                 &["type", "operation", "rejected"],
                 STEP_SECONDS,
             ),
+            admission_plugins: seconds(
+                "apiserver_admission_controller_admission_duration_seconds",
+                "How long a plugin of admission took, in seconds.",
+                OF_HOOK,
+                STEP_SECONDS,
+            ),
             hook_seconds: seconds(
                 "apiserver_admission_webhook_admission_duration_seconds",
                 "How long a webhook took, in seconds.",
@@ -245,6 +256,22 @@ impl Metrics {
                 "apiserver_admission_webhook_rejection_count",
                 "Requests refused by webhooks, or because they failed.",
                 &["name", "type", "operation", "error_type", "rejection_code"],
+            ),
+            hook_match_errors: counter(
+                "apiserver_admission_match_condition_evaluation_errors_total",
+                "Match conditions that could not be worked out.",
+                OF_MATCH,
+            ),
+            hook_match_exclusions: counter(
+                "apiserver_admission_match_condition_exclusions_total",
+                "Requests that match conditions kept from a webhook or policy.",
+                OF_MATCH,
+            ),
+            hook_match_seconds: seconds(
+                "apiserver_admission_match_condition_evaluation_seconds",
+                "How long match conditions took, in seconds.",
+                OF_MATCH,
+                MATCH_SECONDS,
             ),
             hook_fail_open: counter(
                 "apiserver_admission_webhook_fail_open_count",
@@ -289,6 +316,8 @@ impl Metrics {
             &self.hook_requests,
             &self.hook_rejections,
             &self.hook_fail_open,
+            &self.hook_match_errors,
+            &self.hook_match_exclusions,
             &self.audit_events,
             &self.audit_errors,
             &self.audit_levels,
@@ -314,7 +343,9 @@ impl Metrics {
             &self.match_seconds,
             &self.token_cache_seconds,
             &self.admission_steps,
+            &self.admission_plugins,
             &self.hook_seconds,
+            &self.hook_match_seconds,
         ];
         histograms.iter().for_each(|family| family.render(&mut page));
         let _ = write!(

@@ -8,20 +8,31 @@ const STORAGE: &str = "storageclass.kubernetes.io/is-default-class";
 const STORAGE_BETA: &str = "storageclass.beta.kubernetes.io/is-default-class";
 const INGRESS: &str = "ingressclass.kubernetes.io/is-default-class";
 
-pub struct DefaultClass;
+pub struct DefaultStorageClass;
+pub struct DefaultIngressClass;
 
-impl Plugin for DefaultClass {
-    fn admit(&self, on: &Attributes<'_>, object: &mut Tree, _: &mut Vec<String>) -> Result<(), Status> {
-        if on.creates("persistentvolumeclaims") && object.at("spec.storageClassName").is_none() {
+impl Plugin for DefaultStorageClass {
+    fn admit(&self, on: &Attributes<'_>, claim: &mut Tree, _: &mut Vec<String>) -> Result<(), Status> {
+        if on.creates("persistentvolumeclaims") && claim.at("spec.storageClassName").is_none() {
             if let Some(class) = newest(on, "storageclasses.storage.k8s.io", &[STORAGE, STORAGE_BETA]) {
-                object.set("spec.storageClassName", class.key().name());
+                claim.set("spec.storageClassName", class.key().name());
             }
         }
-        let has_class = object.has("spec.ingressClassName")
-            || object.at("metadata.annotations").is_some_and(|all| all.get("kubernetes.io/ingress.class").is_some());
-        if on.creates("ingresses.networking.k8s.io") && !has_class {
+        Ok(())
+    }
+}
+
+impl Plugin for DefaultIngressClass {
+    fn admit(&self, on: &Attributes<'_>, ingress: &mut Tree, _: &mut Vec<String>) -> Result<(), Status> {
+        let has_class = |ingress: &Tree| {
+            ingress.has("spec.ingressClassName")
+                || ingress
+                    .at("metadata.annotations")
+                    .is_some_and(|all| all.get("kubernetes.io/ingress.class").is_some())
+        };
+        if on.creates("ingresses.networking.k8s.io") && !has_class(ingress) {
             if let Some(class) = newest(on, "ingressclasses.networking.k8s.io", &[INGRESS]) {
-                object.set("spec.ingressClassName", class.key().name());
+                ingress.set("spec.ingressClassName", class.key().name());
             }
         }
         Ok(())

@@ -4,11 +4,13 @@
 //! valid, every plugin may refuse it. Plugins see one state of the store and write nothing.
 
 mod certificates;
+mod claim_resize;
 mod default_class;
 mod default_tolerations;
 mod limit_ranger;
 mod namespace;
 mod node_restriction;
+mod pod_resize;
 mod pod_security;
 pub mod policy;
 mod priority;
@@ -19,11 +21,11 @@ mod service_account;
 mod signing_requests;
 mod storage_protection;
 mod taint_nodes;
+mod timing;
 pub mod topology_labels;
 pub mod webhook;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::base::clock::ClockRef;
 use crate::base::rand::Rand;
@@ -36,6 +38,7 @@ use super::authz::{Ask, Authz};
 use super::metrics::Metrics;
 use super::pipeline::Api;
 use super::pipeline::act::Act;
+use timing::{Step, Timing};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -195,41 +198,70 @@ trait Plugin: Sync {
     }
 }
 
+/// A plugin, what metrics call it, and when upstream asks it.
+struct Row {
+    /// Empty for what upstream does elsewhere, which is asked always and not measured.
+    name: &'static str,
+    plugin: &'static dyn Plugin,
+    on: &'static [Operation],
+    /// Whether it is asked in each of the steps; what deletes something is refused by others as well.
+    admits: bool,
+    validates: bool,
+}
+
+const ADMITS: (bool, bool) = (true, false);
+const VALIDATES: (bool, bool) = (false, true);
+const BOTH: (bool, bool) = (true, true);
+
+const fn row(
+    name: &'static str,
+    plugin: &'static dyn Plugin,
+    on: &'static [Operation],
+    (admits, validates): (bool, bool),
+) -> Row {
+    Row { name, plugin, on, admits, validates }
+}
+
 /// Every plugin, in the order they are asked.
-static PLUGINS: &[&dyn Plugin] = &[
-    &namespace::NamespaceLifecycle,
-    &limit_ranger::LimitRanger,
-    &service_account::ServiceAccount,
-    &node_restriction::NodeRestriction,
-    &taint_nodes::TaintNodesByCondition,
-    &pod_security::PodSecurity,
-    &priority::Priority,
-    &default_tolerations::DefaultTolerationSeconds,
-    &storage_protection::StorageObjectInUseProtection,
-    &runtime_class::RuntimeClass,
-    &certificates::CertificateRequests,
-    &default_class::DefaultClass,
-    &signing_requests::SigningRequests,
-    &topology_labels::PodTopologyLabels,
-    &rbac::NoEscalation,
-];
+static PLUGINS: &[Row] = {
+    use Operation::{Connect, Create, Delete, Update};
+    &[
+        row("NamespaceLifecycle", &namespace::NamespaceLifecycle, &[Create, Update, Delete], BOTH),
+        row("LimitRanger", &limit_ranger::LimitRanger, &[Create, Update], BOTH),
+        row("ServiceAccount", &service_account::ServiceAccount, &[Create, Update], BOTH),
+        row("NodeRestriction", &node_restriction::NodeRestriction, &[Create, Update, Delete], BOTH),
+        row("TaintNodesByCondition", &taint_nodes::TaintNodesByCondition, &[Create], ADMITS),
+        row("PodSecurity", &pod_security::PodSecurity, &[Create, Update], VALIDATES),
+        row("Priority", &priority::Priority, &[Create, Update, Delete], BOTH),
+        row("DefaultTolerationSeconds", &default_tolerations::DefaultTolerationSeconds, &[Create, Update], ADMITS),
+        row("DefaultStorageClass", &default_class::DefaultStorageClass, &[Create], ADMITS),
+        row("StorageObjectInUseProtection", &storage_protection::StorageObjectInUseProtection, &[Create], ADMITS),
+        row("PersistentVolumeClaimResize", &claim_resize::PersistentVolumeClaimResize, &[Update], VALIDATES),
+        row("RuntimeClass", &runtime_class::RuntimeClass, &[Create], BOTH),
+        row("CertificateApproval", &certificates::CertificateApproval, &[Update], VALIDATES),
+        row("CertificateSigning", &certificates::CertificateSigning, &[Update], VALIDATES),
+        row("CertificateSubjectRestriction", &certificates::CertificateSubjectRestriction, &[Create], VALIDATES),
+        row("DefaultIngressClass", &default_class::DefaultIngressClass, &[Create], ADMITS),
+        row("", &signing_requests::SigningRequests, &[Create, Update], ADMITS),
+        row("PodTopologyLabels", &topology_labels::PodTopologyLabels, &[Create], ADMITS),
+        row("PodResizeValidator", &pod_resize::PodResizeValidator, &[Update], VALIDATES),
+        row("", &rbac::NoEscalation, &[Create, Update, Delete, Connect], VALIDATES),
+    ]
+};
 
 /// Runs the table, and counts how long it takes.
 pub struct Admission {
-    metrics: Arc<Metrics>,
-    clock: ClockRef,
+    timing: Timing,
 }
 
 impl Admission {
     pub fn new(metrics: Arc<Metrics>, clock: ClockRef) -> Self {
-        Self { metrics, clock }
+        Self { timing: Timing::new(metrics, clock, PLUGINS.len()) }
     }
 
     pub fn admit(&self, on: &Attributes<'_>, object: &mut Tree, warnings: &mut Vec<String>) -> Result<(), Status> {
-        let since = self.clock.elapsed();
-        let outcome = PLUGINS.iter().try_for_each(|plugin| plugin.admit(on, object, warnings));
-        self.count("admit", on.operation, outcome.is_err(), since);
-        outcome
+        let is_asked = |row: &Row| row.admits && row.on.contains(&on.operation);
+        self.step(Step::Admit, on.operation, is_asked, |plugin| plugin.admit(on, object, warnings))
     }
 
     pub fn validate(
@@ -238,16 +270,33 @@ impl Admission {
         object: Option<&Tree>,
         warnings: &mut Vec<String>,
     ) -> Result<(), Status> {
-        let since = self.clock.elapsed();
-        let outcome = PLUGINS.iter().try_for_each(|plugin| plugin.validate(on, object, warnings));
-        self.count("validate", on.operation, outcome.is_err(), since);
-        outcome
+        let is_asked = |row: &Row| row.validates && row.on.contains(&on.operation);
+        self.step(Step::Validate, on.operation, is_asked, |plugin| plugin.validate(on, object, warnings))
     }
 
-    fn count(&self, step: &str, operation: Operation, is_refused: bool, since: Duration) {
-        let refused = if is_refused { "true" } else { "false" };
-        let took = self.clock.elapsed().saturating_sub(since);
-        self.metrics.admission_steps.with(&[step, operation.as_str(), refused]).observe(took);
+    fn step(
+        &self,
+        step: Step,
+        operation: Operation,
+        is_asked: impl Fn(&Row) -> bool,
+        mut ask: impl FnMut(&dyn Plugin) -> Result<(), Status>,
+    ) -> Result<(), Status> {
+        let mut since = self.timing.now();
+        let begin = since;
+        let mut outcome = Ok(());
+        for (at, row) in PLUGINS.iter().enumerate().filter(|(_, row)| is_asked(row)) {
+            outcome = ask(row.plugin);
+            let now = self.timing.now();
+            if !row.name.is_empty() {
+                self.timing.plugin((at, row.name), step, operation, outcome.is_err(), now.saturating_sub(since));
+            }
+            since = now;
+            if outcome.is_err() {
+                break;
+            }
+        }
+        self.timing.step(step, operation, outcome.is_err(), since.saturating_sub(begin));
+        outcome
     }
 }
 

@@ -118,3 +118,92 @@ async fn policies_change_what_is_written() {
     let map = made(&world, &format!("{NS}/configmaps"), named("ConfigMap", "c")).await;
     assert_eq!(map["metadata"]["labels"], json!({"a": "c", "b": "x"}));
 }
+
+#[tokio::test]
+async fn a_claim_grows_when_it_is_bound_and_its_class_lets_it() {
+    let world = world().await;
+    let class = json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "fixed"}, "provisioner": "x",
+    });
+    made(&world, "/apis/storage.k8s.io/v1/storageclasses", class.clone()).await;
+    let mut growing = class;
+    growing.set("metadata.name", "growing");
+    growing.set("allowVolumeExpansion", true);
+    made(&world, "/apis/storage.k8s.io/v1/storageclasses", growing).await;
+    let grow = async |name: &str, bound: bool| {
+        let mut claim = named("PersistentVolumeClaim", name);
+        claim.set(
+            "spec",
+            json!({
+                "storageClassName": name, "accessModes": ["ReadWriteOnce"], "volumeName": "v",
+                "resources": {"requests": {"storage": "1Gi"}},
+            }),
+        );
+        let (code, mut claim) = match bound {
+            false => world.send(&format!("POST {NS}/persistentvolumeclaims"), claim).await,
+            true => world.send(&format!("GET {NS}/persistentvolumeclaims/{name}"), Tree::Null).await,
+        };
+        assert!(code < 300, "{claim}");
+        if bound {
+            claim.set("status.phase", "Bound");
+            let line = format!("PUT {NS}/persistentvolumeclaims/{name}/status");
+            claim = world.send(&line, claim).await.1;
+        }
+        claim.set("spec.resources.requests.storage", "2Gi");
+        let (code, told) = world.send(&format!("PUT {NS}/persistentvolumeclaims/{name}"), claim).await;
+        (code, told.text("message").to_owned())
+    };
+    let (code, told) = grow("fixed", false).await;
+    assert!(code >= 400 && told.contains("bound claims"), "{told}");
+    let (code, told) = grow("fixed", true).await;
+    let wanted = "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must \
+                  support resize";
+    assert_eq!(
+        (code, told.as_str()),
+        (403, format!("persistentvolumeclaims \"fixed\" is forbidden: {wanted}").as_str())
+    );
+    grow("growing", false).await;
+    assert_eq!(grow("growing", true).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_pod_grows_no_larger_than_its_node() {
+    let world = world().await;
+    pod_on_a_node(&world).await;
+    let mut node = world.send("GET /api/v1/nodes/n1", Tree::Null).await.1;
+    node.set("status.allocatable", json!({"cpu": "2", "memory": "1Gi"}));
+    assert_eq!(world.send("PUT /api/v1/nodes/n1/status", node).await.0, 200);
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "q"},
+        "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "x", "resources": {"requests": {"cpu": "1"}}}]},
+    });
+    made(&world, &format!("{NS}/pods"), pod).await;
+    let resize = async |cpu: &str| {
+        let mut pod = world.send(&format!("GET {NS}/pods/q"), Tree::Null).await.1;
+        pod["spec"]["containers"][0].set("resources.requests.cpu", cpu);
+        world.send(&format!("PUT {NS}/pods/q/resize"), pod).await
+    };
+    assert_eq!(resize("2").await.0, 200);
+    let (code, told) = resize("3").await;
+    let why = "node didn't have enough allocatable resources: cpu, requested: 3000, allocatable: 2000";
+    assert_eq!((code, told.text("message")), (403, format!("pods \"q\" is forbidden: {why}").as_str()));
+    assert_eq!(told["details"]["causes"], json!([{"reason": "NodeCapacity"}]));
+}
+
+#[tokio::test]
+async fn plugins_are_measured_by_their_names() {
+    let world = world().await;
+    made(&world, &format!("{NS}/configmaps"), named("ConfigMap", "a")).await;
+    let page = world.api.metrics.render();
+    let family = "apiserver_admission_controller_admission_duration_seconds_count";
+    for (name, step) in [("NamespaceLifecycle", "admit"), ("LimitRanger", "validate"), ("PodSecurity", "validate")] {
+        let line = format!("{family}{{name=\"{name}\",type=\"{step}\",operation=\"CREATE\",rejected=\"false\"}} ");
+        assert!(page.contains(&line), "{line}\n{page}");
+    }
+    assert!(!page.contains("name=\"PersistentVolumeClaimResize\""), "it is only asked about updates");
+    let missing = "POST /api/v1/namespaces/none/configmaps";
+    assert_eq!(world.send(missing, named("ConfigMap", "a")).await.0, 404);
+    let line =
+        format!("{family}{{name=\"NamespaceLifecycle\",type=\"admit\",operation=\"CREATE\",rejected=\"true\"}} 1\n");
+    assert!(world.api.metrics.render().contains(&line), "{line}");
+}

@@ -48,7 +48,7 @@ impl Api {
             "request": {"uid": uid, "desiredAPIVersion": api_version, "objects": asked},
         });
         let config = hook.get("clientConfig").cloned().unwrap_or_default();
-        let answer = self.caller.post(&config, &review, TIMEOUT).await.map_err(failed)?;
+        let answer = self.caller.post(&config, &review, TIMEOUT).await.map_err(|error| failed(error.why))?;
         let converted = read_answer(&answer, &uid, &asked, api_version).map_err(failed)?;
         for (at, tree) in foreign.into_iter().zip(converted) {
             objects[at] = tree;

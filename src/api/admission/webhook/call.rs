@@ -65,19 +65,40 @@ impl Place {
     }
 }
 
+/// Why a call came to nothing.
+#[derive(Debug)]
+pub struct CallError {
+    pub why: String,
+    /// The answer's, or that of a service which is not there.
+    pub code: u16,
+}
+
+impl From<String> for CallError {
+    fn from(why: String) -> Self {
+        Self { why, code: 503 }
+    }
+}
+
 impl Caller {
     /// Posts `body` to where `config` leads; the error says what went wrong on the way.
-    pub async fn post(&self, config: &Tree, body: &Tree, timeout: Duration) -> Result<Tree, String> {
-        let place = Place::of(config).ok_or("the client config has neither a valid url nor a service")?;
+    pub async fn post(&self, config: &Tree, body: &Tree, timeout: Duration) -> Result<Tree, CallError> {
+        let place = Place::of(config);
+        let place = place.ok_or_else(|| "the client config has neither a valid url nor a service".to_owned())?;
         let url = format!("{}?timeout={}s", place.url, timeout.as_secs().max(1));
-        let failed = |why: String| format!("Post {url:?}: {why}");
+        let failed = |error: CallError| CallError { why: format!("Post {url:?}: {}", error.why), ..error };
         match tokio::time::timeout(timeout, self.exchange(&place, config.text("caBundle"), body, timeout)).await {
             Ok(answer) => answer.map_err(failed),
-            Err(_) => Err(failed("context deadline exceeded".into())),
+            Err(_) => Err(failed("context deadline exceeded".to_owned().into())),
         }
     }
 
-    async fn exchange(&self, place: &Place, ca_bundle: &str, body: &Tree, timeout: Duration) -> Result<Tree, String> {
+    async fn exchange(
+        &self,
+        place: &Place,
+        ca_bundle: &str,
+        body: &Tree,
+        timeout: Duration,
+    ) -> Result<Tree, CallError> {
         let (address, port) = match &place.service {
             Some((namespace, name)) => self.backend(namespace, name, place.port)?,
             None => (place.host.clone(), place.port),
@@ -110,15 +131,17 @@ impl Caller {
         let code = response.status();
         let bytes = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(text)?.to_bytes();
         if !code.is_success() {
-            return Err(match code.as_u16() {
+            let why = match code.as_u16() {
                 404 => "the server could not find the requested resource".into(),
                 code => format!(
                     "an error on the server ({:?}) has prevented the request from succeeding (code {code})",
                     shown(&bytes)
                 ),
-            });
+            };
+            return Err(CallError { why, code: code.as_u16() });
         }
-        serde_json::from_slice(&bytes).map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))
+        let answer = serde_json::from_slice(&bytes);
+        Ok(answer.map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))?)
     }
 
     /// The address of one of the pods behind a service.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::call::CallError;
 use super::review::{self, Verdict};
 use super::rules::{self, Seen};
 use crate::api::admission::Attributes;
@@ -21,6 +22,8 @@ use crate::object::{ObjectRef, Status};
 const MUTATING: &str = "mutatingwebhookconfigurations.admissionregistration.k8s.io";
 const VALIDATING: &str = "validatingwebhookconfigurations.admissionregistration.k8s.io";
 const TIMEOUT_SECS: i64 = 10;
+/// Higher codes are counted as this one.
+const CODE_MAX: u16 = 600;
 
 /// Beginnings of annotations in the audit log.
 const MUTATION_NOTE: &str = "mutation.webhook.admission.k8s.io/";
@@ -79,7 +82,7 @@ impl Api {
         warnings: &mut Vec<String>,
     ) -> Result<(bool, bool), Status> {
         let spec = &hook.spec;
-        let Some(seen) = self.concerned(on, spec, present(object))? else { return Ok((false, false)) };
+        let Some(seen) = self.concerned(on, spec, true, present(object))? else { return Ok((false, false)) };
         let place = format!("{MUTATION_NOTE}round_{round}_index_{at}");
         let changed = match self.ask(on, spec, &seen, present(object), true, &place).await {
             Err(status) => Err(status),
@@ -141,7 +144,7 @@ impl Api {
         }
         let mut asking = Vec::new();
         for Hook { spec, .. } in &hooks {
-            if let Some(seen) = self.concerned(on, spec, object)? {
+            if let Some(seen) = self.concerned(on, spec, false, object)? {
                 let place = format!("{VALIDATION_NOTE}round_0_index_{}", asking.len());
                 asking.push(async move { self.ask(on, spec, &seen, object, false, &place).await });
             }
@@ -165,45 +168,68 @@ impl Api {
     }
 
     /// How the hook sees the request, if it is to be asked.
-    fn concerned(&self, on: &Attributes<'_>, hook: &Tree, object: Option<&Tree>) -> Result<Option<Seen>, Status> {
+    fn concerned(
+        &self,
+        on: &Attributes<'_>,
+        hook: &Tree,
+        mutating: bool,
+        object: Option<&Tree>,
+    ) -> Result<Option<Seen>, Status> {
         let Some(seen) = rules::matching(hook.items("rules"), hook.text("matchPolicy"), on, &self.registry) else {
             return Ok(None);
         };
-        let is_asked = rules::selected(hook, on, object)? && self.conditions_hold(hook, on, object)?;
+        let is_asked = rules::selected(hook, on, object)? && self.conditions_hold(hook, mutating, on, object)?;
         Ok(is_asked.then_some(seen))
     }
 
     /// Whether every match condition of a hook holds; one that cannot be told counts as the hook's
     /// failure.
-    fn conditions_hold(&self, hook: &Tree, on: &Attributes<'_>, object: Option<&Tree>) -> Result<bool, Status> {
+    fn conditions_hold(
+        &self,
+        hook: &Tree,
+        mutating: bool,
+        on: &Attributes<'_>,
+        object: Option<&Tree>,
+    ) -> Result<bool, Status> {
         let conditions = hook.items("matchConditions");
         if conditions.is_empty() {
             return Ok(true);
         }
+        let name = hook.text("name");
+        let step = if mutating { "admit" } else { "validating" };
+        let labels = [name, "webhook", step, on.operation.as_str()];
+        let since = self.clock.elapsed();
         let rights = Rights(on);
         let env = Env { vars: policy::vars(on, object, on.old), lazy: None, authorizer: Some(&rights) };
         let budget = Budget::new(Budget::PER_OBJECT);
-        let mut failed = None;
+        let (mut holds, mut failed) = (true, None);
         for condition in conditions {
             let program = self.programs.get(condition.text("expression"));
             let outcome =
                 program.as_ref().as_ref().map_err(Clone::clone).and_then(|program| program.run(&env, &budget));
             match outcome {
                 Ok(Value::Bool(true)) => (),
-                Ok(_) => return Ok(false),
-                Err(why) => failed = Some(why),
+                Ok(_) => {
+                    holds = false;
+                    break;
+                }
+                Err(why) => {
+                    self.metrics.hook_match_errors.with(&labels).add(1);
+                    failed = Some(why);
+                }
             }
         }
+        self.metrics.hook_match_seconds.with(&labels).observe(self.clock.elapsed().saturating_sub(since));
         match failed {
+            _ if !holds => {
+                self.metrics.hook_match_exclusions.with(&labels).add(1);
+                Ok(false)
+            }
             None => Ok(true),
             Some(_) if hook.text("failurePolicy") == "Ignore" => Ok(false),
-            Some(why) => {
-                let name = hook.text("name");
-                Err(on.forbidden(
-                    object.unwrap_or(&Tree::Null),
-                    format!("webhook {name:?} match conditions failed: {why}"),
-                ))
-            }
+            Some(why) => Err(
+                on.forbidden(object.unwrap_or(&Tree::Null), format!("webhook {name:?} match conditions failed: {why}"))
+            ),
         }
     }
 
@@ -222,7 +248,8 @@ impl Api {
         }
         let since = self.clock.elapsed();
         let answer = self.call(on, hook, seen, object, mutating).await;
-        self.count_hook(on, name, mutating, &answer, self.clock.elapsed().saturating_sub(since));
+        let is_ignored = answer.is_err() && hook.text("failurePolicy") == "Ignore";
+        self.count_hook(on, (name, mutating), &answer, is_ignored, self.clock.elapsed().saturating_sub(since));
         match answer {
             Ok(verdict) => {
                 for (key, value) in &verdict.annotations {
@@ -230,40 +257,37 @@ impl Api {
                 }
                 Ok(Asked::Verdict(verdict))
             }
-            Err(why) if hook.text("failurePolicy") == "Ignore" => {
+            Err(CallError { why, .. }) if is_ignored => {
                 self.metrics.hook_fail_open.with(&[name, kind_of(mutating)]).add(1);
                 tracing::warn!(webhook = name, why, "a webhook failed; the request goes on without it");
                 audit::annotate(format!("failed-open.{place}"), || name.to_owned());
                 Ok(Asked::Nothing)
             }
-            Err(why) => Err(Status::internal(format!("failed calling webhook {name:?}: {why}"))),
+            Err(CallError { why, .. }) => Err(Status::internal(format!("failed calling webhook {name:?}: {why}"))),
         }
     }
 
+    /// Counts one asking; a failure that is ignored refuses nothing.
     fn count_hook(
         &self,
         on: &Attributes<'_>,
-        name: &str,
-        mutating: bool,
-        answer: &Result<Verdict, String>,
+        (name, mutating): (&str, bool),
+        answer: &Result<Verdict, CallError>,
+        is_ignored: bool,
         took: Duration,
     ) {
         let (kind, operation) = (kind_of(mutating), on.operation.as_str());
-        let denied = answer.as_ref().ok().and_then(|verdict| verdict.denied.as_ref());
-        let rejected = if denied.is_some() || answer.is_err() { "true" } else { "false" };
+        let (error, code) = match answer {
+            Ok(Verdict { denied: Some(status), .. }) => (Some("no_error"), status.code().min(CODE_MAX)),
+            Ok(_) => (None, 200),
+            Err(failed) => ((!is_ignored).then_some("calling_webhook_error"), failed.code.min(CODE_MAX)),
+        };
+        let (rejected, code) = (if error.is_some() { "true" } else { "false" }, code.to_string());
         self.metrics.hook_seconds.with(&[name, kind, operation, rejected]).observe(took);
-        let code = match (denied, answer) {
-            (Some(status), _) => status.code().to_string(),
-            (None, Ok(_)) => "200".to_owned(),
-            (None, Err(_)) => "0".to_owned(),
-        };
         self.metrics.hook_requests.with(&[name, kind, operation, &code, rejected]).add(1);
-        let error = match (denied, answer) {
-            (Some(_), _) => "no_error",
-            (None, Err(_)) => "calling_webhook_error",
-            (None, Ok(_)) => return,
-        };
-        self.metrics.hook_rejections.with(&[name, kind, operation, error, &code]).add(1);
+        if let Some(error) = error {
+            self.metrics.hook_rejections.with(&[name, kind, operation, error, &code]).add(1);
+        }
     }
 
     async fn call(
@@ -273,12 +297,12 @@ impl Api {
         seen: &Seen,
         object: Option<&Tree>,
         mutating: bool,
-    ) -> Result<Verdict, String> {
+    ) -> Result<Verdict, CallError> {
+        let unasked = |why: String| CallError { why: format!("could not create admission objects: {why}"), code: 400 };
         let versions = hook.items("admissionReviewVersions");
         let known = versions.iter().filter_map(Tree::as_str).find(|version| matches!(*version, "v1" | "v1beta1"));
-        let version = known.ok_or(
-            "could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)",
-        )?;
+        let version = known
+            .ok_or_else(|| unasked("webhook does not accept known AdmissionReview versions (v1, v1beta1)".into()))?;
         let show = async |object: Option<&Tree>| match object {
             Some(object) => self.shown(on, seen, object).await.map(Some).map_err(|status| status.message),
             None => Ok(None),
@@ -290,9 +314,9 @@ impl Api {
         let empty = Tree::Null;
         let config = hook.get("clientConfig").unwrap_or(&empty);
         let answer = self.caller.post(config, &request, Duration::from_secs(timeout as u64)).await;
-        let answer = answer.map_err(|why| format!("failed to call webhook: {why}"))?;
-        review::verdict(hook.text("name"), &answer, version, &uid, mutating)
-            .map_err(|why| format!("received invalid webhook response: {why}"))
+        let failed = |error: CallError| CallError { why: format!("failed to call webhook: {}", error.why), ..error };
+        let verdict = review::verdict(hook.text("name"), &answer.map_err(failed)?, version, &uid, mutating);
+        Ok(verdict.map_err(|why| format!("received invalid webhook response: {why}"))?)
     }
 
     /// The object in the version that a hook wants to see.
