@@ -88,7 +88,11 @@ impl Api {
         if let Some(record) = record {
             record.answered(answer.status().as_u16());
             if is_long(&exchange.line) {
+                record.settle().await;
                 answer = answer.map(|body| body.map_frame(move |frame| (&record, frame).1).boxed_unsync());
+            } else {
+                record.complete();
+                record.settle().await;
             }
         }
         let headers = answer.headers_mut();
@@ -138,7 +142,12 @@ impl Api {
             match &user {
                 // The server that handed it over has said that it came.
                 Ok(_) if exchange.headers.contains_key(elsewhere::HANDED_OVER) => (),
-                Ok(_) => record.received(),
+                Ok(_) => {
+                    record.received();
+                    if !record.settle().await {
+                        return Err(Status::internal("failed to store audit event"));
+                    }
+                }
                 Err(status) => record.refused(status),
             }
         }

@@ -1,13 +1,16 @@
 //! The audit log: who did what, as far as the policy wants it written down.
 //!
 //! What happens to a request on its way is noted with the functions here, wherever it happens; they
-//! do nothing when there is no audit log. Nothing of this decides about a request or waits for a disk.
+//! do nothing when there is no audit log. Requests wait for what is written only where a writer is told to block, and
+//! are refused for it only where it is strict about that.
 
 mod event;
 pub mod file;
+pub mod options;
 pub mod policy;
 mod record;
 pub mod sink;
+mod throttle;
 pub mod webhook;
 
 use std::net::SocketAddr;

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::event::{self, Facts, ObjectReference, ResponseStatus, UserInfo};
 use super::policy::{Level, Stage, Wanted};
-use super::sink::Sink;
+use super::sink::{Pending, Sink};
 use crate::api::authz::{Ask, What};
 use crate::base::clock::ClockRef;
 use crate::object::tree::{Tree, TreePath};
@@ -30,6 +30,8 @@ struct Inner {
     lasts: bool,
     /// Nothing more is to be said.
     is_over: bool,
+    /// What the request has to wait for before it goes on.
+    pending: Vec<Pending>,
 }
 
 impl Record {
@@ -160,26 +162,53 @@ impl Record {
         let mut inner = self.lock();
         inner.facts.response.get_or_insert_default().code = code;
         if inner.lasts {
-            self.say(&inner, Stage::ResponseStarted);
+            self.say(&mut inner, Stage::ResponseStarted);
         }
+    }
+
+    /// Nothing more happens to the request.
+    pub fn complete(&self) {
+        let mut inner = self.lock();
+        self.end(&mut inner);
+        inner.is_over = true;
+    }
+
+    /// Waits until what was said is written, where that is wanted; false if the request must not go on.
+    pub async fn settle(&self) -> bool {
+        let pending = std::mem::take(&mut self.lock().pending);
+        let mut may_go_on = true;
+        for event in pending {
+            may_go_on &= event.settle().await;
+        }
+        may_go_on
+    }
+
+    fn end(&self, inner: &mut Inner) {
+        if inner.facts.response.is_none() {
+            // The client went away before there was an answer.
+            let message = "Connection closed early".to_owned();
+            inner.facts.response =
+                Some(ResponseStatus { status: "Success", message, code: 200, ..ResponseStatus::default() });
+        }
+        self.say(inner, Stage::ResponseComplete);
     }
 
     /// Who asks is not known, and that is all there is to say.
     pub fn refused(&self, status: &Status) {
         self.failed(status);
         let mut inner = self.lock();
-        self.say(&inner, Stage::ResponseStarted);
+        self.say(&mut inner, Stage::ResponseStarted);
         inner.is_over = true;
     }
 
     pub fn received(&self) {
-        self.say(&self.lock(), Stage::RequestReceived);
+        self.say(&mut self.lock(), Stage::RequestReceived);
     }
 
     pub fn panicked(&self, status: &Status) {
         self.failed(status);
         let mut inner = self.lock();
-        self.say(&inner, Stage::Panic);
+        self.say(&mut inner, Stage::Panic);
         inner.is_over = true;
     }
 
@@ -188,13 +217,14 @@ impl Record {
         self.lock().is_over = true;
     }
 
-    fn say(&self, inner: &Inner, stage: Stage) {
+    fn say(&self, inner: &mut Inner, stage: Stage) {
         let Some(wanted) = self.wanted.get() else { return };
         if wanted.level == Level::None || wanted.omit_stages.contains(&stage) || inner.is_over {
             return;
         }
         let now = Timestamp::from_nanos(self.clock.wall_nanos());
-        self.sink.take(wanted.level, &inner.facts, |facts| event::write(facts, wanted.level, stage, now));
+        let pending = self.sink.take(wanted.level, &inner.facts, |facts| event::write(facts, wanted.level, stage, now));
+        inner.pending.extend(pending);
     }
 
     fn raw(&self, from: Level, object: &Tree) -> Option<Box<RawValue>> {
@@ -221,12 +251,6 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let mut inner = std::mem::take(&mut *self.lock());
-        if inner.facts.response.is_none() {
-            // The client went away before there was an answer.
-            let message = "Connection closed early".to_owned();
-            inner.facts.response =
-                Some(ResponseStatus { status: "Success", message, code: 200, ..ResponseStatus::default() });
-        }
-        self.say(&inner, Stage::ResponseComplete);
+        self.end(&mut inner);
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::options::{Mode, Options, Truncate};
 use super::policy::Policy;
 use super::sink::{Sink, Writer};
 use super::*;
@@ -39,14 +40,21 @@ impl Writer for Stuck {
 }
 
 async fn audited(rules: &str, event_bytes_max: Option<usize>) -> (World, Shelf, Scope) {
+    let truncate = event_bytes_max.map(|event_bytes| Truncate { event_bytes, batch_bytes: 10 * 1024 * 1024 });
+    let shelf = Shelf::default();
+    let (world, scope) = written_by(shelf.clone(), rules, Options { truncate, ..Options::AT_ONCE }).await;
+    (world, shelf, scope)
+}
+
+async fn written_by(writer: impl Writer, rules: &str, options: Options) -> (World, Scope) {
     let world = world().await;
-    let (shelf, scope) = (Shelf::default(), Scope::root("test"));
-    let mut sink = Sink::new(world.api.metrics.clone(), event_bytes_max);
-    sink.add(shelf.clone(), &scope);
+    let scope = Scope::root("test");
+    let mut sink = Sink::new(world.api.metrics.clone());
+    sink.add(writer, options, &scope);
     let policy = Policy::parse(&format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n{rules}")).unwrap();
     let audit = Audit::new(policy, sink, world.clock.clone());
     assert!(world.api.audit.set(audit).is_ok());
-    (world, shelf, scope)
+    (world, scope)
 }
 
 /// Everything written when the log is shut.
@@ -195,16 +203,49 @@ async fn a_list_of_everything_is_not_recorded_whole() {
 
 #[tokio::test]
 async fn a_writer_that_hangs_holds_nobody_up() {
-    let world = world().await;
-    let scope = Scope::root("test");
-    let mut sink = Sink::new(world.api.metrics.clone(), None);
-    sink.add(Stuck, &scope);
-    let policy = Policy::parse("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]").unwrap();
-    assert!(world.api.audit.set(Audit::new(policy, sink, world.clock.clone())).is_ok());
+    let (world, _scope) = written_by(Stuck, "- level: Metadata", Options::AT_ONCE).await;
     for _ in 0..6_000 {
         let (code, _) = world.send("GET /version", Tree::Null).await;
         assert_eq!(code, 200);
     }
     let page = world.api.metrics.render();
     assert!(page.contains("apiserver_audit_error_total{plugin=\"buffered\"}"), "{page}");
+}
+
+/// A writer whose disk is full.
+struct Full;
+
+impl Writer for Full {
+    fn name(&self) -> &'static str {
+        "full"
+    }
+
+    async fn write(&mut self, _: Vec<Arc<[u8]>>) -> Result<(), String> {
+        Err("no space left on device".into())
+    }
+}
+
+#[tokio::test]
+async fn who_blocks_is_answered_when_all_of_it_is_written() {
+    let shelf = Shelf::default();
+    let (world, _scope) = written_by(shelf.clone(), "- level: Metadata", Options::BLOCKING).await;
+    for seen in 1..4 {
+        assert_eq!(world.send("GET /version", Tree::Null).await.0, 200);
+        let events = shelf.0.lock().unwrap();
+        let stages: Vec<&str> = events.iter().rev().take(2).map(|event| event.text("stage")).collect();
+        assert_eq!((events.len(), stages), (2 * seen, vec!["ResponseComplete", "RequestReceived"]));
+    }
+}
+
+#[tokio::test]
+async fn only_a_strict_log_refuses_what_it_cannot_record() {
+    let (world, _scope) = written_by(Full, "- level: Metadata", Options::BLOCKING).await;
+    assert_eq!(world.send("GET /version", Tree::Null).await.0, 200);
+    let strict = Options { mode: Mode::BlockingStrict, ..Options::BLOCKING };
+    let (world, _scope) = written_by(Full, "- level: Metadata", strict).await;
+    let (code, told) = world.send("GET /version", Tree::Null).await;
+    assert_eq!(code, 500);
+    assert!(told.text("message").contains("failed to store audit event"), "{told}");
+    let (world, _scope) = written_by(Full, "- {level: Metadata, omitStages: [RequestReceived]}", strict).await;
+    assert_eq!(world.send("GET /version", Tree::Null).await.0, 200, "it is done by then");
 }

@@ -9,9 +9,13 @@ use super::sink::Writer;
 use crate::api::hooks::Hook;
 
 const ATTEMPTS_MAX: u32 = 5;
-const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+const BACKOFF_FACTOR: f64 = 1.5;
 
-pub struct Webhook(pub Hook);
+pub struct Webhook {
+    pub hook: Hook,
+    /// How long to wait before the second attempt; before each further one half as long again.
+    pub backoff: Duration,
+}
 
 impl Writer for Webhook {
     fn name(&self) -> &'static str {
@@ -20,9 +24,9 @@ impl Writer for Webhook {
 
     async fn write(&mut self, batch: Vec<Arc<[u8]>>) -> Result<(), String> {
         let body = list(&batch);
-        let mut backoff = BACKOFF_FIRST;
+        let mut backoff = self.backoff;
         for attempt in 1.. {
-            let failed = match self.0.post(body.clone()).await {
+            let failed = match self.hook.post(body.clone()).await {
                 Ok((code, _)) if code.is_success() => return Ok(()),
                 Ok((code, _)) => {
                     (format!("the webhook answered {code}"), code.is_server_error() || code.as_u16() == 429)
@@ -33,7 +37,7 @@ impl Writer for Webhook {
                 (_, true) if attempt < ATTEMPTS_MAX => tokio::time::sleep(backoff).await,
                 (why, _) => return Err(why),
             }
-            backoff *= 2;
+            backoff = backoff.mul_f64(BACKOFF_FACTOR);
         }
         Ok(())
     }

@@ -68,7 +68,7 @@ pub struct ServerFlags {
     #[command(flatten)]
     pub authorization: AuthorizationFlags,
     #[command(flatten)]
-    pub audit: AuditFlags,
+    pub audit: super::audit::AuditFlags,
     #[command(flatten)]
     pub encryption: EncryptionFlags,
     #[command(flatten)]
@@ -545,32 +545,6 @@ impl AuthorizationFlags {
     pub fn has_others(&self) -> bool {
         !self.authorization_mode.is_empty() || self.authorization_webhook_config_file.is_some()
     }
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Audit log")]
-pub struct AuditFlags {
-    /// Policy that says how much of which request is recorded (audit.k8s.io/v1)
-    #[arg(long, value_name = "FILE", env = "SKIFF_AUDIT_POLICY_FILE")]
-    pub audit_policy_file: Option<PathBuf>,
-    /// File to write the audit log to; - is standard output
-    #[arg(long, value_name = "FILE", env = "SKIFF_AUDIT_LOG_PATH", requires = "audit_policy_file")]
-    pub audit_log_path: Option<PathBuf>,
-    /// Days to keep old audit logs; 0 keeps them for ever
-    #[arg(long, value_name = "DAYS", env = "SKIFF_AUDIT_LOG_MAXAGE", default_value_t = 366)]
-    pub audit_log_maxage: u32,
-    /// How many old audit logs to keep; 0 keeps all
-    #[arg(long, value_name = "COUNT", env = "SKIFF_AUDIT_LOG_MAXBACKUP", default_value_t = 100)]
-    pub audit_log_maxbackup: usize,
-    /// Megabytes of an audit log before the next is begun; 0 never begins another
-    #[arg(long, value_name = "MB", env = "SKIFF_AUDIT_LOG_MAXSIZE", default_value_t = 100)]
-    pub audit_log_maxsize: u64,
-    /// Kubeconfig of a webhook that gets the audit events
-    #[arg(long, value_name = "FILE", env = "SKIFF_AUDIT_WEBHOOK_CONFIG_FILE", requires = "audit_policy_file")]
-    pub audit_webhook_config_file: Option<PathBuf>,
-    /// Bytes from which on an event loses its objects [default: no limit]
-    #[arg(long, value_name = "BYTES", env = "SKIFF_AUDIT_LOG_TRUNCATE_MAX_EVENT_SIZE")]
-    pub audit_log_truncate_max_event_size: Option<usize>,
 }
 
 #[derive(Debug, Args)]

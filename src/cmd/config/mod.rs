@@ -4,6 +4,7 @@
 //! default. What is wrong is refused here, with the flag, the value and what would be right;
 //! behind this module every value is known to be good.
 
+mod audit;
 mod authn;
 mod authz;
 mod file;
@@ -23,13 +24,11 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use ipnet::IpNet;
 
-use crate::api::audit::file::Keep;
-use crate::api::audit::policy::Policy;
 use crate::api::settings::Limits;
 use crate::backup;
 use crate::base::telemetry::LogSettings;
-use crate::security::kubeconfig::Kubeconfig;
 use crate::store::Endpoint;
+pub use audit::{AuditConfig, WebhookConfig};
 pub use authn::{Others, TokenConfig};
 pub use authz::{Authorizers, TokenWebhookConfig, look};
 use flags::{AgentFlags, Cli, Command, CommonFlags, DatastoreFlags, NodeFlags, RequestFlags, ServerFlags};
@@ -90,15 +89,6 @@ pub struct ServerConfig {
     /// Who says what is allowed; taken when the API starts.
     pub authorizers: Authorizers,
     pub audit: Option<AuditConfig>,
-}
-
-/// What is recorded of requests, and where.
-#[derive(Debug)]
-pub struct AuditConfig {
-    pub policy: Policy,
-    pub log: Option<(PathBuf, Keep)>,
-    pub webhook: Option<Kubeconfig>,
-    pub event_bytes_max: Option<usize>,
 }
 
 /// What a new cluster of one begins with: a snapshot, or what this server has.
@@ -243,7 +233,7 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
         }
     }
     let node = node(flags.node)?;
-    let audit = audit(flags.audit)?;
+    let audit = audit::read(flags.audit)?;
     let (authorizers, token_webhook) =
         (authz::read(&flags.authorization)?, authz::token_webhook(&flags.authentication)?);
     let (tokens, others) = authn::read(flags.authentication, &net.cluster_domain.0)?;
@@ -302,35 +292,6 @@ fn server(flags: ServerFlags) -> Result<ServerConfig> {
         audit,
         data_dir,
     })
-}
-
-fn audit(flags: flags::AuditFlags) -> Result<Option<AuditConfig>> {
-    let Some(path) = flags.audit_policy_file else { return Ok(None) };
-    let read = |flag: &str, path: &Path| {
-        std::fs::read_to_string(path).with_context(|| format!("cannot read --{flag} {}", path.display()))
-    };
-    let policy = Policy::parse(&read("audit-policy-file", &path)?);
-    let policy = policy.map_err(|why| anyhow::anyhow!("--audit-policy-file {}: {why}", path.display()))?;
-    let webhook = match &flags.audit_webhook_config_file {
-        None => None,
-        Some(path) => {
-            let parsed = Kubeconfig::parse(&read("audit-webhook-config-file", path)?, path.parent());
-            Some(parsed.map_err(|why| anyhow::anyhow!("--audit-webhook-config-file {}: {why}", path.display()))?)
-        }
-    };
-    if flags.audit_log_path.is_none() && webhook.is_none() {
-        bail!(
-            "--audit-policy-file is given and nowhere to write to: want --audit-log-path or --audit-webhook-config-file"
-        );
-    }
-    let keep =
-        Keep { age_days: flags.audit_log_maxage, files: flags.audit_log_maxbackup, megabytes: flags.audit_log_maxsize };
-    let log = match flags.audit_log_path {
-        Some(path) if path == Path::new("-") => Some((path, keep)),
-        Some(path) => Some((absolute(&path)?, keep)),
-        None => None,
-    };
-    Ok(Some(AuditConfig { policy, log, webhook, event_bytes_max: flags.audit_log_truncate_max_event_size }))
 }
 
 fn limits(flags: &RequestFlags) -> Result<Limits> {

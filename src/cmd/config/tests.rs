@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 
-fn server_of(args: &str) -> Result<ServerConfig> {
+pub(super) fn server_of(args: &str) -> Result<ServerConfig> {
     let file = tempfile::tempdir().unwrap();
     std::fs::write(file.path().join("c.yaml"), "").unwrap();
     server_with(args, &file.path().join("c.yaml"))
