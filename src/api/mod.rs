@@ -25,6 +25,8 @@ mod gather;
 pub mod health;
 pub mod hooks;
 mod http;
+#[cfg(test)]
+mod loopback;
 mod measures;
 pub mod metrics;
 pub mod negotiate;

@@ -4,18 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-
 use super::super::authz::conditions::Conditions;
 use super::super::authz::config::WebhookConfig;
 use super::super::authz::question::Version;
 use super::super::authz::{Ask, Authorizer, Chain, Judge, Opinion, ResourceRef};
+use super::super::loopback::{Loopback, serve};
 use super::super::metrics::Metrics;
 use super::super::tests::world;
 use super::access::AccessWebhook;
@@ -24,7 +17,6 @@ use super::*;
 use crate::base::clock::{Clock, ManualClock};
 use crate::object::tree::json;
 use crate::object::{FieldErrors, User};
-use crate::security::ca::{Authority, Subject};
 
 /// Answers reviews with what a function makes of them.
 struct Answering {
@@ -33,49 +25,24 @@ struct Answering {
     clock: Arc<ManualClock>,
     metrics: Arc<Metrics>,
     scope: Scope,
-    _folder: tempfile::TempDir,
 }
 
 impl Answering {
     async fn start(answer: impl Fn(&Tree, usize) -> (u16, Tree) + Send + Sync + 'static) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
-        let authority = Authority::open(&at("ca"), &at("ca.key"), "ca", now).unwrap();
-        let identity = authority.issue(&Subject::server("localhost", vec!["localhost".into()]), now).unwrap();
-        let tls = tls::server_config(tls::Serving::new(&identity).unwrap(), &[]).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = format!("https://localhost:{}/review", listener.local_addr().unwrap().port());
-        let (asked, scope, answer) = (Arc::new(AtomicUsize::new(0)), Scope::root("webhook"), Arc::new(answer));
-        let (count, inner) = (asked.clone(), scope.clone());
-        scope.spawn("webhook", async move {
-            loop {
-                let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
-                    () = inner.stopping() => return,
-                };
-                let (stream, _) = accepted.unwrap();
-                let Ok(stream) = TlsAcceptor::from(tls.clone()).accept(stream).await else { continue };
-                let (count, answer) = (count.clone(), answer.clone());
-                let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-                    let (count, answer) = (count.clone(), answer.clone());
-                    async move {
-                        let body = request.into_body().collect().await.unwrap().to_bytes();
-                        let turn = count.fetch_add(1, Ordering::SeqCst);
-                        let (code, said) = answer(&serde_json::from_slice(&body).unwrap(), turn);
-                        let body = Full::<Bytes>::from(said.to_string());
-                        Ok::<_, std::convert::Infallible>(Response::builder().status(code).body(body).unwrap())
-                    }
-                });
-                let connection =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                let _ = connection.await;
-            }
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let serving = serve(move |_, body| {
+            let turn = count.fetch_add(1, Ordering::SeqCst);
+            let (code, said) = answer(&serde_json::from_slice(body).unwrap(), turn);
+            (code, said.to_string())
         });
-        let kubeconfig =
-            Kubeconfig { server, authorities: Some(authority.pem().to_owned()), identity: None, token: None };
+        let (Loopback { url, authority }, working) = serving.await;
+        let scope = Scope::root("webhook");
+        scope.spawn("webhook", working);
+        let server = format!("{url}/review");
+        let kubeconfig = Kubeconfig { server, authorities: Some(authority), identity: None, token: None };
         let clock = ManualClock::starting_at(0);
-        Self { kubeconfig, asked, clock, metrics: Arc::new(Metrics::new(0)), scope, _folder: folder }
+        Self { kubeconfig, asked, clock, metrics: Arc::new(Metrics::new(0)), scope }
     }
 
     fn hook(&self) -> Hook {

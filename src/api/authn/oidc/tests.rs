@@ -1,23 +1,17 @@
 //! Tokens of an issuer of the tests' own, on loopback with TLS.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::KeyPair;
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::api::loopback::{Loopback, serve};
 use crate::object::tree::{Tree, json};
-use crate::security::ca::{Authority, Subject};
-use crate::security::tls;
 
 const NOW: i64 = 1_800_000_000;
 
@@ -53,53 +47,27 @@ struct Issuing {
     keys: Arc<Mutex<Vec<Tree>>>,
     asked: Arc<AtomicUsize>,
     scope: Scope,
-    _folder: tempfile::TempDir,
 }
 
 impl Issuing {
     async fn start(signer: &Signer) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
-        let authority = Authority::open(&at("ca"), &at("ca.key"), "ca", now).unwrap();
-        let identity = authority.issue(&Subject::server("localhost", vec!["localhost".into()]), now).unwrap();
-        let tls = tls::server_config(tls::Serving::new(&identity).unwrap(), &[]).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
         let keys = Arc::new(Mutex::new(vec![signer.jwk()]));
         let asked = Arc::new(AtomicUsize::new(0));
-        let scope = Scope::root("issuer");
-        let (served, issuer, count, inner) = (keys.clone(), url.clone(), asked.clone(), scope.clone());
-        scope.spawn("issuer", async move {
-            loop {
-                let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
-                    () = inner.stopping() => return,
-                };
-                let (stream, _) = accepted.unwrap();
-                let Ok(stream) = TlsAcceptor::from(tls.clone()).accept(stream).await else { continue };
-                let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
-                    let document = match request.uri().path() {
-                        "/.well-known/openid-configuration" => {
-                            json!({"issuer": issuer, "jwks_uri": format!("{issuer}/keys")})
-                        }
-                        _ => {
-                            count.fetch_add(1, Ordering::SeqCst);
-                            json!({"keys": served.lock().unwrap().clone()})
-                        }
-                    };
-                    async move {
-                        Ok::<_, std::convert::Infallible>(http::Response::new(Full::<Bytes>::from(
-                            document.to_string(),
-                        )))
-                    }
-                });
-                let connection =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                let _ = connection.await;
+        let (served, count, own) = (keys.clone(), asked.clone(), Arc::new(OnceLock::<String>::new()));
+        let issuer = own.clone();
+        let serving = serve(move |path, _| {
+            let issuer = issuer.get().unwrap();
+            if path == "/.well-known/openid-configuration" {
+                return (200, json!({"issuer": issuer, "jwks_uri": format!("{issuer}/keys")}).to_string());
             }
+            count.fetch_add(1, Ordering::SeqCst);
+            (200, json!({"keys": served.lock().unwrap().clone()}).to_string())
         });
-        Self { url, authority: authority.pem().to_owned(), keys, asked, scope, _folder: folder }
+        let (Loopback { url, authority }, working) = serving.await;
+        let scope = Scope::root("issuer");
+        scope.spawn("issuer", working);
+        own.set(url.clone()).unwrap();
+        Self { url, authority, keys, asked, scope }
     }
 
     /// A configuration that believes this issuer; `more` is more of its entry.
