@@ -117,12 +117,16 @@ impl Following {
     }
 
     fn authorizer(&self, entry: Entry, scope: &Scope) -> Result<(String, Authorizer), String> {
-        let Entry { name, kind, webhook } = entry;
+        let Entry { name, kind, webhook, policies } = entry;
         let authorizer = match (kind.as_str(), webhook) {
             ("Node", _) => Authorizer::Node,
             ("RBAC", _) => Authorizer::Rbac,
             ("AlwaysAllow", _) => Authorizer::AlwaysAllow,
             ("AlwaysDeny", _) => Authorizer::AlwaysDeny,
+            ("ABAC", _) => Authorizer::Abac(
+                policies
+                    .ok_or("authorizer type ABAC is not allowed if it was not enabled at initial server startup")?,
+            ),
             (_, Some(config)) => {
                 let path = PathBuf::from(&config.kubeconfig);
                 let said = |why: String| format!("authorizer {name}: {}: {why}", path.display());

@@ -1,6 +1,7 @@
 //! Tests of the program's parts as its users meet them: real files, real processes, no privileges.
 
 mod api;
+mod authorization;
 mod backup;
 mod bad_input;
 mod crash;
@@ -10,5 +11,7 @@ mod etcd;
 mod etcd_server;
 mod joining;
 mod kms;
+#[path = "../../src/api/loopback.rs"]
+mod loopback;
 mod server;
 mod servers;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::abac::Abac;
 use super::{Ask, Reason, aggregate};
 use crate::api::metrics::{Counter, Metrics};
 
@@ -71,6 +72,7 @@ pub trait Judge: Send + Sync + 'static {
 pub enum Authorizer {
     Node,
     Rbac,
+    Abac(Arc<Abac>),
     AlwaysAllow,
     AlwaysDeny,
     Webhook(Arc<dyn Judge>),
@@ -82,6 +84,7 @@ impl Authorizer {
         match self {
             Self::Node => "Node",
             Self::Rbac => "RBAC",
+            Self::Abac(_) => "ABAC",
             Self::AlwaysAllow => "AlwaysAllow",
             Self::AlwaysDeny => "AlwaysDeny",
             Self::Webhook(_) => "Webhook",

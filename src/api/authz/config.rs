@@ -2,8 +2,10 @@
 //! which order, and what holds while nobody answers.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::abac::Abac;
 use super::conditions::Conditions;
 use super::question::Version;
 use crate::api::strict::{self, only};
@@ -12,7 +14,7 @@ use crate::object::time::go_duration;
 use crate::object::tree::{Tree, TreePath};
 use crate::resources::names::is_dns1123_subdomain;
 
-pub const TYPES: &[&str] = &["AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook"];
+pub const TYPES: &[&str] = &["ABAC", "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook"];
 const WEBHOOK: &str = "Webhook";
 const TIMEOUT_MAX: Duration = Duration::from_secs(30);
 const AUTHORIZED_TTL: Duration = Duration::from_secs(300);
@@ -31,6 +33,8 @@ pub struct Entry {
     pub kind: String,
     /// Of webhooks.
     pub webhook: Option<WebhookConfig>,
+    /// Of ABAC, which only flags can name.
+    pub policies: Option<Arc<Abac>>,
 }
 
 #[derive(Debug)]
@@ -99,7 +103,7 @@ impl Config {
 impl Entry {
     /// One that is part of this process, under the only name that it may have.
     pub fn plain(kind: &str) -> Self {
-        Self { name: kind.to_lowercase(), kind: kind.to_owned(), webhook: None }
+        Self { name: kind.to_lowercase(), kind: kind.to_owned(), webhook: None, policies: None }
     }
 
     fn misnamed(&self) -> Option<String> {
@@ -149,7 +153,7 @@ impl<'a> Reader<'a> {
             }
             (_, None) => None,
         };
-        Some(Entry { name: name.to_owned(), kind: kind.to_owned(), webhook })
+        Some(Entry { name: name.to_owned(), kind: kind.to_owned(), webhook, policies: None })
     }
 
     fn name(&mut self, name: &'a str, at: &str) {
@@ -374,7 +378,7 @@ mod tests {
             "- {type: RBAC, name: rbac}\n- {type: RBAC, name: r2}\n- {type: Magic, name: m}\n- {name: x}\n- {type: Node, name: Node_, webhook: {}}",
             expect![[r#"
                 authorizers[1].type: Duplicate value: "RBAC",
-                authorizers[2].type: Unsupported value: "Magic": supported values: "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook",
+                authorizers[2].type: Unsupported value: "Magic": supported values: "ABAC", "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook",
                 authorizers[3].type: Required value,
                 authorizers[4].name: Invalid value: "Node_": authorizer name is invalid: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*'),
                 authorizers[4].webhook: Invalid value: "non-null": may only be specified when type=Webhook"#]],

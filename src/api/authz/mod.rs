@@ -6,6 +6,7 @@
 //! may do everything, whatever the roles say, so that no mistake in them can lock everybody out.
 //! Nothing is ever denied by a rule; what nobody allows is forbidden.
 
+pub mod abac;
 pub mod bootstrap;
 mod chain;
 pub mod conditions;
@@ -244,6 +245,8 @@ impl Authz {
                 Some(node::Verdict::AsRole) | None => Opinion::NOTHING,
             },
             Authorizer::Rbac => self.by_roles(ask),
+            Authorizer::Abac(policies) if policies.allows(ask) => Opinion::Allowed(Reason::Always),
+            Authorizer::Abac(_) => Opinion::None { reason: "No policy matched.".to_owned(), error: None },
             Authorizer::AlwaysAllow => Opinion::Allowed(Reason::Always),
             // Upstream's says no more than that it has no opinion.
             Authorizer::AlwaysDeny => Opinion::None { reason: "Everything is forbidden.".to_owned(), error: None },
@@ -298,6 +301,16 @@ impl Authz {
             }
         }
         found
+    }
+
+    /// What policies in a file allow `user` in `namespace`, as rules.
+    pub fn policies_of(&self, user: &User, namespace: &str) -> Vec<Arc<Rule>> {
+        let chain = self.chain();
+        let of = chain.links().iter().filter_map(|link| match &link.authorizer {
+            Authorizer::Abac(policies) => Some(policies),
+            _ => None,
+        });
+        of.flat_map(|policies| policies.rules_of(user, namespace)).map(Arc::new).collect()
     }
 
     /// The rules of a role that a binding in `namespace` refers to; `None` if there is no such role.

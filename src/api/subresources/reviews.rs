@@ -149,7 +149,8 @@ fn rules(api: &Api, review: &mut Tree, user: &User) -> Result<(), Status> {
     if namespace.is_empty() {
         return Err(Status::bad_request("no namespace on request"));
     }
-    let found = api.authz.rules_of(user, &namespace);
+    let mut found = api.authz.rules_of(user, &namespace);
+    found.rules.extend(api.authz.policies_of(user, &namespace));
     let is_path = |rule: &&Arc<Rule>| !rule.non_resource_urls.is_empty();
     let paths: Vec<&Arc<Rule>> = found.rules.iter().filter(is_path).collect();
     let resources: Vec<&Arc<Rule>> = found.rules.iter().filter(|rule| !is_path(rule)).collect();

@@ -1,11 +1,13 @@
 //! Flags about who says what is allowed, and about the webhook that knows tokens.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::flags::{AuthenticationFlags, AuthorizationFlags};
+use crate::api::authz::abac::Abac;
 use crate::api::authz::conditions::Conditions;
 use crate::api::authz::config::{Config, Entry, TYPES, WebhookConfig};
 use crate::api::authz::question::Version;
@@ -67,13 +69,27 @@ pub fn read(flags: &AuthorizationFlags) -> Result<Authorizers> {
                     "authorization-mode Webhook's authorization config file not passed: want --authorization-webhook-config-file"
                 )
             }
+            ("ABAC", _) => policies(flags)?,
             (mode, _) => Entry::plain(mode),
         });
+    }
+    if flags.authorization_policy_file.is_some() && authorizers.iter().all(|entry| entry.policies.is_none()) {
+        bail!("cannot specify --authorization-policy-file without mode ABAC");
     }
     if file.is_some() && authorizers.iter().all(|entry| entry.webhook.is_none()) {
         bail!("cannot specify --authorization-webhook-config-file without mode Webhook");
     }
     Ok(Authorizers { config: Config { authorizers }, file: None })
+}
+
+fn policies(flags: &AuthorizationFlags) -> Result<Entry> {
+    let Some(path) = &flags.authorization_policy_file else {
+        bail!("authorization-mode ABAC's authorization policy file not passed: want --authorization-policy-file");
+    };
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("cannot read --authorization-policy-file {}", path.display()))?;
+    let policies = Abac::parse(&text, &path.display().to_string()).map_err(anyhow::Error::msg)?;
+    Ok(Entry { policies: Some(Arc::new(policies)), ..Entry::plain("ABAC") })
 }
 
 fn webhook(file: &Path, flags: &AuthorizationFlags) -> Result<Entry> {
@@ -90,7 +106,7 @@ fn webhook(file: &Path, flags: &AuthorizationFlags) -> Result<Entry> {
         fails_closed: false,
         conditions: Conditions::default(),
     };
-    Ok(Entry { name: WEBHOOK_NAME.into(), kind: "Webhook".into(), webhook: Some(config) })
+    Ok(Entry { name: WEBHOOK_NAME.into(), kind: "Webhook".into(), webhook: Some(config), policies: None })
 }
 
 /// What is wrong with a file that a configuration names.

@@ -509,13 +509,16 @@ impl AuthenticationFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Authorization")]
 pub struct AuthorizationFlags {
-    /// Who is asked whether a request is allowed, in order: some of Node, RBAC, Webhook, AlwaysAllow and
-    /// AlwaysDeny [default: Node,RBAC]
+    /// Who is asked whether a request is allowed, in order: some of Node, RBAC, ABAC, Webhook, AlwaysAllow
+    /// and AlwaysDeny [default: Node,RBAC]
     #[arg(long, value_name = "MODE", env = "SKIFF_AUTHORIZATION_MODE", value_delimiter = ',')]
     pub authorization_mode: Vec<String>,
     /// File that says who is asked (apiserver.config.k8s.io/v1 AuthorizationConfiguration)
     #[arg(long, value_name = "FILE", env = "SKIFF_AUTHORIZATION_CONFIG")]
     pub authorization_config: Option<PathBuf>,
+    /// Policies of mode ABAC, one a line, in JSON
+    #[arg(long, value_name = "FILE", env = "SKIFF_AUTHORIZATION_POLICY_FILE")]
+    pub authorization_policy_file: Option<PathBuf>,
     /// Kubeconfig of the webhook of mode Webhook
     #[arg(long, value_name = "FILE", env = "SKIFF_AUTHORIZATION_WEBHOOK_CONFIG_FILE")]
     pub authorization_webhook_config_file: Option<PathBuf>,
@@ -543,7 +546,9 @@ pub struct AuthorizationFlags {
 impl AuthorizationFlags {
     /// Whether anything is said besides in a file.
     pub fn has_others(&self) -> bool {
-        !self.authorization_mode.is_empty() || self.authorization_webhook_config_file.is_some()
+        !self.authorization_mode.is_empty()
+            || self.authorization_webhook_config_file.is_some()
+            || self.authorization_policy_file.is_some()
     }
 }
 

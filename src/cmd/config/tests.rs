@@ -149,3 +149,21 @@ fn authorizers_are_named_once_and_a_webhook_has_its_file() {
     assert!(told("--authorization-config /nowhere --authorization-mode RBAC").contains("can not be specified when"));
     assert!(told("--authentication-token-webhook-config-file /nowhere").contains("cannot read --authentication-token"));
 }
+
+#[test]
+fn policies_in_a_file_go_with_their_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policies.jsonl");
+    std::fs::write(&file, "{\"user\": \"ann\"}\n").unwrap();
+    let given = format!("--authorization-policy-file {}", file.display());
+    let config = server_of(&format!("--authorization-mode RBAC,ABAC {given}")).unwrap();
+    assert!(config.authorizers.config.authorizers[1].policies.is_some());
+    for (args, told) in [
+        ("--authorization-mode ABAC", "policy file not passed"),
+        (given.as_str(), "cannot specify --authorization-policy-file without mode ABAC"),
+    ] {
+        assert!(server_of(args).unwrap_err().to_string().contains(told), "{args}");
+    }
+    std::fs::write(&file, "{").unwrap();
+    assert!(server_of(&format!("--authorization-mode ABAC {given}")).unwrap_err().to_string().contains("line 1"));
+}
