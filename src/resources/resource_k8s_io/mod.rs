@@ -1,5 +1,6 @@
 //! Resources of resource.k8s.io.
 
+mod capacity_checks;
 mod claim_checks;
 pub mod device_class;
 pub mod device_taint_rule;

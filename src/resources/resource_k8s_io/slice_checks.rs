@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::capacity_checks;
 use crate::object::field::FieldErrors;
 use crate::object::tree::Tree;
 use crate::resources::check::At;
@@ -21,7 +22,7 @@ const VALUES_MAX: usize = 48;
 const POOL_NAME_BYTES_MAX: usize = 253;
 const ID_BYTES_MAX: usize = 32;
 const VALUE_BYTES_MAX: usize = 64;
-const LISTS: [&str; 4] = ["bools", "ints", "strings", "versions"];
+pub const LISTS: [&str; 4] = ["bools", "ints", "strings", "versions"];
 
 pub fn check(spec: &At, errors: &mut FieldErrors) {
     volumes::check_driver_name(&spec.child("driver"), errors);
@@ -191,8 +192,10 @@ fn check_properties(device: &At, errors: &mut FieldErrors) {
     for (name, amount) in capacity.entries() {
         check_property_name(name, &capacity, errors);
         let policy = amount.child("requestPolicy");
-        if policy.exists() && !device.child("allowMultipleAllocations").flag() {
-            policy.forbidden(errors, "allowMultipleAllocations must be true");
+        match device.child("allowMultipleAllocations").flag() {
+            _ if !policy.exists() => (),
+            true => capacity_checks::check_policy(&policy, &amount.child("value"), errors),
+            false => policy.forbidden(errors, "allowMultipleAllocations must be true"),
         }
     }
 }
