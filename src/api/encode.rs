@@ -26,13 +26,23 @@ pub fn list(tree: &Tree, version: &ResourceVersion, format: Format) -> Bytes {
     if format.encoding != Encoding::Protobuf {
         return in_encoding(tree, None, format);
     }
-    let schema = builtin().kind(tree.text("apiVersion"), tree.text("kind"));
-    in_encoding(tree, schema.or(version.schema.of(builtin())), format)
+    in_encoding(tree, of_kind(tree, format).or(version.schema.of(builtin())), format)
 }
 
-/// Something without a schema: tables, metadata alone.
+/// Something that is of no version of its resource: tables, metadata alone.
 pub fn plain(tree: &Tree, format: Format) -> Bytes {
-    in_encoding(tree, builtin().kind(tree.text("apiVersion"), tree.text("kind")), format)
+    in_encoding(tree, of_kind(tree, format), format)
+}
+
+/// The schema of the kind that a tree says it is. Metadata alone has one only where it cannot be written
+/// without: its JSON says just what is there.
+fn of_kind(tree: &Tree, format: Format) -> Option<Schema<'static>> {
+    let (api_version, kind) = (tree.text("apiVersion"), tree.text("kind"));
+    match api_version.starts_with("meta.k8s.io/") {
+        true if format.encoding != Encoding::Protobuf => None,
+        true => builtin().named(&format!("apimachinery.pkg.apis.meta.v1.{kind}")),
+        false => builtin().kind(api_version, kind),
+    }
 }
 
 /// A `metav1.Status`.

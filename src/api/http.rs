@@ -264,12 +264,7 @@ impl Api {
             Verb::Patch => Some(negotiate::patch_kind(content_type, resource.is_custom)?),
             _ => None,
         };
-        // Reviews are stored nowhere, and make no table.
-        let has = |shape| shape != Shape::Table || resource.verbs != Verbs::CreateOnly;
-        let format = negotiate::accept_among(exchange.header(header::ACCEPT), exchange.pretty(), has)?;
-        if resource.is_custom && format.encoding == Encoding::Protobuf {
-            return Err(negotiate::no_such_shape());
-        }
+        let format = negotiate::accept_for(&resource, exchange.header(header::ACCEPT), exchange.pretty())?;
         let view = View {
             include: View::include(&exchange.line, format)?,
             version: target.version.clone(),

@@ -5,6 +5,7 @@
 
 use crate::object::status::Details;
 use crate::object::{Encoding, PatchKind, Reason, Status};
+use crate::resources::{Resource, Verbs};
 
 /// How an answer is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +64,25 @@ pub fn accept(header: &str, pretty: bool) -> Result<Format, Status> {
     accept_among(header, pretty, |_| true)
 }
 
-/// As [`accept`], where not everything has every shape.
-pub fn accept_among(header: &str, pretty: bool, has: impl Fn(Shape) -> bool) -> Result<Format, Status> {
+/// As [`accept`], for a resource: there is no protobuf of whole custom objects, only of their metadata, and
+/// whoever would take JSON instead gets that.
+pub fn accept_for(resource: &Resource, header: &str, pretty: bool) -> Result<Format, Status> {
+    accept_among(header, pretty, |format| {
+        let has_no_protobuf = resource.is_custom && format.shape == Shape::Whole;
+        // Reviews are stored nowhere, and make no table.
+        let has_no_table = resource.verbs == Verbs::CreateOnly;
+        !(has_no_protobuf && format.encoding == Encoding::Protobuf || has_no_table && format.shape == Shape::Table)
+    })
+}
+
+/// As [`accept`], where not everything can be written in every way.
+fn accept_among(header: &str, pretty: bool, has: impl Fn(Format) -> bool) -> Result<Format, Status> {
     if header.trim().is_empty() {
         return Ok(Format { pretty, ..Format::JSON });
     }
     let mut wishes: Vec<Wish<'_>> = header.split(',').map(read_wish).collect();
     wishes.sort_by(|a, b| b.weight.total_cmp(&a.weight));
-    if let Some(format) = wishes.iter().filter_map(|wish| format_for(wish, pretty)).find(|format| has(format.shape)) {
+    if let Some(format) = wishes.iter().filter_map(|wish| format_for(wish, pretty)).find(|format| has(*format)) {
         return Ok(format);
     }
     let readable = wishes.iter().any(|wish| encoding_of(wish.media).is_some());
@@ -96,6 +108,10 @@ fn format_for(wish: &Wish<'_>, pretty: bool) -> Option<Format> {
         "" => Shape::Whole,
         kind => shape_of(kind, wish.param("g"), wish.param("v"))?,
     };
+    // Tables are for people; upstream does not write them as protobuf either.
+    if (encoding, shape) == (Encoding::Protobuf, Shape::Table) {
+        return None;
+    }
     let meta = if wish.param("v") == "v1beta1" { "v1beta1" } else { "v1" };
     Some(Format { encoding, shape, meta, pretty: pretty || wish.param("pretty") == "1" })
 }
@@ -194,7 +210,24 @@ mod tests {
             Shape::Table,
         );
         check("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", Encoding::Json, Shape::Whole);
+        let table = "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io";
+        check(&format!("{table},application/json"), Encoding::Json, Shape::Whole);
+        assert!(accept(table, false).is_err());
         assert!(accept("application/*", false).is_err());
         assert!(accept("garbage", false).is_err());
+    }
+
+    /// Upstream's namespace controller likes protobuf better when it empties a namespace, of whatever.
+    #[test]
+    fn custom_objects_have_protobuf_of_their_metadata_only() {
+        let pods = crate::resources::Registry::built_in().find_any("", "pods").unwrap();
+        let mut foos = std::sync::Arc::into_inner(pods).unwrap();
+        foos.is_custom = true;
+        let encoding = |header: &str| accept_for(&foos, header, false).map(|format| format.encoding);
+        let protobuf = "application/vnd.kubernetes.protobuf";
+        assert_eq!(encoding(&format!("{protobuf},application/json")), Ok(Encoding::Json));
+        let metadata = format!("{protobuf};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json");
+        assert_eq!(encoding(&metadata), Ok(Encoding::Protobuf));
+        assert_eq!(encoding(protobuf), Err(no_such_shape()));
     }
 }

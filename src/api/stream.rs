@@ -23,10 +23,7 @@ use super::{encode, options};
 
 /// Answers with the stream of events that the request asks for.
 pub fn watch(api: &Arc<Api>, exchange: &Exchange, resource: Arc<Resource>, seat: Seat) -> Result<Answer, Status> {
-    let format = negotiate::accept(exchange.header(header::ACCEPT), false)?;
-    if resource.is_custom && format.encoding == Encoding::Protobuf {
-        return Err(negotiate::no_such_shape());
-    }
+    let format = negotiate::accept_for(&resource, exchange.header(header::ACCEPT), false)?;
     let target = exchange.line.target.clone().unwrap_or_default();
     let mut options = options::read(&exchange.line, Verb::Watch, None)?;
     if !target.name.is_empty() {

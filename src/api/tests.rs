@@ -14,6 +14,8 @@ use super::{Api, Settings, Setup};
 use crate::base::clock::ManualClock;
 use crate::base::rand::SystemRand;
 use crate::base::service::Scope;
+use crate::object::codec::protobuf;
+use crate::object::schema::builtin;
 use crate::object::tree::{Tree, TreePath, json};
 use crate::resources::Registry;
 use crate::security::ca::{Authority, Subject};
@@ -172,6 +174,29 @@ async fn a_list_is_read_in_pages_of_one_revision() {
     let second = world.ok(&format!("GET {MAPS}?limit=2&continue={token}"), Tree::Null).await;
     assert_eq!(second.items("items")[0].text("metadata.name"), "c");
     assert_eq!(second.text("metadata.resourceVersion"), first.text("metadata.resourceVersion"));
+}
+
+/// Informers of upstream's garbage collector and quotas read metadata alone, as protobuf.
+#[tokio::test]
+async fn metadata_alone_is_written_as_protobuf() {
+    let world = world().await;
+    world.ok(&format!("POST {MAPS}"), config_map("c")).await;
+    for (path, kind, name) in [
+        (MAPS.to_owned(), "PartialObjectMetadataList", "items.0.metadata.name"),
+        (format!("{MAPS}/c"), "PartialObjectMetadata", "metadata.name"),
+    ] {
+        let accept = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        let request = Request::get(path).header("accept", accept).body(Full::<Bytes>::default()).unwrap();
+        let answer = world.api.answer(request, &world.admin).await;
+        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+        let envelope = protobuf::Envelope::open(&bytes).unwrap();
+        assert_eq!((envelope.api_version, envelope.kind), ("meta.k8s.io/v1", kind));
+        let schema = builtin().named(&format!("apimachinery.pkg.apis.meta.v1.{kind}")).unwrap();
+        let read: serde_json::Value = serde_json::from_str(&envelope.decode(schema).unwrap().to_string()).unwrap();
+        let found = name.split('.').fold(&read, |at, step| step.parse::<usize>().map_or(&at[step], |index| &at[index]));
+        assert_eq!(found, "c", "{read}");
+        assert!(read.get("data").is_none());
+    }
 }
 
 #[tokio::test]
