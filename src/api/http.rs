@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 
 use crate::base::rand;
 use crate::object::{Body, Call, Encoding, Reason, Status, User, Verb};
-use crate::resources::{Resource, Verbs};
+use crate::resources::Resource;
 
 use super::aggregate;
 use super::answer::{Answer, failure, read_body, read_body_up_to, stopping, timed_out, warn, write};
@@ -28,7 +28,7 @@ use super::counting::known_name;
 use super::exchange::{Exchange, Peer};
 use super::extension::Reply;
 use super::flow::{Digest, Load, Refused, Seat};
-use super::negotiate::{self, Format, Shape};
+use super::negotiate::{self, Format};
 use super::pipeline::act::{no_such_method, no_such_resource};
 use super::pipeline::{Api, permit};
 use super::request::RequestLine;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::alike::Alike;
 use super::info::{NodeInfo, PodInfo, PodRef};
 use crate::client::{Seen, Snapshot};
 use crate::object::view::{Node, Pod};
@@ -17,6 +18,8 @@ pub struct Cluster {
     index: HashMap<String, usize>,
     /// Where each counted pod is, by uid.
     places: HashMap<String, String>,
+    /// Counted pods by their labels.
+    pub alike: Alike,
     /// Counted pods with affinity terms of their own.
     choosy: HashMap<String, PodRef>,
     /// Pods that wait for their victims to leave a node.
@@ -33,6 +36,7 @@ impl Cluster {
             nodes: Vec::new(),
             index: HashMap::new(),
             places: HashMap::new(),
+            alike: Alike::default(),
             choosy: HashMap::new(),
             nominated: HashMap::new(),
             image_nodes: HashMap::new(),
@@ -157,6 +161,7 @@ impl Cluster {
             self.choosy.insert(pod.uid().to_owned(), pod.clone());
         }
         self.places.insert(pod.uid().to_owned(), node.to_owned());
+        self.alike.add(&pod, node);
         let index = self.slot(node);
         self.nodes[index].add(pod);
     }
@@ -166,7 +171,9 @@ impl Cluster {
         let Some(node) = self.places.remove(uid) else { return };
         self.choosy.remove(uid);
         if let Some(index) = self.index.get(&node).copied() {
-            self.nodes[index].remove(uid);
+            if let Some(pod) = self.nodes[index].remove(uid) {
+                self.alike.remove(&pod, &node);
+            }
             self.drop_if_empty(index);
         }
     }

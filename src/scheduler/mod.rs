@@ -4,6 +4,7 @@
 //! one attempt, pure, over the tables of [`framework`]; [`preempt`] looks for pods to drive off when
 //! it fails; [`queue`] decides who is tried next; [`driver`] connects them with the API.
 
+mod alike;
 mod amounts;
 pub mod cluster;
 pub mod cycle;

@@ -152,6 +152,23 @@ fn hard_spreading_keeps_the_skew() {
     );
 }
 
+/// Pods that are alike but for labels that the selector does not ask for count together; those that are
+/// going, or elsewhere, do not count.
+#[test]
+fn soft_spreading_goes_where_fewest_are() {
+    let spread = r#"labels=app:x spec.topologySpreadConstraints=[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"ScheduleAnyway","labelSelector":{"matchLabels":{"app":"x"}}}]"#;
+    check(
+        &format!(
+            "node n1 {ROOM} labels=zone:a\n node n2 {ROOM} labels=zone:b\n pod a node=n1 labels=app:x\n pod b node=n2 labels=app:x deleting\n pod c node=n2 labels=app:y\n pod d {spread}\n pod e node=n2 labels=app:x,more:1\n pod f node=n2 labels=app:x,more:2\n pod g {spread}\n pod h {spread}"
+        ),
+        expect![[r#"
+            d → n1
+            g → n1
+            h → n2
+        "#]],
+    );
+}
+
 #[test]
 fn host_ports_are_taken_once() {
     let port = r#"spec.containers=[{"name":"c","ports":[{"containerPort":80,"hostPort":80,"protocol":"TCP"}]}]"#;

@@ -1,6 +1,6 @@
 //! Pods that want to be near other pods, or far from them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::client::Seen;
 use crate::client::Snapshot;
@@ -9,18 +9,47 @@ use crate::scheduler::cluster::Cluster;
 use crate::scheduler::framework::{Attempt, Refusal, SCORE_MAX};
 use crate::scheduler::info::{NodeInfo, PodRef};
 
-/// A place: topology key and value.
-type Place = (String, String);
+/// Topology keys, their values, and how much each of these places has of what is counted.
+#[derive(Clone, Default)]
+struct Places(HashMap<String, HashMap<String, i64>>);
+
+impl Places {
+    fn add(&mut self, info: &NodeInfo, term: &PodTerm, by: i64) {
+        let Some(value) = info.label(&term.topology_key) else { return };
+        if !self.0.contains_key(&term.topology_key) {
+            self.0.insert(term.topology_key.clone(), HashMap::new());
+        }
+        let Some(values) = self.0.get_mut(&term.topology_key) else { return };
+        match values.get_mut(value) {
+            Some(count) => *count += by,
+            None => drop(values.insert(value.to_owned(), by)),
+        }
+    }
+
+    /// What there is in the places that the node belongs to, by topology key.
+    fn around(&self, info: &NodeInfo) -> impl Iterator<Item = i64> {
+        self.0.iter().filter_map(|(key, values)| values.get(info.label(key)?).copied())
+    }
+
+    fn has(&self, info: &NodeInfo, term: &PodTerm) -> bool {
+        let count = || self.0.get(&term.topology_key)?.get(info.label(&term.topology_key)?);
+        count().is_some_and(|count| *count > 0)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.values().flat_map(HashMap::values).all(|count| *count <= 0)
+    }
+}
 
 /// Places as the pod's and other pods' hard terms see them, with how many pods made them so.
 #[derive(Clone, Default)]
 pub struct Required {
     /// Where pods are that match all affinity terms.
-    near: HashMap<Place, i64>,
+    near: Places,
     /// Where pods are that match an anti-affinity term.
-    far: HashMap<Place, i64>,
+    far: Places,
     /// Where pods are that do not want this one.
-    forbidden: HashMap<Place, i64>,
+    forbidden: Places,
     /// The first of its kind may go anywhere.
     matches_itself: bool,
 }
@@ -40,16 +69,6 @@ fn means(snap: &Snapshot, owner: &Seen<Pod>, term: &PodTerm, other: &Seen<Pod>) 
     };
     (by_name || by_label())
         && term.label_selector.as_ref().is_some_and(|selector| selector.matches(&other.meta().labels))
-}
-
-fn place(info: &NodeInfo, term: &PodTerm) -> Option<Place> {
-    info.label(&term.topology_key).map(|value| (term.topology_key.clone(), value.to_owned()))
-}
-
-fn count(places: &mut HashMap<Place, i64>, place: Option<Place>, by: i64) {
-    if let Some(place) = place {
-        *places.entry(place).or_default() += by;
-    }
 }
 
 impl Required {
@@ -77,11 +96,11 @@ impl Required {
     fn count_wishes(&mut self, pod: &PodRef, other: &PodRef, info: &NodeInfo, snap: &Snapshot, by: i64) {
         let affinity = pod.required_affinity();
         if !affinity.is_empty() && affinity.iter().all(|term| means(snap, &pod.pod, term, &other.pod)) {
-            affinity.iter().for_each(|term| count(&mut self.near, place(info, term), by));
+            affinity.iter().for_each(|term| self.near.add(info, term, by));
         }
         for term in pod.required_anti_affinity() {
             if means(snap, &pod.pod, term, &other.pod) {
-                count(&mut self.far, place(info, term), by);
+                self.far.add(info, term, by);
             }
         }
     }
@@ -89,7 +108,7 @@ impl Required {
     fn count_objections(&mut self, pod: &PodRef, other: &PodRef, info: &NodeInfo, snap: &Snapshot, by: i64) {
         for term in other.required_anti_affinity() {
             if means(snap, &other.pod, term, &pod.pod) {
-                count(&mut self.forbidden, place(info, term), by);
+                self.forbidden.add(info, term, by);
             }
         }
     }
@@ -97,24 +116,19 @@ impl Required {
 
 pub fn is_welcome(attempt: &Attempt, info: &NodeInfo) -> Result<(), Refusal> {
     let required = &attempt.affinity;
-    let has = |places: &HashMap<Place, i64>, place: Option<Place>| {
-        place.and_then(|place| places.get(&place).copied()).is_some_and(|count| count > 0)
-    };
     let affinity = attempt.pod.required_affinity();
     if !affinity.is_empty() {
         let all_known = affinity.iter().all(|term| info.label(&term.topology_key).is_some());
-        let all_near = all_known && affinity.iter().all(|term| has(&required.near, place(info, term)));
-        let is_first = || required.near.values().all(|count| *count <= 0) && required.matches_itself;
+        let all_near = all_known && affinity.iter().all(|term| required.near.has(info, term));
+        let is_first = || required.near.is_empty() && required.matches_itself;
         if !all_near && !(all_known && is_first()) {
             return Err(Refusal::never("node(s) didn't match pod affinity rules"));
         }
     }
-    if attempt.pod.required_anti_affinity().iter().any(|term| has(&required.far, place(info, term))) {
+    if attempt.pod.required_anti_affinity().iter().any(|term| required.far.has(info, term)) {
         return Err(Refusal::not_now("node(s) didn't match pod anti-affinity rules"));
     }
-    let is_forbidden =
-        required.forbidden.iter().any(|((key, value), count)| *count > 0 && info.label(key) == Some(value.as_str()));
-    match is_forbidden {
+    match required.forbidden.around(info).any(|count| count > 0) {
         true => Err(Refusal::not_now("node(s) didn't satisfy existing pods anti-affinity rules")),
         false => Ok(()),
     }
@@ -123,13 +137,13 @@ pub fn is_welcome(attempt: &Attempt, info: &NodeInfo) -> Result<(), Refusal> {
 /// Nodes among pods that this one likes, and that like it.
 pub fn best_company(attempt: &Attempt, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
     let (pod, snap) = (attempt.pod, &attempt.cluster.snap);
-    let mut places: HashMap<Place, i64> = HashMap::new();
+    let mut places = Places::default();
     let wishes: Vec<(i64, &PodTerm)> = pod.preferred_terms().collect();
     if !wishes.is_empty() {
         for (info, other) in attempt.cluster.all_pods() {
             for (weight, term) in &wishes {
                 if means(snap, &pod.pod, term, &other.pod) {
-                    count(&mut places, place(info, term), *weight);
+                    places.add(info, term, *weight);
                 }
             }
         }
@@ -138,19 +152,14 @@ pub fn best_company(attempt: &Attempt, nodes: &[&NodeInfo]) -> Option<Vec<i64>> 
         let hard = other.required_affinity().iter().map(|term| (1, term));
         for (weight, term) in hard.chain(other.preferred_terms()) {
             if means(snap, &other.pod, term, &pod.pod) {
-                count(&mut places, place(info, term), weight);
+                places.add(info, term, weight);
             }
         }
     }
-    if places.is_empty() {
+    if places.0.is_empty() {
         return None;
     }
-    let keys: HashSet<&String> = places.keys().map(|(key, _)| key).collect();
-    let sum = |info: &&NodeInfo| -> i64 {
-        let here = keys.iter().filter_map(|key| Some(((*key).clone(), info.label(key)?.to_owned())));
-        here.filter_map(|place| places.get(&place)).sum()
-    };
-    let sums: Vec<i64> = nodes.iter().map(sum).collect();
+    let sums: Vec<i64> = nodes.iter().map(|info| places.around(info).sum()).collect();
     let (min, max) = (*sums.iter().min()?, *sums.iter().max()?);
     let rate =
         |sum: &i64| if max > min { (SCORE_MAX as f64 * ((sum - min) as f64 / (max - min) as f64)) as i64 } else { 0 };

@@ -1,5 +1,6 @@
 //! Spreading pods over zones and nodes.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use crate::object::StringMap;
@@ -7,6 +8,7 @@ use crate::object::view::{
     LabelSelector, ReplicaSet, ReplicationController, Requirement, Service, SpreadConstraint, StatefulSet,
     node_matches, untolerated,
 };
+use crate::scheduler::alike::Counts;
 use crate::scheduler::cluster::Cluster;
 use crate::scheduler::framework::{Attempt, Refusal, SCORE_MAX};
 use crate::scheduler::info::{NodeInfo, PodRef};
@@ -62,12 +64,14 @@ impl Constraint {
         (!self.honor_affinity || selected()) && (!self.honor_taints || tolerated())
     }
 
-    fn count(&self, namespace: &str, info: &NodeInfo) -> i64 {
-        let pods = info.pods.values().filter(|pod| {
-            pod.pod.namespace() == namespace && !pod.pod.is_deleting() && self.matches(&pod.pod.meta().labels)
-        });
-        pods.count() as i64
+    /// How many matching pods each node has.
+    fn counts<'c>(&self, namespace: &str, cluster: &'c Cluster) -> Cow<'c, Counts> {
+        cluster.alike.count(namespace, |labels| self.matches(labels))
     }
+}
+
+fn on(info: &NodeInfo, counts: &Counts) -> i64 {
+    counts.get(&info.name).map_or(0, |count| *count as i64)
 }
 
 fn constraints<'p>(pod: &'p PodRef, when: &'p str) -> impl Iterator<Item = Constraint> + 'p {
@@ -82,10 +86,14 @@ impl Required {
         let keys: Vec<String> = constraints.iter().map(|constraint| constraint.key.clone()).collect();
         let eligible = |info: &&NodeInfo| keys.iter().all(|key| info.label(key).is_some());
         let counted = constraints.into_iter().map(|constraint| {
+            let counts = constraint.counts(pod.pod.namespace(), cluster);
             let mut domains: HashMap<String, i64> = HashMap::new();
             for info in cluster.nodes().filter(eligible).filter(|info| constraint.includes(pod, info)) {
                 let Some(domain) = info.label(&constraint.key) else { continue };
-                *domains.entry(domain.to_owned()).or_default() += constraint.count(pod.pod.namespace(), info);
+                match domains.get_mut(domain) {
+                    Some(count) => *count += on(info, &counts),
+                    None => drop(domains.insert(domain.to_owned(), on(info, &counts))),
+                }
             }
             (constraint, domains)
         });
@@ -141,6 +149,7 @@ pub fn most_spread(attempt: &Attempt, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
         nodes.iter().filter(|info| own && !has_all(info)).map(|info| info.name.as_str()).collect();
     let mut totals = vec![0.0; nodes.len()];
     for constraint in &constraints {
+        let counts = constraint.counts(pod.pod.namespace(), attempt.cluster);
         let mut domains: HashMap<&str, i64> = HashMap::new();
         let rated = nodes.iter().filter(|info| !ignored.contains(info.name.as_str()));
         let by_host = constraint.key == HOSTNAME;
@@ -151,7 +160,7 @@ pub fn most_spread(attempt: &Attempt, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
                     continue;
                 }
                 if let Some(count) = domains.get_mut(info.label(&constraint.key).unwrap_or("")) {
-                    *count += constraint.count(pod.pod.namespace(), info);
+                    *count += on(info, &counts);
                 }
             }
         }
@@ -160,7 +169,7 @@ pub fn most_spread(attempt: &Attempt, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
         for (total, info) in totals.iter_mut().zip(nodes) {
             let Some(domain) = info.label(&constraint.key) else { continue };
             let count = match by_host {
-                true => constraint.count(pod.pod.namespace(), info),
+                true => on(info, &counts),
                 false => domains.get(domain).copied().unwrap_or(0),
             };
             *total += count as f64 * weight + (constraint.max_skew - 1) as f64;
