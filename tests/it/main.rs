@@ -1,5 +1,7 @@
 //! Tests of the program's parts as its users meet them: real files, real processes, no privileges.
 
+#[path = "../common/admin.rs"]
+mod admin;
 mod api;
 mod authorization;
 mod backup;
@@ -15,3 +17,5 @@ mod kms;
 mod loopback;
 mod server;
 mod servers;
+#[path = "../common/watch.rs"]
+mod watch;

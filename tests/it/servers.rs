@@ -11,14 +11,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use skiff::client::remote::{Endpoint, Remote, read};
+use skiff::client::remote::Remote;
 use skiff::client::{Backend, Client};
 use skiff::object::kind::CONFIG_MAP;
 use skiff::object::tree::json;
-use skiff::object::{Call, Event, Options, Target, Tree, User, Verb};
-use skiff::security::{Identity, tls};
+use skiff::object::{Event, Options, Tree, User};
 
-const ADMIN: &str = "system:admin";
+use crate::admin::{self, ADMIN};
+use crate::watch;
+
 const READY_MAX: Duration = Duration::from_secs(120);
 
 thread_local! {
@@ -87,17 +88,7 @@ impl Server {
     }
 
     fn remote(&self) -> Option<Remote> {
-        let text = std::fs::read_to_string(self.dir.join("kubeconfig")).ok()?;
-        let config: serde_json::Value = serde_yaml::from_str(&text).ok()?;
-        let pem = |path: &str| {
-            use base64::Engine as _;
-            let text = config.pointer(path).and_then(serde_json::Value::as_str).unwrap_or_default();
-            String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default()).ok()
-        };
-        let certificate = pem("/users/0/user/client-certificate-data")?;
-        let identity = Identity { certificate, key: pem("/users/0/user/client-key-data")? };
-        let tls = tls::client_config(&pem("/clusters/0/cluster/certificate-authority-data")?, Some(&identity)).ok()?;
-        Some(Remote::new(Endpoint { host: "127.0.0.1".into(), port: self.port }, [(ADMIN.to_owned(), tls)]))
+        admin::remote(&self.dir.join("kubeconfig"), "127.0.0.1", self.port)
     }
 
     pub fn client(&self) -> Option<Client> {
@@ -105,14 +96,7 @@ impl Server {
     }
 
     pub async fn get(&self, path: &str) -> Option<(u16, Tree)> {
-        let request = http::Request::builder().uri(path).body(Default::default()).ok()?;
-        let asking = async {
-            let response = self.remote()?.send(ADMIN, request).await.ok()?;
-            let code = response.status().as_u16();
-            let bytes = read(response.into_body()).await.ok()?;
-            Some((code, serde_json::from_slice(&bytes).unwrap_or_default()))
-        };
-        tokio::time::timeout(Duration::from_secs(2), asking).await.ok()?
+        admin::get(self.remote(), path).await
     }
 
     /// The leader's name and how many vote, as this server knows it.
@@ -225,24 +209,20 @@ async fn the_leader_of_three_servers_is_killed_under_writers() {
             assert_eq!(there.get(name), Some(revision), "server {number} lost {name}");
         }
         // From the first write on, over every change of leaders.
-        let call = Call {
-            user: User::named(ADMIN, &[]),
-            verb: Verb::Watch,
-            target: Target {
-                version: "v1".into(),
-                resource: "configmaps".into(),
-                namespace: "default".into(),
-                ..Target::default()
-            },
-            options: Options { resource_version: first.0.to_string(), ..Options::default() },
-            body: Default::default(),
-            user_agent: "test".into(),
-        };
+        let call = watch::config_maps("default", first.0);
         let remote = servers[&number].remote().expect("a kubeconfig");
         let mut events = remote.watch(call).await.expect("history reaches back");
         let mut last = first.0;
         for _ in 0..acknowledged.len() {
-            let event = tokio::time::timeout(Duration::from_secs(5), events.next()).await.expect("an event");
+            let event = async {
+                loop {
+                    match events.next().await {
+                        Some(Ok(Event::Bookmark { .. })) => (),
+                        event => break event,
+                    }
+                }
+            };
+            let event = tokio::time::timeout(Duration::from_secs(5), event).await.expect("an event");
             let Some(Ok(Event::Added(object))) = event else { panic!("an object was created: {event:?}") };
             assert!(object.revision().0 > last, "events are in order");
             last = object.revision().0;

@@ -4,6 +4,8 @@
 //! `SKIFF_POWER_CUTS` says how often, `SKIFF_POWER_SEED` with which choices, `SKIFF_POWER_PORT` where;
 //! `SKIFF_BINARY` what to run instead of this build.
 
+#[path = "../common/admin.rs"]
+mod admin;
 mod disk;
 mod fuse;
 mod ledger;

@@ -5,18 +5,16 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
 use fuser::BackgroundSession;
 use skiff::client::Client;
-use skiff::client::remote::{Endpoint, Remote, read};
+use skiff::client::remote::Remote;
 use skiff::object::{Tree, User};
-use skiff::security::{Identity, tls};
 
 use super::READY_MAX;
+use super::admin::{self, ADMIN};
 use super::disk::Disk;
 use super::fuse::Mounted;
 
-const ADMIN: &str = "system:admin";
 const ASK: Duration = Duration::from_millis(20);
 
 /// What comes after a start.
@@ -121,16 +119,7 @@ impl Machine {
     }
 
     fn remote(&self) -> Option<Remote> {
-        let text = std::fs::read_to_string(self.dir.join("kubeconfig")).ok()?;
-        let config: serde_json::Value = serde_yaml::from_str(&text).ok()?;
-        let pem = |path: &str| {
-            let text = config.pointer(path)?.as_str()?;
-            String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).ok()?).ok()
-        };
-        let certificate = pem("/users/0/user/client-certificate-data")?;
-        let identity = Identity { certificate, key: pem("/users/0/user/client-key-data")? };
-        let tls = tls::client_config(&pem("/clusters/0/cluster/certificate-authority-data")?, Some(&identity)).ok()?;
-        Some(Remote::new(Endpoint { host: "127.0.0.1".into(), port: self.port }, [(ADMIN.to_owned(), tls)]))
+        admin::remote(&self.dir.join("kubeconfig"), "127.0.0.1", self.port)
     }
 
     pub fn client(&self) -> Client {
@@ -138,13 +127,7 @@ impl Machine {
     }
 
     async fn get(&self, path: &str) -> Option<(u16, Tree)> {
-        let asking = async {
-            let request = http::Request::builder().uri(path).body(Default::default()).ok()?;
-            let response = self.remote()?.send(ADMIN, request).await.ok()?;
-            let code = response.status().as_u16();
-            Some((code, serde_json::from_slice(&read(response.into_body()).await.ok()?).unwrap_or_default()))
-        };
-        tokio::time::timeout(Duration::from_secs(2), asking).await.ok().flatten()
+        admin::get(self.remote(), path).await
     }
 
     async fn is_ready(&self) -> bool {

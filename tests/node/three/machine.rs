@@ -4,17 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use skiff::client::remote::{Endpoint, Remote, read};
+use skiff::client::remote::Remote;
 use skiff::object::Tree;
-use skiff::security::{Identity, tls};
 
 use super::lan::Lan;
+use crate::admin;
 
-pub const ADMIN: &str = "system:admin";
 const PORT: u16 = 6443;
 /// Of a debug build on a busy machine.
 pub const READY_MAX: Duration = Duration::from_secs(90);
@@ -112,27 +110,11 @@ impl Machine {
 
     /// A client with the administrator's certificate, and connections of its own.
     pub fn remote(&self) -> Option<Remote> {
-        let text = std::fs::read_to_string(self.kubeconfig()).ok()?;
-        let config: serde_json::Value = serde_yaml::from_str(&text).ok()?;
-        let pem = |path: &str| {
-            let text = config.pointer(path)?.as_str()?;
-            String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).ok()?).ok()
-        };
-        let certificate = pem("/users/0/user/client-certificate-data")?;
-        let identity = Identity { certificate, key: pem("/users/0/user/client-key-data")? };
-        let tls = tls::client_config(&pem("/clusters/0/cluster/certificate-authority-data")?, Some(&identity)).ok()?;
-        let endpoint = Endpoint { host: self.lan.address(self.number), port: PORT };
-        Some(Remote::new(endpoint, [(ADMIN.to_owned(), tls)]))
+        admin::remote(&self.kubeconfig(), &self.lan.address(self.number), PORT)
     }
 
     async fn get(&self, path: &str) -> Option<(u16, Tree)> {
-        let asking = async {
-            let request = http::Request::builder().uri(path).body(Default::default()).ok()?;
-            let response = self.remote()?.send(ADMIN, request).await.ok()?;
-            let code = response.status().as_u16();
-            Some((code, serde_json::from_slice(&read(response.into_body()).await.ok()?).unwrap_or_default()))
-        };
-        tokio::time::timeout(Duration::from_secs(2), asking).await.ok().flatten()
+        admin::get(self.remote(), path).await
     }
 
     /// The leader's number and the names of all that vote, as this server knows it.

@@ -7,11 +7,11 @@ use futures_util::StreamExt;
 use skiff::base::service::Scope;
 use skiff::client::Backend;
 use skiff::client::remote::Remote;
-use skiff::object::{Call, Event, ObjectRef, Options, Reason, Target, TreePath, User, Verb};
+use skiff::object::{Event, ObjectRef, Reason, TreePath};
 
 use super::history::{Heard, Kind, Record};
-use super::machine::ADMIN;
 use super::workload::{NAMESPACE, Servers, is_ours, seen};
+use crate::watch;
 
 /// Without a word for so long, another connection is tried.
 const SILENCE_MAX: Duration = Duration::from_secs(4);
@@ -55,23 +55,7 @@ impl Watcher {
     }
 
     async fn visit(&mut self, remote: &Remote, resumes: bool, stop: &Scope) -> Result<(), Reason> {
-        let call = Call {
-            user: User::named(ADMIN, &[]),
-            verb: Verb::Watch,
-            target: Target {
-                version: "v1".into(),
-                resource: "configmaps".into(),
-                namespace: NAMESPACE.into(),
-                ..Target::default()
-            },
-            options: Options {
-                resource_version: self.from.to_string(),
-                allow_watch_bookmarks: true,
-                ..Options::default()
-            },
-            body: Default::default(),
-            user_agent: "test".into(),
-        };
+        let call = watch::config_maps(NAMESPACE, self.from);
         let opened = tokio::time::timeout(SILENCE_MAX, remote.watch(call)).await;
         let mut events = opened.map_err(|_| Reason::Timeout)?.map_err(|status| status.reason)?;
         let session = self.record.session(self.number, self.place, self.from, resumes);

@@ -15,10 +15,10 @@ use skiff::object::{Tree, TreePath};
 use skiff::sim::check::history::{Answer, Call, Change, Name, Seen, Want};
 
 use super::history::Record;
-use super::machine::ADMIN;
+use crate::admin::ADMIN;
 
 /// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a server is asked less that did not answer.
 const SHUNNED: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
