@@ -1,18 +1,21 @@
 //! The socket: TLS connections, each served until its client leaves or the server drains.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::Request;
+use http::{HeaderMap, Request};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
+use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::answer::Answer;
 use super::body;
@@ -20,6 +23,7 @@ use super::exchange::Peer;
 use super::gather::Gather;
 use super::pipeline::Api;
 use crate::base::service::Scope;
+use crate::security::pki::SERVER_USER;
 
 const CONNECTIONS_MAX: usize = 10_000;
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -46,6 +50,11 @@ pub trait Site: Send + Sync + 'static {
         Duration::ZERO
     }
     fn handshake_failed(&self) {}
+    /// Whether a server of the cluster is at the other end. It is heard until everybody else has an answer:
+    /// those may wait for what it has to say.
+    fn is_peer(&self, _certificates: &[CertificateDer<'static>]) -> bool {
+        false
+    }
 }
 
 impl Site for Api {
@@ -65,15 +74,21 @@ impl Site for Api {
         self.settings.limits.request
     }
 
+    fn is_peer(&self, certificates: &[CertificateDer<'static>]) -> bool {
+        let user = self.authn.authenticate(&HeaderMap::new(), certificates, "");
+        user.is_ok_and(|user| user.name == SERVER_USER)
+    }
+
     fn handshake_failed(&self) {
         self.metrics.handshake_errors.with(&[]).add(1);
     }
 }
 
 /// Serves `api` on `listener` until the scope stops. Then nobody new comes in, watches end, so that
-/// their clients go on elsewhere, and requests are answered.
+/// their clients go on elsewhere, requests are answered, and at last peers are heard no more.
 pub fn serve<S: Site>(api: Arc<S>, listener: TcpListener, tls: Arc<ServerConfig>, scope: &Scope) {
-    let connections = scope.child("connections");
+    // Not inside the scope: they end one after the other.
+    let (connections, peers) = (Scope::root("connections"), Scope::root("peers"));
     let scope = scope.clone();
     scope.clone().spawn("listener", async move {
         let acceptor = TlsAcceptor::from(tls);
@@ -86,10 +101,10 @@ pub fn serve<S: Site>(api: Arc<S>, listener: TcpListener, tls: Arc<ServerConfig>
             };
             match accepted {
                 Ok((stream, address)) => {
-                    let (api, acceptor, inner) = (api.clone(), acceptor.clone(), connections.clone());
-                    connections.spawn("connection", async move {
-                        serve_connection(api, acceptor, stream, address, inner).await;
-                        drop(seat);
+                    let (api, acceptor) = (api.clone(), acceptor.clone());
+                    let scopes = (connections.clone(), peers.clone());
+                    connections.spawn("handshake", async move {
+                        accept(api, acceptor, stream, address, scopes, seat).await;
                     });
                 }
                 Err(error) => {
@@ -112,18 +127,25 @@ pub fn serve<S: Site>(api: Arc<S>, listener: TcpListener, tls: Arc<ServerConfig>
                 tracing::warn!("requests were still waiting for their answers when the server stopped");
             }
         }
+        peers.stop(DRAIN_MAX).await;
     });
 }
 
-async fn serve_connection<S: Site>(
+/// Finds out who is there, and serves the connection among its like.
+async fn accept<S: Site>(
     api: Arc<S>,
     acceptor: TlsAcceptor,
     stream: TcpStream,
-    address: std::net::SocketAddr,
-    scope: Scope,
+    address: SocketAddr,
+    (clients, peers): (Scope, Scope),
+    seat: OwnedSemaphorePermit,
 ) {
     let _ = stream.set_nodelay(true);
-    let stream = match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
+    let accepted = tokio::select! {
+        accepted = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)) => accepted,
+        () = clients.stopping() => return, // nothing was asked yet
+    };
+    let stream = match accepted {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             api.handshake_failed();
@@ -132,8 +154,17 @@ async fn serve_connection<S: Site>(
         Err(_) => return tracing::debug!(%address, "TLS handshake took too long"),
     };
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let certificates = certificates.iter().map(|certificate| certificate.clone().into_owned()).collect();
+    let certificates: Vec<_> = certificates.iter().map(|certificate| certificate.clone().into_owned()).collect();
+    let scope = if api.is_peer(&certificates) { peers } else { clients };
     let peer = Arc::new(Peer { address, certificates });
+    scope.clone().spawn("connection", async move {
+        serve_connection(api, stream, peer, scope).await;
+        drop(seat);
+    });
+}
+
+async fn serve_connection<S: Site>(api: Arc<S>, stream: TlsStream<TcpStream>, peer: Arc<Peer>, scope: Scope) {
+    let address = peer.address;
     // Each request that is under way, and each answer that is still being made, has one more of it.
     let under_way = Arc::new(());
     let one_more = under_way.clone();

@@ -432,13 +432,19 @@ impl Store {
         self.backend.status().await
     }
 
-    /// Lets another server lead before this one stops, if there is one; waits for it a moment.
+    /// Lets another server lead before this one stops, if there is one; waits a moment until it does, so that
+    /// what comes here still is handed over to it.
     pub async fn resign(&self) {
         if !self.leads() || self.alone.load(Ordering::Acquire) || self.backend.hand_over().await.is_err() {
             return;
         }
         let mut role = self.role.clone();
-        let handed_over = role.wait_for(|role| !matches!(role, Role::Leader { .. }));
+        // In etcd there may be nobody else, and who is there finds out by itself.
+        let may_be_last = self.is_external();
+        let handed_over = role.wait_for(|role| match role {
+            Role::Leader { .. } => false,
+            Role::Follower { leader, .. } => leader.is_some() || may_be_last,
+        });
         if tokio::time::timeout(RESIGN_MAX, handed_over).await.is_err() {
             tracing::warn!("no other server took over the lead");
         }

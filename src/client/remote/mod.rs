@@ -8,6 +8,7 @@
 mod connect;
 pub mod reply;
 pub mod request;
+mod unsent;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::object::{Answer, Call, Reason, Status};
 use connect::Connector;
 use reply::Lines;
 use request::Wire;
+use unsent::{Whole, never_began};
 
 /// How long a call may take; watches last as long as they do.
 const CALL_TIMEOUT: Duration = Duration::from_secs(70);
@@ -35,7 +37,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// A list larger than this is not read: ask for pages.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-type Http = HttpClient<Connector, Full<Bytes>>;
+type Http = HttpClient<Connector, Whole>;
 
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,11 +96,11 @@ impl Remote {
             status: Status::bad_request(format!("{path:?} is no path: {error}")),
             was_sent: false,
         })?;
-        http.request(request).await.map_err(|error| {
+        http.request(request.map(Whole)).await.map_err(|error| {
             let why = crate::base::error::Chain(&error).to_string();
             Undelivered {
                 status: unavailable(format!("cannot reach server {}: {why}", self.endpoint.authority())),
-                was_sent: !error.is_connect(),
+                was_sent: !error.is_connect() && !never_began(&error),
             }
         })
     }

@@ -1,6 +1,6 @@
 //! What waits: proposals to get into the log, entries to be applied, readers to be let through.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use tokio::sync::oneshot;
 
@@ -43,8 +43,8 @@ pub(in crate::store) enum Input {
 #[derive(Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Proposal>,
-    /// In the log, not applied: who wants to know about which entry.
-    proposed: VecDeque<(Position, Vec<Reply>)>,
+    /// In the log, not applied: who wants to know about the entry of this index and term.
+    proposed: BTreeMap<(u64, u64), Vec<Reply>>,
 }
 
 impl Queue {
@@ -75,23 +75,34 @@ impl Queue {
     }
 
     pub fn proposed(&mut self, position: Position, replies: Vec<Reply>) {
-        self.proposed.push_back((position, replies));
+        self.proposed.insert((position.index, position.term), replies);
     }
 
-    /// Who waits for the entry at `position`, which is being applied. Those whose entry another
-    /// leader's took the place of are told that nobody knows.
+    pub fn is_proposed(&self) -> bool {
+        !self.proposed.is_empty()
+    }
+
+    /// Who waits for the entry at `position`, which is being applied. Another leader's entry in the place of
+    /// one that was proposed says for certain that nothing has come of that, nor will.
     pub fn take(&mut self, position: Position) -> Vec<Reply> {
-        while let Some((expected, _)) = self.proposed.front() {
-            if expected.index > position.index {
-                break;
+        let later = self.proposed.split_off(&(position.index + 1, 0));
+        let decided = std::mem::replace(&mut self.proposed, later);
+        let mut told = Vec::new();
+        for ((index, term), replies) in decided {
+            match index == position.index {
+                true if term == position.term => told = replies,
+                true => answer_all(replies, &ProposeError::NotLeader { leader: None }),
+                false => answer_all(replies, &ProposeError::Unknown),
             }
-            let Some((expected, replies)) = self.proposed.pop_front() else { break };
-            if expected == position {
-                return replies;
-            }
-            answer_all(replies, &ProposeError::Unknown);
         }
-        Vec::new()
+        told
+    }
+
+    /// The state at `index` came from elsewhere: whether what was proposed up to there is in it, nobody can tell.
+    pub fn overtaken(&mut self, index: u64) {
+        let later = self.proposed.split_off(&(index + 1, 0));
+        let decided = std::mem::replace(&mut self.proposed, later);
+        answer_all(decided.into_values().flatten(), &ProposeError::Unknown);
     }
 
     pub fn refuse_waiting(&mut self, error: &ProposeError) {
@@ -99,7 +110,7 @@ impl Queue {
     }
 
     pub fn refuse_proposed(&mut self, error: &ProposeError) {
-        answer_all(self.proposed.drain(..).flat_map(|(_, replies)| replies), error);
+        answer_all(std::mem::take(&mut self.proposed).into_values().flatten(), error);
     }
 }
 
@@ -158,5 +169,34 @@ impl Barriers {
         for reply in asked.chain(self.new.drain(..)) {
             let _ = reply.send(Err(error.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(queue: &mut Queue, index: u64, term: u64) -> oneshot::Receiver<Answer> {
+        let (reply, answer) = oneshot::channel();
+        queue.proposed(Position { index, term }, vec![reply]);
+        answer
+    }
+
+    #[test]
+    fn who_led_learns_from_the_log_what_became_of_it() {
+        let mut queue = Queue::default();
+        let (mut kept, mut replaced, mut later) =
+            (asked(&mut queue, 5, 2), asked(&mut queue, 6, 2), asked(&mut queue, 7, 2));
+        // It leads again, with an entry where the other had one.
+        let mut again = asked(&mut queue, 6, 4);
+        assert_eq!(queue.take(Position { index: 5, term: 2 }).len(), 1);
+        assert!(kept.try_recv().is_err(), "it is for whoever took it to answer");
+        assert_eq!(queue.take(Position { index: 6, term: 4 }).len(), 1);
+        assert!(again.try_recv().is_err());
+        assert!(matches!(replaced.try_recv(), Ok(Err(ProposeError::NotLeader { .. }))), "certainly not done");
+        assert!(later.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
+        queue.overtaken(9);
+        assert!(matches!(later.try_recv(), Ok(Err(ProposeError::Unknown))));
+        assert!(!queue.is_proposed());
     }
 }

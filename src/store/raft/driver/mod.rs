@@ -59,6 +59,8 @@ const HOUSEKEEPING_TICKS: u64 = 10;
 const RESERVE: u64 = 10_000;
 /// A log write that takes so long holds everybody up.
 const SLOW_WRITE: Duration = Duration::from_millis(500);
+/// How long those who proposed to a server that leads no more wait for the next leader to decide.
+const UNDECIDED_MAX: Duration = Duration::from_secs(3);
 /// How long a full disk is left alone before a write is tried again.
 const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
 
@@ -115,6 +117,8 @@ pub(in crate::store) struct Driver {
     passed: (u64, Revision),
     /// The term in which this server proposed to go on as the leader, and whether that is applied.
     leading: Option<(u64, bool)>,
+    /// Since when this server leads no more.
+    deposed_at: Duration,
     /// The next entry reserves revisions for volatile writes.
     reserving: bool,
     /// Nothing is written any more.
@@ -175,6 +179,7 @@ impl Driver {
             ticks: 0,
             passed: (0, Revision::ZERO),
             leading: None,
+            deposed_at: Duration::ZERO,
             reserving: false,
             failed: false,
             stopping: false,
@@ -293,6 +298,7 @@ impl Driver {
         self.ticks += 1;
         if self.ticks.is_multiple_of(HOUSEKEEPING_TICKS) {
             self.barriers.again();
+            self.give_up_undecided();
             self.look_after_others();
             self.pass_renewals();
             self.pass_the_lead();
@@ -356,8 +362,9 @@ impl Driver {
         }
         let Role::Leader { term } = self.node.role() else {
             if self.leading.take().is_some() {
-                self.queue.refuse_proposed(&ProposeError::Unknown); // the next leader decides about them
-                self.barriers.refuse(&self.not_leader());
+                // What was proposed the next leader decides about, and its log tells; it is asked for reads too.
+                self.deposed_at = self.clock.elapsed();
+                self.barriers.again();
                 self.changes.drain(..).for_each(|(_, reply)| drop(reply.send(Err(ChangeError::Unknown))));
             }
             return;
@@ -367,6 +374,14 @@ impl Driver {
             let mut entry = self.begin_entry();
             entry.push(&encode_op(&Op::Resume));
             self.node.propose(entry.finish());
+        }
+    }
+
+    /// Nobody waits for ever for a log that does not go on.
+    fn give_up_undecided(&mut self) {
+        let waited = self.clock.elapsed().saturating_sub(self.deposed_at);
+        if self.leading.is_none() && self.queue.is_proposed() && waited >= UNDECIDED_MAX {
+            self.queue.refuse_proposed(&ProposeError::Unknown);
         }
     }
 
@@ -547,6 +562,7 @@ impl Driver {
         self.shared.alone.store(self.is_alone(), Ordering::Release);
         if self.shared.role.send_if_modified(|told| std::mem::replace(told, role) != role) {
             self.shared.metrics.leader_changes.add(1);
+            self.barriers.again(); // who leads now was not asked
         }
         if leads || !self.is_alone() {
             self.opened.take().map(|opened| opened.send(()));

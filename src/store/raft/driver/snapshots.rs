@@ -190,6 +190,7 @@ impl Driver {
         self.members = Timeline::new(at.index, base.members);
         self.keeper = Keeper::new(self.keeper.limits());
         self.set_single(!self.is_witness);
+        self.queue.overtaken(at.index);
         self.applier.reset(base.state);
         self.tell_members();
     }
