@@ -95,7 +95,10 @@ impl Backup {
         fs::private_dir(folder)?;
         self.check_space(folder)?;
         let secs = Timestamp::from_nanos(self.clock.wall_nanos()).as_secs();
-        let name = Name::new(prefix, &self.node, secs, self.config.compress);
+        let mut name = Name::new(prefix, &self.node, secs, self.config.compress);
+        while folder.join(name.file()).exists() {
+            name.secs += 1; // another was taken in this second
+        }
         let path = folder.join(name.file());
         let revision = self.store.save(path.clone(), self.config.compress).await?.0;
         let bytes = std::fs::metadata(&path).map_or(0, |data| data.len());
@@ -159,4 +162,31 @@ pub fn files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|file| name::is_snapshot(file)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::ManualClock;
+
+    #[tokio::test]
+    async fn snapshots_of_one_second_have_names_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            when: None,
+            name: "scheduled".to_owned(),
+            folder: folder.path().join("snapshots"),
+            keep: 1,
+            compress: true,
+            s3: None,
+        };
+        let clock = ManualClock::starting_at(7_000_000_000);
+        let backup = Backup::new(Store::temporary().await, clock, "n".to_owned(), config).unwrap();
+        for _ in 0..3 {
+            backup.take("by-hand").await.unwrap();
+        }
+        let mut names = files(&backup.config.folder);
+        names.sort();
+        assert_eq!(names, ["by-hand-n-7.snapshot.gz", "by-hand-n-8.snapshot.gz", "by-hand-n-9.snapshot.gz"]);
+    }
 }

@@ -1,4 +1,5 @@
-//! What snapshots are called: `PREFIX-NODE-SECONDS.snapshot`, with `.gz` behind it if it is compressed.
+//! What snapshots are called: `PREFIX-NODE-SECONDS.snapshot`, with `.gz` behind it if it is compressed. Where
+//! a name is taken the next second's is used.
 
 const PLAIN: &str = ".snapshot";
 const COMPRESSED: &str = ".snapshot.gz";
@@ -7,7 +8,7 @@ const COMPRESSED: &str = ".snapshot.gz";
 pub struct Name {
     /// `PREFIX-NODE`
     series: String,
-    /// Since 1970.
+    /// Since 1970, of about when it was taken.
     pub secs: i64,
     compressed: bool,
 }

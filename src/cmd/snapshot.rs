@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use http::Method;
 use serde::{Deserialize, Serialize};
 
+use super::config::EncryptionConfig;
 use super::config::flags::{FromFlags, SaveFlags, SnapshotCommand};
-use super::config::{EncryptionConfig, snapshot_folder};
 use super::{admin, datastore, encryption};
 use crate::backup::name::superfluous_of;
 use crate::backup::s3::S3;
@@ -158,7 +158,7 @@ fn s3(from: &FromFlags) -> Result<Option<S3>> {
 }
 
 fn folder(from: &FromFlags) -> Result<PathBuf> {
-    snapshot_folder(&from.dir.data_dir, from.snapshot_dir.as_deref())
+    from.folder.folder(&from.dir.data_dir)
 }
 
 async fn save(flags: SaveFlags) -> Result<()> {

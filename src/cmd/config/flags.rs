@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 
 use super::EncryptionConfig;
-use super::snapshots::{BackupFlags, S3Flags};
+use super::snapshots::{BackupFlags, FolderFlag, S3Flags};
 use super::values::{
     DnsName, EtcdPrefix, EtcdUrl, FileMode, NodeLabel, NodeTaint, PortRange, SecretText, ServerUrl, Span,
 };
@@ -175,9 +175,8 @@ pub struct PruneFlags {
 pub struct FromFlags {
     #[command(flatten)]
     pub dir: TokenFlags,
-    /// Folder of the snapshots [default: server/snapshots in --data-dir]
-    #[arg(long, value_name = "DIR", env = "SKIFF_SNAPSHOT_DIR")]
-    pub snapshot_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub folder: FolderFlag,
     /// Keys of the cluster that a snapshot is of: its server/encryption-keys.json
     #[arg(long, value_name = "FILE")]
     pub encryption_keys: Option<PathBuf>,

@@ -32,7 +32,6 @@ pub use audit::{AuditConfig, WebhookConfig};
 pub use authn::{Others, TokenConfig};
 pub use authz::{Authorizers, TokenWebhookConfig, look};
 use flags::{AgentFlags, Cli, Command, CommonFlags, DatastoreFlags, NodeFlags, RequestFlags, ServerFlags};
-pub use snapshots::folder as snapshot_folder;
 use values::{NodeLabel, NodeTaint, SecretText, ServerUrl};
 
 pub const DATA_DIR: &str = "/var/lib/skiff";

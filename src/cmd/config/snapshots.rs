@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use super::absolute;
 use super::values::{DnsName, SecretText};
@@ -30,14 +30,29 @@ pub struct BackupFlags {
     #[arg(long, value_name = "COUNT", env = "SKIFF_SNAPSHOT_RETENTION", default_value_t = 5,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub snapshot_retention: u32,
-    /// Folder to write them to [default: server/snapshots in --data-dir]
-    #[arg(long, value_name = "DIR", env = "SKIFF_SNAPSHOT_DIR")]
-    pub snapshot_dir: Option<PathBuf>,
-    /// Compress them
-    #[arg(long, env = "SKIFF_SNAPSHOT_COMPRESS")]
+    #[command(flatten)]
+    pub folder: FolderFlag,
+    /// Compress them, also those by hand
+    #[arg(long, value_name = "BOOL", env = "SKIFF_SNAPSHOT_COMPRESS", action = ArgAction::Set, default_value_t = true,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub snapshot_compress: bool,
     #[command(flatten)]
     pub s3: S3Flags,
+}
+
+#[derive(Debug, Args)]
+pub struct FolderFlag {
+    /// Folder of the snapshots [default: server/snapshots in --data-dir]
+    #[arg(long, value_name = "DIR", env = "SKIFF_SNAPSHOT_DIR")]
+    pub snapshot_dir: Option<PathBuf>,
+}
+
+impl FolderFlag {
+    /// Where snapshots lie.
+    pub fn folder(&self, data_dir: &Path) -> Result<PathBuf> {
+        let given = self.snapshot_dir.as_deref();
+        given.map_or_else(|| Ok(data_dir.join("server/snapshots")), absolute)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -101,16 +116,11 @@ impl FromStr for Cron {
     }
 }
 
-/// Where snapshots lie.
-pub fn folder(data_dir: &Path, given: Option<&Path>) -> Result<PathBuf> {
-    given.map_or_else(|| Ok(data_dir.join("server/snapshots")), absolute)
-}
-
 pub fn backup(flags: BackupFlags, data_dir: &Path) -> Result<Config> {
     Ok(Config {
         when: (!flags.disable_snapshots).then_some(flags.snapshot_schedule_cron.0),
         name: flags.snapshot_name.0,
-        folder: folder(data_dir, flags.snapshot_dir.as_deref())?,
+        folder: flags.folder.folder(data_dir)?,
         keep: flags.snapshot_retention as usize,
         compress: flags.snapshot_compress,
         s3: flags.s3.settings()?,
