@@ -169,6 +169,11 @@ impl DataDir {
         Ok(())
     }
 
+    /// Where a little space is set aside for a start on a full disk.
+    pub fn reserve(&self) -> PathBuf {
+        self.path.join("reserve")
+    }
+
     pub fn log(&self) -> PathBuf {
         self.path.join("log")
     }

@@ -27,6 +27,7 @@ pub mod network;
 mod pack;
 mod raft;
 mod range;
+mod reserve;
 mod reset;
 mod ring;
 mod snapshot;

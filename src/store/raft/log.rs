@@ -42,6 +42,17 @@ pub enum LogError {
     Decode { what: &'static str, source: WireError },
 }
 
+impl LogError {
+    /// Whether there was no space.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Full => true,
+            Self::Open { source: raft_engine::Error::Io(error), .. } => is_full(error),
+            _ => false,
+        }
+    }
+}
+
 /// What must be durable before anything that depends on it is told to anybody.
 #[derive(Debug, Default)]
 pub(super) struct LogWrite {

@@ -23,6 +23,7 @@ use crate::store::entry::Entry as Ops;
 use crate::store::files::{DiskRef, copy_aside, quarantine};
 use crate::store::hub::Hub;
 use crate::store::keeper::LogLimits;
+use crate::store::reserve;
 use crate::store::ring::RingLimits;
 use crate::store::snapshot::{self, SnapshotError};
 use crate::store::state::{Position, State};
@@ -97,7 +98,7 @@ pub(in crate::store) fn recover(
         }
         hardened => hardened.map_err(|(path, source)| OpenError::Harden { path, source })?,
     }
-    let log = Arc::new(Log::open(&dir.log(), disk.clone(), seal.clone(), limits.file_bytes())?);
+    let log = Arc::new(open_log(dir, disk, seal, limits)?);
     let saved = log.saved()?;
     let mut single = dir.is_single()?;
     let base = match load(dir, disk, seal, saved.base.index, damages)? {
@@ -129,6 +130,20 @@ pub(in crate::store) fn recover(
     }
     let node = Node::new(dir.member, log, &base.members, position.index, rand.clone())?;
     Ok(Recovered { base, single: single && !dir.is_witness, node })
+}
+
+/// Where there is no space for a file of the log, what was set aside for that is used.
+fn open_log(dir: &DataDir, disk: &DiskRef, seal: &SealRef, limits: LogLimits) -> Result<Log, LogError> {
+    let open = || Log::open(&dir.log(), disk.clone(), seal.clone(), limits.file_bytes());
+    let log = match open() {
+        Err(error) if error.is_full() && reserve::spend(&**disk, &dir.reserve()) => {
+            tracing::warn!("the disk is full: opening the log with the space that was set aside for that");
+            open()
+        }
+        opened => opened,
+    }?;
+    reserve::keep(&**disk, &dir.reserve());
+    Ok(log)
 }
 
 /// The state after everything that is in the log, whether it was committed or not.

@@ -10,6 +10,10 @@ use super::*;
 const GOOD: u8 = 0;
 const FULL: u8 = 1;
 const FAILS_TO_SYNC: u8 = 2;
+/// As full, and not even a file can be made before the one that is set aside goes.
+const TO_THE_BRIM: u8 = 3;
+/// As full, but a file can be begun: there is what was set aside.
+const RESERVE_GIVEN: u8 = 4;
 
 /// The machine's disk, until it is told otherwise.
 #[derive(Clone)]
@@ -39,13 +43,21 @@ impl FaultyDisk {
 
 impl Disk for FaultyDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        if self.fault.load(Ordering::SeqCst) == TO_THE_BRIM {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.real.create(path).map(|real| self.file(real))
     }
     fn open(&self, path: &Path, writable: bool) -> io::Result<Box<dyn DiskFile>> {
         self.real.open(path, writable).map(|real| self.file(real))
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.real.remove(path)
+        let is_brimming = self.fault.load(Ordering::SeqCst) == TO_THE_BRIM;
+        self.real.remove(path)?;
+        if is_brimming && path.ends_with("reserve") {
+            self.becomes(RESERVE_GIVEN);
+        }
+        Ok(())
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.real.rename(from, to)
@@ -82,7 +94,12 @@ impl DiskFile for FaultyFile {
         self.real.read_at(into, offset)
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        if self.is(FULL) && bytes.len() > 40 {
+        if self.is(TO_THE_BRIM) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let is_begun = offset > 0 || bytes.len() > 4_096;
+        let is_full = self.is(FULL) || (self.is(RESERVE_GIVEN) && is_begun);
+        if is_full && bytes.len() > 40 {
             self.real.write_at(&bytes[..40], offset)?; // some of it fits
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -95,7 +112,10 @@ impl DiskFile for FaultyFile {
         self.real.truncate(len)
     }
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        if self.is(FULL) { Err(io::ErrorKind::StorageFull.into()) } else { self.real.allocate(offset, len) }
+        match self.fault.load(Ordering::SeqCst) {
+            GOOD | FAILS_TO_SYNC => self.real.allocate(offset, len),
+            _ => Err(io::ErrorKind::StorageFull.into()),
+        }
     }
     fn size(&self) -> io::Result<u64> {
         self.real.size()
@@ -137,6 +157,27 @@ async fn a_full_disk_refuses_writes_until_there_is_space() {
     assert_eq!(*rig.store.health().borrow(), Health::Good);
     let before = rig.shown();
     assert_eq!(rig.crash().await.shown(), before);
+}
+
+#[tokio::test]
+async fn a_store_opens_on_a_full_disk_also_if_its_log_must_make_a_file() {
+    let (rig, disk, _) = faulty().await;
+    rig.run("create a/x 1").await;
+    assert!(rig.scope.stop(Duration::from_secs(30)).await);
+    let (log, reserve) = (rig.options.dir.join("log"), rig.options.dir.join("reserve"));
+    let files = std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path());
+    let begun: Vec<_> = files.filter(|path| path.extension().is_some_and(|it| it == "rewrite")).collect();
+    assert_eq!(begun.len(), 1);
+    std::fs::remove_file(&begun[0]).unwrap(); // as a crash leaves it that comes just before
+    disk.becomes(TO_THE_BRIM);
+
+    let rig = rig.reopen().await;
+    assert!(rig.shown().ends_with(": pods/a/x@1=1"), "{}", rig.shown());
+    assert_eq!(rig.try_run("create a/y 1").await, Err(ProposeError::DiskFull));
+    assert!(begun[0].exists() && !reserve.exists());
+    disk.becomes(GOOD);
+    let rig = rig.restart().await;
+    assert!(rig.shown().ends_with(": pods/a/x@1=1") && reserve.exists(), "set aside for the next time");
 }
 
 #[tokio::test]
