@@ -248,13 +248,31 @@ impl SimDisk {
         if len == 0 {
             return None;
         }
-        let (at, bit) = (inner.dice.below(len) as usize, inner.dice.below(8));
-        data.durable.bytes[at] ^= 1 << bit;
-        if let Some(byte) = data.seen.bytes.get_mut(at) {
-            *byte ^= 1 << bit;
-        }
+        data.flip(inner.dice.below(len) as usize, inner.dice.below(8));
         drop(data);
         Some(path)
+    }
+
+    /// Turns a bit over in the middle of every file whose path has `part` in it; tells how many those are.
+    pub fn ruin(&self, part: &str) -> usize {
+        let inner = lock(&self.0);
+        let files = inner.names.iter().filter(|(path, _)| path.to_string_lossy().contains(part));
+        let ruined = files.map(|(_, file)| {
+            let mut data = lock(file);
+            let at = data.durable.bytes.len() / 2;
+            data.flip(at, 0)
+        });
+        ruined.filter(|was_there| *was_there).count()
+    }
+}
+
+impl Data {
+    /// Turns a bit over on the disk, and for who reads it now; `false` if nothing is there.
+    fn flip(&mut self, at: usize, bit: u64) -> bool {
+        for bytes in [&mut self.durable.bytes, &mut self.seen.bytes] {
+            bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= 1 << bit);
+        }
+        at < self.durable.bytes.len()
     }
 }
 
@@ -283,6 +301,16 @@ impl Inner {
         self.pending.push(op);
     }
 
+    /// Everything at and below `from` is at `to` instead, durably, and what was there is gone.
+    fn move_away(&mut self, from: &Path, to: &Path) {
+        self.pending.retain(|op| !op.path().starts_with(from) && !op.path().starts_with(to));
+        for names in [&mut self.names, &mut self.durable] {
+            let moved = names.extract_if(.., |path, _| path.starts_with(from) || path.starts_with(to));
+            let moved: Vec<_> = moved.filter_map(|(path, file)| Some((moved_to(&path, from, to)?, file))).collect();
+            names.extend(moved);
+        }
+    }
+
     /// Time passes, and the power may fail.
     fn operate(&mut self, micros: u64) -> io::Result<()> {
         spend(micros * self.faults.slow.max(1));
@@ -297,6 +325,12 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// Where what is at `path` is when `from` is at `to`; nowhere if it was not below `from`.
+fn moved_to(path: &Path, from: &Path, to: &Path) -> Option<PathBuf> {
+    let below = path.strip_prefix(from).ok()?;
+    Some(if below.as_os_str().is_empty() { to.to_owned() } else { to.join(below) })
 }
 
 fn dead() -> io::Error {
@@ -370,6 +404,14 @@ impl Disk for Booted {
         for op in pending {
             if op.path().parent() == Some(path) { op.apply(&mut inner.durable) } else { inner.pending.push(op) }
         }
+        Ok(())
+    }
+
+    fn move_away(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut inner = self.lock()?;
+        inner.operate(50)?;
+        std::fs::rename(from, to)?;
+        inner.move_away(from, to);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use super::client;
 use super::disk::Faults;
 use super::record::key;
 use super::rig::{Rig, shown};
-use crate::store::Health;
+use crate::store::{Change as Move, Health};
 
 const BROKEN: Faults = Faults { full: false, fails_to_sync: true, fails_to_read: false, slow: 0 };
 const FULL: Faults = Faults { full: true, fails_to_sync: false, fails_to_read: false, slow: 0 };
@@ -93,6 +93,30 @@ async fn a_state_that_was_just_given_is_kept_twice_as_any_other() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_lost_both_copies_of_its_state_is_given_everything_under_a_new_id() {
+    let mut rig = Rig::of(3, 6).await;
+    for n in 0..40 {
+        rig.run(&format!("put x{}", n % 7)).await.unwrap();
+    }
+    let ruined = rig.servers[2].ruin(&rig.net, &rig.record).await;
+    let old = ruined.expect("no human is needed").expect("the log was cut");
+    let id = rig.servers[2].id;
+    for change in [Move::Remove(old), Move::Add(id)] {
+        while rig.leader().await.change_members(change).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    let mut members = rig.store(2).members();
+    members.wait_for(|members| members.voters.contains(&id)).await.unwrap();
+    for _ in 0..2 {
+        let states = rig.agreed().await;
+        assert_eq!(shown(&states[2]), shown(&states[0]));
+        rig.power_cut(2).await; // what was moved aside does not come back
+    }
+    assert_eq!(rig.store(2).replaces(), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,6 +34,8 @@ pub struct Server {
     pub is_removed: bool,
     /// One of its files was damaged: no other one may be.
     pub has_rotted: bool,
+    /// It knows that there are others, who have what it loses.
+    pub knows_others: bool,
 }
 
 struct Process {
@@ -63,7 +65,20 @@ impl Server {
         let disk = SimDisk::new(root.to_owned(), dice.fork(), record.trace.clone());
         let id = dice.number() | 1;
         let clock = SimClock::shared();
-        Self { place, id, disk, clock, dir, dice, founds, limits, process: None, is_removed: false, has_rotted: false }
+        Self {
+            place,
+            id,
+            disk,
+            clock,
+            dir,
+            dice,
+            founds,
+            limits,
+            process: None,
+            is_removed: false,
+            has_rotted: false,
+            knows_others: false,
+        }
     }
 
     pub fn store(&self) -> Option<&Store> {
@@ -81,6 +96,7 @@ impl Server {
             disk: self.disk.boot(),
             network: net.port(self.place),
             joins: !self.founds,
+            rejoins: self.knows_others,
             log: self.limits.0,
             history: self.limits.1,
             ..Options::new(&self.dir)
@@ -106,6 +122,20 @@ impl Server {
         net.settle(self.id, Home { place: self.place, store: store.clone(), scope: scope.clone() });
         self.process = Some(Process { gate, scope, store, tap });
         Ok(())
+    }
+
+    /// Both copies of its state are damaged. If the log does not hold everything by itself this server comes
+    /// back under a new id; tells the old one then.
+    pub async fn ruin(&mut self, net: &SimNet, record: &Record) -> Result<Option<u64>, StartError> {
+        let id = self.id;
+        self.crash(false, net, record).await;
+        for part in ["snapshots/", "checkpoint"] {
+            self.disk.ruin(&format!("/{}/store/{part}", self.place));
+        }
+        (self.has_rotted, self.knows_others) = (true, true);
+        self.id = self.dice.number() | 1; // the one it takes, if it takes a new one
+        self.start(net, record).await?;
+        Ok(Some(id).filter(|id| *id != self.id))
     }
 
     /// The process ends where it is; with `power`, so does the disk.

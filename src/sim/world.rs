@@ -119,6 +119,20 @@ impl World {
         false
     }
 
+    /// Takes the server of this id out of the cluster; tells whether it came to pass.
+    async fn take_out(&self, id: u64) -> bool {
+        let deadline = Instant::now() + RECOVERY_MAX;
+        while Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let Some(leader) = self.leader() else { continue };
+            if !leader.members().borrow().contains(id) {
+                return true;
+            }
+            let _ = tokio::time::timeout(Duration::from_secs(5), leader.change_members(Move::Remove(id))).await;
+        }
+        false
+    }
+
     /// The store that leads in the newest term.
     pub fn leader(&self) -> Option<Store> {
         let running = self.servers.iter().filter(|server| !self.paused.contains(&server.place));
@@ -248,6 +262,7 @@ impl World {
                 }
                 "resign"
             }
+            _ if self.is_ruins_turn() => self.ruin(one).await,
             _ => self.replace(one).await,
         };
         self.record.trace.note(|| format!("befell {one}: {what}"));
@@ -339,33 +354,57 @@ impl World {
         "bit rot"
     }
 
+    /// A server is replaced and one loses its state, in turn: so old seeds begin as they did.
+    fn is_ruins_turn(&self) -> bool {
+        let times = |what| self.befell.get(what).copied().unwrap_or_default();
+        (times("replace") + times("lost state")) % 2 == 1
+    }
+
+    /// Whether those that are left, of two none, could agree to anything without one.
+    fn others_decide(&self) -> bool {
+        self.servers.iter().filter(|server| !server.is_removed).count() > 2
+    }
+
+    /// Heals everything, and waits until losing any one server is not too much.
+    async fn can_lose_one(&mut self) -> bool {
+        self.heal(true).await;
+        let can = self.is_whole_soon().await;
+        if !can {
+            self.fault("not everybody knows who belongs to the cluster though nothing is broken any more".to_owned());
+        }
+        can
+    }
+
+    /// One server loses both copies of its state: it is taken out under its old id, and in under its new one.
+    async fn ruin(&mut self, one: usize) -> &'static str {
+        if !self.others_decide() || self.servers[one].is_removed || !self.can_lose_one().await {
+            return "nothing";
+        }
+        let ruined = self.servers[one].ruin(&self.net, &self.record).await;
+        self.tell_ids();
+        match ruined {
+            Ok(Some(old)) if self.take_out(old).await && self.join(one).await => (),
+            Ok(Some(_)) => self.fault(format!("server {one} is not taken in again by a cluster without faults")),
+            Ok(None) => return "damage that the log makes good",
+            Err(error) => self.fault(format!("server {one} needs a human after it lost its state: {error:?}")),
+        }
+        "lost state"
+    }
+
     /// One server goes for good and a new one comes.
     async fn replace(&mut self, one: usize) -> &'static str {
         if self.servers.len() == 1 || self.servers.len() > 8 || self.servers[one].is_removed {
             return "nothing";
         }
-        self.heal(true).await;
-        if !self.is_whole_soon().await {
-            self.fault("not everybody knows who belongs to the cluster though nothing is broken any more".to_owned());
+        if !self.can_lose_one().await {
             return "replace";
         }
         let id = self.servers[one].id;
-        // Of two, the one that is left could not agree to anything, also not to go on alone.
-        let others_decide = self.servers.iter().filter(|server| !server.is_removed).count() > 2;
-        if self.dice.percent(50) && others_decide {
+        if self.dice.percent(50) && self.others_decide() {
             self.servers[one].crash(true, &self.net, &self.record).await;
             tokio::time::sleep(Duration::from_millis(self.dice.below(6_000))).await;
         }
-        let deadline = Instant::now() + RECOVERY_MAX;
-        while Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            let Some(leader) = self.leader() else { continue };
-            if !leader.members().borrow().contains(id) {
-                self.servers[one].is_removed = true;
-                break;
-            }
-            let _ = tokio::time::timeout(Duration::from_secs(5), leader.change_members(Move::Remove(id))).await;
-        }
+        self.servers[one].is_removed = self.take_out(id).await;
         if !self.servers[one].is_removed {
             self.fault(format!("server {one} cannot be removed from a cluster without faults"));
             return "replace";

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::files::quarantine;
+use super::files::{Disk, quarantine, remove_all};
 use crate::base::fs::{FileError, private_dir, read_if_there, remove_if_there, write_atomic};
 use crate::base::rand::Rand;
 
@@ -115,14 +115,14 @@ impl DataDir {
 
     /// Something is gone that the other servers have. What is left is moved aside, and this server waits
     /// to be taken in under a new id: under the old one it may have promised what it forgot.
-    pub fn start_over(&mut self, rand: &dyn Rand) -> Result<(), DataDirError> {
+    pub fn start_over(&mut self, rand: &dyn Rand, disk: &dyn Disk) -> Result<(), DataDirError> {
         let replaces = self.replaces.unwrap_or(self.member); // a crash may have come in between
         write_number(&self.path, "replaces", replaces)?;
         write_number(&self.path, "joined", 1)?;
         self.rename_member(rand)?;
         for part in [self.checkpoint(), self.snapshots(), self.log()] {
             if part.exists() {
-                quarantine(&part).map_err(|source| cannot("move aside", &part, source))?;
+                quarantine(disk, &part).map_err(|source| cannot("move aside", &part, source))?;
             }
         }
         for part in [self.snapshots(), self.log()] {
@@ -138,7 +138,7 @@ impl DataDir {
             return;
         }
         let copies = ["checkpoint.damaged", "snapshots.damaged"].map(|name| self.path.join(name));
-        let removed = copies.iter().filter(|copy| copy.exists()).try_for_each(fs::remove_dir_all);
+        let removed = copies.iter().try_for_each(|copy| remove_all(copy));
         if let Err(error) = removed.and_then(|()| fs::remove_file(self.path.join("replaces"))) {
             tracing::warn!(%error, "cannot remove what was left of a damaged store");
         }

@@ -125,7 +125,8 @@ pub(super) fn save(
     let write = || guarded(dir, || write(dir, base, since, changed, seal));
     match write() {
         Err(error) if error.is_damage() => {
-            let aside = quarantine(dir).map_err(|source| CheckpointError::Aside { path: dir.to_owned(), source })?;
+            let aside =
+                quarantine(disk, dir).map_err(|source| CheckpointError::Aside { path: dir.to_owned(), source })?;
             tracing::error!(error = %Chain(&error), "the checkpoint cannot be used");
             damages.add(Part::Checkpoint, dir, Remedy::Replaced { aside });
             write()

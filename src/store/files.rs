@@ -16,6 +16,10 @@ pub trait Disk: Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Moves a file, or a folder with all that is in it, to where nothing is. What is damaged need not be durable.
+    fn move_away(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
     /// Whether these are the machine's own files, which others than us can find under their paths too.
     fn is_machine(&self) -> bool {
         true
@@ -44,15 +48,20 @@ pub(super) fn aside(path: &Path) -> PathBuf {
 
 /// Moves what is damaged out of the way, for whoever wants to look at it. Tells where it is now; what
 /// was put there before is gone.
-pub(super) fn quarantine(path: &Path) -> io::Result<PathBuf> {
+pub(super) fn quarantine(disk: &dyn Disk, path: &Path) -> io::Result<PathBuf> {
     let aside = aside(path);
-    match std::fs::remove_dir_all(&aside) {
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => std::fs::remove_file(&aside)?,
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => (),
-    }
-    std::fs::rename(path, &aside)?;
+    remove_all(&aside)?;
+    disk.move_away(path, &aside)?;
     Ok(aside)
+}
+
+/// Takes away the file or the folder at `path`, if there is one.
+pub(super) fn remove_all(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => std::fs::remove_file(path),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Copies a folder of files next to itself before what is in it changes. Tells where the copy is.

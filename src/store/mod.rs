@@ -251,7 +251,7 @@ impl Store {
         let recovered = match raft::recover(&dir, &disk, &seal, log, &rand, &damages) {
             Err(error) if error.is_loss() && rejoins => {
                 tracing::error!(error = %Chain(&error), "joining the cluster anew for what is lost here");
-                dir.start_over(&*rand)?;
+                dir.start_over(&*rand, &*disk)?;
                 damages.add(Part::Log, dir.log(), Remedy::Rejoined { aside: dir.log().with_extension("damaged") });
                 raft::recover(&dir, &disk, &seal, log, &rand, &damages)?
             }

@@ -241,7 +241,7 @@ fn load(
             Ok(base) if continued(&base) => return Ok(Some((base, From::Snapshot))),
             Ok(_) => tracing::warn!(path = %path.display(), log_base, "the snapshot is older than the log"),
             Err(error @ SnapshotError::Damaged { .. }) => {
-                let aside = quarantine(&path).map_err(OpenError::Quarantine)?;
+                let aside = quarantine(&**disk, &path).map_err(OpenError::Quarantine)?;
                 tracing::error!(error = %Chain(&error), "a snapshot cannot be used");
                 damages.add(Part::Snapshot, path, Remedy::Replaced { aside });
             }
@@ -268,7 +268,7 @@ fn load(
             unreadable = Some(error.into());
         }
         Err(error) => {
-            let aside = quarantine(&dir.checkpoint()).map_err(OpenError::Quarantine)?;
+            let aside = quarantine(&**disk, &dir.checkpoint()).map_err(OpenError::Quarantine)?;
             tracing::error!(error = %Chain(&error), "the checkpoint cannot be used");
             damages.add(Part::Checkpoint, dir.checkpoint(), Remedy::Replaced { aside });
         }
