@@ -4,7 +4,7 @@
 //! one before it. Both follow from the objects' uids and values, of which none is used twice.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skiff::sim::check;
@@ -15,6 +15,8 @@ use skiff::sim::check::history::{Answer, Call, Fault, Item, Name, Op, Seen, Sess
 pub struct Record {
     inner: Arc<Mutex<Inner>>,
     moment: Arc<AtomicU64>,
+    /// No request that begins now may fail.
+    strict: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -26,7 +28,7 @@ struct Inner {
     /// Revision and key of the end of each object, by uid.
     ended: BTreeMap<String, (u64, Name)>,
     faults: Vec<String>,
-    /// Requests that brought no proper answer.
+    /// Requests that failed when none was to.
     failed: Vec<String>,
     newest: u64,
 }
@@ -98,10 +100,18 @@ impl Record {
         self.lock().failed.push(what);
     }
 
-    /// How many requests have failed by now, and the newest of them.
-    pub fn failures(&self) -> (usize, String) {
-        let inner = self.lock();
-        (inner.failed.len(), inner.failed.last().cloned().unwrap_or_default())
+    /// From now on no request may begin that fails; or again any.
+    pub fn forbid_failures(&self, strict: bool) {
+        self.strict.store(strict, Ordering::SeqCst);
+    }
+
+    pub fn forbids_failures(&self) -> bool {
+        self.strict.load(Ordering::SeqCst)
+    }
+
+    /// The requests that failed when none was to.
+    pub fn failures(&self) -> Vec<String> {
+        self.lock().failed.clone()
     }
 
     /// Begins a session of a watch; tells its number.

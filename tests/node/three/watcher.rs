@@ -16,6 +16,8 @@ use crate::watch;
 /// Without a word for so long, another connection is tried.
 const SILENCE_MAX: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(100);
+/// So often a server may refuse in a row before another is asked: it is away for so long that history ends.
+const REFUSALS_MAX: usize = 30;
 
 pub struct Watcher {
     pub number: usize,
@@ -31,7 +33,7 @@ impl Watcher {
     /// Goes on until it is stopped and has everything up to the newest revision that a client was told.
     pub async fn run(mut self, stop: Scope) {
         let first = self.from;
-        let mut refusals = 0;
+        let (mut refusals, mut away) = (0, 0);
         while !(stop.is_stopping() && self.from >= self.record.newest()) {
             let remote = {
                 let servers = self.servers.read().expect("the servers");
@@ -44,11 +46,11 @@ impl Watcher {
                     self.place += 1;
                     assert!(refusals < 60, "watcher {} at {}: nobody has its history", self.number, self.from);
                 }
-                Err(_) => (),
-                Ok(()) => refusals = 0,
+                Err(_) => away += 1,
+                Ok(()) => (refusals, away) = (0, 0),
             }
-            if self.wanders {
-                self.place += 1;
+            if self.wanders || away > REFUSALS_MAX {
+                (self.place, away) = (self.place + 1, 0);
             }
             tokio::time::sleep(PAUSE).await;
         }

@@ -19,6 +19,8 @@ use crate::admin::ADMIN;
 
 /// How long a client waits for an answer.
 pub const PATIENCE: Duration = Duration::from_secs(3);
+/// And while none may fail, though a server that starts takes the whole of a small machine.
+const GREAT_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a server is asked less that did not answer.
 const SHUNNED: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
@@ -43,6 +45,10 @@ pub enum Came {
 }
 
 pub async fn ask(remote: &Remote, method: &str, path: &str, body: Option<Tree>) -> Came {
+    ask_within(PATIENCE, remote, method, path, body).await
+}
+
+async fn ask_within(patience: Duration, remote: &Remote, method: &str, path: &str, body: Option<Tree>) -> Came {
     let body = body.map_or_else(Bytes::new, |tree| tree.to_string().into());
     let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
     let request = request.header("accept", "application/json").body(body.into()).expect("a request");
@@ -59,7 +65,7 @@ pub async fn ask(remote: &Remote, method: &str, path: &str, body: Option<Tree>) 
             }
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Came::Lost)
+    tokio::time::timeout(patience, asking).await.unwrap_or(Came::Lost)
 }
 
 pub struct Worker {
@@ -95,9 +101,11 @@ impl Worker {
     async fn ask(&mut self, method: &str, path: &str, body: Option<Tree>) -> Came {
         let place = self.pick();
         let remote = self.servers.read().expect("the servers")[place].clone();
-        let came = ask(&remote, method, path, body).await;
-        if let Came::Lost | Came::Answer(500.., _) = &came {
-            self.record.failed(format!("{method} {path}: {came:?}"));
+        let forbidden = self.record.forbids_failures();
+        let patience = if forbidden { GREAT_PATIENCE } else { PATIENCE };
+        let came = ask_within(patience, &remote, method, path, body).await;
+        if let (true, Came::Lost | Came::Answer(500.., _)) = (forbidden, &came) {
+            self.record.failed(format!("{method} {path} at server {place}: {came:?}"));
         }
         if !matches!(came, Came::Answer(..500, _)) {
             self.shunned = Some((place, Instant::now()));
