@@ -16,9 +16,12 @@ struct Failed;
 pub fn apply(mut document: Tree, patch: &[u8]) -> Result<Patched, Status> {
     let bad = |why: &str| Status::bad_request(format!("error decoding patch: {why}"));
     let decoded = decode_untyped(patch).map_err(|error| bad(&error.to_string()))?;
-    let Tree::Array(operations) = decoded.tree else {
-        return Err(bad("json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"));
+    let operations = match decoded.tree {
+        Tree::Array(operations) => operations,
+        Tree::Null => Vec::new(),
+        other => return Err(bad(&misfit(&other, "value of type []handlers.jsonPatchOp"))),
     };
+    operations.iter().try_for_each(check).map_err(|why| bad(&why))?;
     if operations.len() > OPERATIONS_MAX {
         let message =
             format!("The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {}", operations.len());
@@ -26,15 +29,40 @@ pub fn apply(mut document: Tree, patch: &[u8]) -> Result<Patched, Status> {
     }
     let mut complaints = decoded.complaints;
     for (index, operation) in operations.iter().enumerate() {
-        let Tree::Object(fields) = operation else {
-            return Err(bad("json: cannot unmarshal value into Go value of type handlers.jsonPatchOp"));
-        };
+        let Tree::Object(fields) = operation else { return Err(rejected()) };
         let unknown = fields.keys().filter(|key| !FIELDS.contains(&key.as_str()));
         complaints.extend(unknown.map(|key| format!("unknown field {:?}", format!("[{index}].{key}"))));
         perform(&mut document, operation).map_err(|Failed| rejected())?;
     }
     complaints.iter_mut().for_each(|complaint| complaint.insert_str(0, "json patch "));
     Ok(Patched { tree: document, complaints })
+}
+
+/// Complains of what is no operation, as Go's decoder does.
+fn check(operation: &Tree) -> Result<(), String> {
+    match operation {
+        Tree::Object(fields) => {
+            let texts = ["op", "path", "from"].into_iter().filter_map(|name| Some((name, fields.get(name)?)));
+            let wrong = texts.into_iter().find(|(_, value)| !value.is_string() && !value.is_null());
+            match wrong {
+                Some((name, value)) => Err(misfit(value, &format!("struct field jsonPatchOp.{name} of type string"))),
+                None => Ok(()),
+            }
+        }
+        Tree::Null => Ok(()),
+        other => Err(misfit(other, "value of type handlers.jsonPatchOp")),
+    }
+}
+
+fn misfit(value: &Tree, wanted: &str) -> String {
+    let kind = match value {
+        Tree::Object(_) => "object",
+        Tree::Array(_) => "array",
+        Tree::String(_) => "string",
+        Tree::Bool(_) => "bool",
+        Tree::Number(_) | Tree::Null => "number",
+    };
+    format!("json: cannot unmarshal {kind} into Go {wanted}")
 }
 
 fn perform(document: &mut Tree, operation: &Tree) -> Result<(), Failed> {
@@ -228,5 +256,19 @@ mod tests {
             patched.complaints,
             [r#"json patch duplicate field "[0].op""#, r#"json patch unknown field "[0].colour""#]
         );
+    }
+
+    #[test]
+    fn what_is_no_operation_is_told_by_its_kind() {
+        let told = |patch: &str| apply(json!({}), patch.as_bytes()).map(|_| ()).unwrap_err().message;
+        let begin = "error decoding patch: json: cannot unmarshal";
+        assert_eq!(told("7"), format!("{begin} number into Go value of type []handlers.jsonPatchOp"));
+        assert_eq!(told("[true]"), format!("{begin} bool into Go value of type handlers.jsonPatchOp"));
+        assert_eq!(
+            told(r#"[{"op": 1}]"#),
+            format!("{begin} number into Go struct field jsonPatchOp.op of type string")
+        );
+        assert!(told("[null]").starts_with("the server rejected our request"));
+        assert!(apply(json!({}), b"null").is_ok());
     }
 }
