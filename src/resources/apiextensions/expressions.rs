@@ -63,10 +63,10 @@ fn compiled<'r>(rule: &'r Rule, props: &Props, is_root: bool) -> Result<&'r Prog
 
 /// Whether a path such as `.spec['a.b'].c` leads to a field of the schema.
 pub fn is_field_path(schema: &At, path: &str) -> bool {
-    Props::read(schema.value).is_none_or(|props| leads(&props, path))
+    leads(schema.value, path)
 }
 
-fn leads(schema: &Props, path: &str) -> bool {
+fn leads(schema: &Tree, path: &str) -> bool {
     let (name, rest) = match path.split_at_checked(1) {
         None => return true,
         Some((".", rest)) => {
@@ -80,7 +80,10 @@ fn leads(schema: &Props, path: &str) -> bool {
         }
         Some(_) => return false,
     };
-    let child = if schema.properties.is_empty() { schema.values() } else { schema.properties.get(&name) };
+    let child = match schema.get("properties").and_then(Tree::as_object).filter(|fields| !fields.is_empty()) {
+        Some(fields) => fields.get(&name),
+        None => schema.get("additionalProperties").filter(|values| values.is_object()),
+    };
     !name.is_empty() && child.is_some_and(|child| leads(child, rest))
 }
 
@@ -141,12 +144,11 @@ mod tests {
             "spec": {"type": "object", "properties": {"a.b": {"type": "string"}}},
             "map": {"type": "object", "additionalProperties": {"type": "integer"}},
         }});
-        let props = Props::read(&schema).unwrap();
         for path in [".spec", ".spec['a.b']", ".map.any", ".map['x']"] {
-            assert!(leads(&props, path), "{path}");
+            assert!(leads(&schema, path), "{path}");
         }
         for path in ["spec", ".spec.", ".spec.c", ".spec['a.b'", ".spec[a.b]", ".map.any.more", ".spec]"] {
-            assert!(!leads(&props, path), "{path}");
+            assert!(!leads(&schema, path), "{path}");
         }
     }
 }
