@@ -244,6 +244,7 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     write_kubeconfig(config, &pki)?;
     if config.run_controllers || config.run_scheduler || config.run_node {
         let cache = Cache::start(&stages.next(root, "cache"), client, clock.clone(), Follow::built_in());
+        cache.follow_custom_resources();
         loops::lay_out_manifests(config).context("cannot write the packaged manifests")?;
         let kinds = kinds_of(&api);
         let loops = Loops::of(config, Arc::new(OnLeader(api.clone())), cache.clone(), clock.clone(), rand, &pki, kinds);

@@ -69,6 +69,11 @@ impl Kind {
         BUILT_IN.iter().copied().find(|kind| kind.is(resource))
     }
 
+    /// Whether a custom resource definition made it.
+    pub fn is_custom(&self) -> bool {
+        !BUILT_IN.iter().any(|known| known.group == self.group && known.plural == self.plural)
+    }
+
     /// The built-in kind that `apiVersion` (whatever its version) and `kind` name.
     pub fn of_reference(api_version: &str, kind: &str) -> Option<&'static Kind> {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);

@@ -135,8 +135,13 @@ impl Verbs {
         }
     }
 
+    /// Whether requests of the verb are taken at all. What a custom resource has left when its definition goes
+    /// away can still be changed, or nobody could take its finalizers off; discovery does not tell.
     pub fn allows(self, verb: &str) -> bool {
-        self.names().contains(&verb)
+        match self {
+            Self::CustomTerminating => Self::Custom.allows(verb),
+            _ => self.names().contains(&verb),
+        }
     }
 
     pub fn is_stored(self) -> bool {

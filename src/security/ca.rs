@@ -20,6 +20,9 @@ pub const LEAF_LIFETIME: Duration = DAY.saturating_mul(365);
 pub const RENEW_BEFORE: Duration = DAY.saturating_mul(90);
 /// Clocks of a cluster's machines may differ by so much.
 const SKEW: Duration = Duration::from_secs(60 * 60);
+/// The same for certificates that somebody asked for by a CertificateSigningRequest, as upstream has it: they
+/// may be good for as short as ten minutes.
+const REQUESTED_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// A key that signs certificates, and the certificate that says so.
 pub struct Authority {
@@ -141,6 +144,7 @@ impl Authority {
         let sign = || {
             let mut request = CertificateSigningRequestParams::from_pem(request)?;
             set_times(&mut request.params, now_secs, lifetime);
+            request.params.not_before = request.params.not_after - lifetime - REQUESTED_SKEW;
             set_leaf(&mut request.params);
             request.params.key_usages = usages;
             request.params.extended_key_usages = extended;

@@ -99,10 +99,8 @@ async fn a_watch_tells_what_happens_after_a_list() {
     assert_eq!(told, [("added", "w"), ("modified", "w"), ("deleted", "w")].map(|(what, name)| (what, name.to_owned())));
 }
 
-#[tokio::test]
-async fn a_definition_makes_a_resource_with_defaults_and_rules() {
-    let server = Server::start().await;
-    let client = server.admin().await;
+/// Defines boats: the resource, and how they are reached.
+async fn define_boats(client: kube::Client) -> (ApiResource, Api<DynamicObject>) {
     let definition: CustomResourceDefinition = serde_json::from_value(json!({
         "metadata": {"name": "boats.it.example"},
         "spec": {
@@ -130,21 +128,75 @@ async fn a_definition_makes_a_resource_with_defaults_and_rules() {
     }
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("it.example", "v1", "Boat"), "boats");
     let boats: Api<DynamicObject> = Api::namespaced_with(client, "default", &resource);
-    let boat = |name: &str, spec: serde_json::Value| DynamicObject::new(name, &resource).data(json!({"spec": spec}));
     // Served a moment after it is told to be established.
     let deadline = Instant::now() + Duration::from_secs(10);
-    let made = loop {
-        match boats.create(&PostParams::default(), &boat("dinghy", json!({"sail": true, "unknown": 1}))).await {
-            Err(Error::Api(status)) if status.code == 404 && Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            made => break made.unwrap(),
-        }
-    };
+    while boats.list(&ListParams::default()).await.is_err() {
+        assert!(Instant::now() < deadline, "boats are not served");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    (resource, boats)
+}
+
+#[tokio::test]
+async fn a_definition_makes_a_resource_with_defaults_and_rules() {
+    let server = Server::start().await;
+    let (resource, boats) = define_boats(server.admin().await).await;
+    let boat = |name: &str, spec: serde_json::Value| DynamicObject::new(name, &resource).data(json!({"spec": spec}));
+    let made =
+        boats.create(&PostParams::default(), &boat("dinghy", json!({"sail": true, "unknown": 1}))).await.unwrap();
     assert_eq!(made.data["spec"], json!({"oars": 2, "sail": true}));
     let (code, _, message) = refusal(boats.create(&PostParams::default(), &boat("odd", json!({"oars": 3}))).await);
     assert_eq!(code, 422);
     assert!(message.contains("oars come in pairs"), "{message}");
+}
+
+/// Waits until the boat is gone.
+async fn sinks(boats: &Api<DynamicObject>, name: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while boats.get_opt(name).await.unwrap_or_default().is_some() {
+        assert!(Instant::now() < deadline, "{name} is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn custom_objects_go_with_their_owners_and_their_definition() {
+    let server = Server::start().await;
+    let client = server.admin().await;
+    let (resource, boats) = define_boats(client.clone()).await;
+    let post = PostParams::default();
+    let boat = |name: &str| DynamicObject::new(name, &resource).data(json!({"spec": {"oars": 2}}));
+    for (owner, how) in [("kept", DeleteParams::orphan()), ("sunk", DeleteParams::foreground())] {
+        let uid = boats.create(&post, &boat(owner)).await.unwrap().uid().unwrap();
+        let mut dependent = boat(&format!("of-{owner}"));
+        let reference = json!({"apiVersion": "it.example/v1", "kind": "Boat", "name": owner, "uid": uid, "blockOwnerDeletion": true});
+        dependent.metadata.owner_references = Some(vec![serde_json::from_value(reference).unwrap()]);
+        boats.create(&post, &dependent).await.unwrap();
+        boats.delete(owner, &how).await.unwrap();
+        sinks(&boats, owner).await;
+    }
+    sinks(&boats, "of-sunk").await;
+    assert_eq!(boats.get("of-kept").await.unwrap().owner_references(), &[]);
+
+    let hold = Patch::Merge(json!({"metadata": {"finalizers": ["it.example/hold"]}}));
+    boats.patch("of-kept", &PatchParams::default(), &hold).await.unwrap();
+    let definitions: Api<CustomResourceDefinition> = Api::all(client);
+    definitions.delete("boats.it.example", &DeleteParams::default()).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let (code, message) = loop {
+        match boats.create(&post, &boat("late")).await {
+            Err(Error::Api(status)) => break (status.code, status.message),
+            made => assert!(Instant::now() < deadline, "boats are still built: {made:?}"),
+        }
+    };
+    assert_eq!(code, 403, "{message}");
+    assert!(message.contains("create not allowed while custom resource definition is terminating"), "{message}");
+    let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    boats.patch("of-kept", &PatchParams::default(), &release).await.unwrap();
+    while definitions.get_opt("boats.it.example").await.unwrap().is_some() {
+        assert!(Instant::now() < deadline, "the definition is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::act::Act;
 use super::{Api, deposed, metadata, stored};
 use crate::api::admission::{Attributes, Operation};
 use crate::api::alloc::Reservations;
-use crate::resources::meta;
+use crate::resources::{Verbs, meta};
 use crate::store::{Command, Outcome};
 
 /// How often another name is made up when a generated one is taken.
@@ -45,6 +45,10 @@ impl Api {
         let generated = metadata::wants_generated_name(tree);
         let ready = self.prepare_create(act, tree).await?;
         let name = tree.text("metadata.name").to_owned();
+        if act.resource.verbs == Verbs::CustomTerminating {
+            let why = "create not allowed while custom resource definition is terminating";
+            return Err(Status::forbidden(&act.resource.name, &name, why));
+        }
         let key = act.key_of(&name);
         if act.is_dry_run() {
             self.charges(act, Operation::Create, None, tree)?;
