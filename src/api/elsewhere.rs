@@ -1,5 +1,6 @@
 //! Requests at a server that does not lead: writes go to the one that does, reads wait until this
-//! one's state is new enough.
+//! one's state is new enough. A leader that was held still leads no more and does not know: what it
+//! refuses is confirmed like a read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +11,14 @@ use http::header::{self, HeaderMap};
 use http::{Method, StatusCode, Uri};
 use http_body_util::Full;
 
-use crate::object::{Reason, Status, User, Verb};
+use crate::object::{self, Call, Reason, Reply, Revision, Status, User, Verb};
 use crate::resources::Resource;
 
 use super::answer::Answer;
 use super::audit;
 use super::body;
 use super::exchange::Exchange;
-use super::pipeline::Api;
+use super::pipeline::{Api, refused};
 
 /// What a server says that was taken for the leader.
 pub const NOT_LEADER: &str = "this server does not lead the cluster";
@@ -110,13 +111,36 @@ impl Api {
         match version.parse::<u64>() {
             Ok(wanted) if wanted > self.state().revision().0 => {
                 // What is still ahead after that is judged by whoever reads.
-                let reached = self.store.reached(crate::object::Revision(wanted));
+                let reached = self.store.reached(Revision(wanted));
                 let _ = tokio::time::timeout(BEHIND_MAX, reached).await;
                 Ok(())
             }
             Ok(_) => Ok(()),
-            Err(_) => self.store.read_barrier().await.map_err(super::pipeline::refused),
+            Err(_) => self.store.read_barrier().await.map_err(refused),
         }
+    }
+
+    /// Runs a call, and again if it was refused for what this server's state says, and that turns out to be old.
+    pub(super) async fn run_decided(&self, call: Call) -> Result<object::Answer, Status> {
+        if call.verb.is_read() || self.store.is_alone() {
+            return self.run(call).await;
+        }
+        let before = self.state().revision();
+        let outcome = self.run(call.clone()).await;
+        if is_committed(&outcome, before) {
+            return outcome;
+        }
+        self.store.read_barrier().await.map_err(refused)?;
+        if self.state().revision() == before { outcome } else { self.run(call).await }
+    }
+}
+
+/// Whether the store has said so, or cannot tell. All else was read from the state of `before`, and changed nothing.
+fn is_committed(outcome: &Result<object::Answer, Status>, before: Revision) -> bool {
+    match outcome {
+        Ok(object::Answer { reply: Reply::Object { object, .. }, .. }) => object.revision() > before,
+        Ok(_) => true,
+        Err(status) => status.code() >= 500,
     }
 }
 
@@ -144,4 +168,26 @@ fn answer(code: StatusCode, headers: &HeaderMap, bytes: Bytes) -> Answer {
         }
     }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{Key, Object};
+
+    #[test]
+    fn what_the_store_did_not_say_is_confirmed() {
+        let before = Revision(7);
+        let at = |revision| {
+            let object = Object::new(Key::of("namespaces", "", "a"), Revision(revision), Bytes::from_static(b"{}"));
+            Ok(object::Answer { reply: Reply::Object { object, created: false }, warnings: Vec::new() })
+        };
+        assert!(is_committed(&at(8), before));
+        assert!(!is_committed(&at(7), before), "nothing was to be changed, in a state that may be old");
+        let refused = |reason| Err(Status::new(reason, "no"));
+        assert!(!is_committed(&refused(Reason::Conflict), before));
+        assert!(!is_committed(&refused(Reason::NotFound), before));
+        assert!(is_committed(&refused(Reason::Timeout), before), "may have happened: it is not made again");
+        assert!(is_committed(&refused(Reason::ServiceUnavailable), before), "it goes elsewhere");
+    }
 }

@@ -296,7 +296,7 @@ impl Api {
             body,
             user_agent: exchange.header(header::USER_AGENT).into(),
         };
-        let answer = self.run(call).await?;
+        let answer = self.run_decided(call).await?;
         audit::reply(&answer.reply, || view.shown(&answer.reply));
         let mut response = write(view.reply(answer.reply)?);
         warn(response.headers_mut(), &answer.warnings);
