@@ -39,7 +39,7 @@ use crate::base::{fs, telemetry};
 use crate::client::remote::Endpoint;
 use crate::client::{Cache, Client, Follow};
 use crate::controllers::addons::Kinds;
-use crate::object::{Gvk, Kind, Timestamp, User};
+use crate::object::{Gvk, Kind, Status, Timestamp, User};
 use crate::resources::Registry;
 use crate::security::join::JoinToken;
 use crate::security::pki::Pki;
@@ -48,6 +48,8 @@ use crate::store::{Health, Options, Role, Store};
 
 /// How long a start waits for somebody to lead. The node must run also when nobody does.
 const LEADERLESS_MAX: Duration = Duration::from_secs(15);
+/// When a server that leads, and could not write at its start, tries again.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
 /// How long requests and loops get to end when the server stops.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
@@ -234,8 +236,15 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
         request_header_ca_pem: pki.request_header_ca.pem().to_owned(),
         today: api.now().to_string().split('T').next().unwrap_or_default().to_owned(),
     };
-    if leads_first(&store).await {
-        bootstrap::ensure(&client, &facts).await.context("cannot write what every cluster has")?;
+    while leads_first(&store).await {
+        match bootstrap::ensure(&client, &facts).await {
+            Ok(()) => break,
+            Err(error) if is_passing(&error) => {
+                tracing::warn!("what every cluster has cannot be written yet: {error:#}; it is tried again");
+                tokio::time::sleep(WRITE_AGAIN).await;
+            }
+            Err(error) => return Err(error.context("cannot write what every cluster has")),
+        }
     }
     Published { store: store.clone(), carrier, client: client.clone(), facts }.start(&http);
     let node = config.node.name.as_str().into();
@@ -289,6 +298,11 @@ async fn leads_first(store: &Store) -> bool {
         () = tokio::time::sleep(LEADERLESS_MAX) => tracing::warn!("no server leads the cluster: are more than half of its servers there?"),
     }
     false
+}
+
+/// Whether a write failed for what the store or the other servers go through just now.
+fn is_passing(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Status>().is_some_and(|status| status.code() >= 500)
 }
 
 /// This server, as the others shall know it.
@@ -467,4 +481,20 @@ fn write_kubeconfig(config: &ServerConfig, pki: &Pki) -> Result<()> {
             .with_context(|| format!("cannot make the folder of --write-kubeconfig {}", config.kubeconfig.display()))?;
     }
     fs::write_atomic(&config.kubeconfig, text.as_bytes(), config.kubeconfig_mode).context("--write-kubeconfig")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Reason;
+
+    #[test]
+    fn a_start_outlasts_the_loss_of_the_lead() {
+        let failed = |reason| {
+            let written: Result<(), Status> = Err(Status::new(reason, "no"));
+            is_passing(&written.with_context(|| "cannot write ClusterRole admin").unwrap_err())
+        };
+        assert!(failed(Reason::ServiceUnavailable) && failed(Reason::Timeout) && failed(Reason::Other(507)));
+        assert!(!failed(Reason::Forbidden) && !failed(Reason::Invalid));
+    }
 }
