@@ -9,19 +9,21 @@ use crate::base::backoff::Backoff;
 use crate::object::{Event, Options, Reason, Revision, Status};
 
 const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
-/// How often to ask for a resource that the server does not have.
-const ABSENT_RETRY: Duration = Duration::from_secs(30);
+/// For a resource that the server does not have: it may come in a moment, as one does whose definition was
+/// just established, or never.
+const ABSENT_RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(30));
 const BATCH_EVENTS_MAX: usize = 1024;
 
 /// Never returns; the caller cancels it.
 pub(super) async fn run(cache: &Cache, follow: &Follow) {
-    let mut failures = 0;
+    let (mut failures, mut absences) = (0, 0);
     let mut listed = false;
     loop {
         let result = if listed { watch(cache, follow, &mut failures).await } else { list(cache, follow).await };
         let pause = match result {
             Ok(()) => {
                 listed = true;
+                absences = 0;
                 Duration::ZERO
             }
             Err(status) if matches!(status.reason, Reason::Expired | Reason::Gone) => {
@@ -32,7 +34,8 @@ pub(super) async fn run(cache: &Cache, follow: &Follow) {
             Err(status) if status.is(Reason::NotFound) => {
                 tracing::debug!(kind = ?follow.kind, "the server does not have this resource");
                 cache.take_in(follow, News::Listed { items: Vec::new(), revision: Revision::ZERO });
-                ABSENT_RETRY
+                absences += 1;
+                ABSENT_RETRY.delay(absences)
             }
             Err(status) => {
                 failures += 1;
