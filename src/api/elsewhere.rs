@@ -11,7 +11,10 @@ use http::header::{self, HeaderMap};
 use http::{Method, StatusCode, Uri};
 use http_body_util::Full;
 
-use crate::object::{self, Call, Reason, Reply, Revision, Status, User, Verb};
+use crate::object::codec::json::to_json;
+use crate::object::{
+    self, Body, Call, Encoding, Key, ObjectRef, Reason, Reply, Revision, Status, TreePath, User, Verb,
+};
 use crate::resources::Resource;
 
 use super::answer::Answer;
@@ -120,27 +123,46 @@ impl Api {
         }
     }
 
-    /// Runs a call, and again if it was refused for what this server's state says, and that turns out to be old.
-    pub(super) async fn run_decided(&self, call: Call) -> Result<object::Answer, Status> {
+    /// Runs a call, and again if what it was answered came from this server's state alone, and that turns out
+    /// to be old. What the store has committed costs nothing more.
+    pub(super) async fn run_decided(&self, mut call: Call) -> Result<object::Answer, Status> {
         if call.verb.is_read() || self.store.is_alone() {
             return self.run(call).await;
         }
+        // An object from inside is read from its text anyway, and text is kept for a second time without a copy.
+        if let Body::Tree(tree) = &call.body
+            && call.verb != Verb::Delete
+        {
+            call.body = Body::Bytes(Encoding::Json, to_json(tree, None).into());
+        }
         let before = self.state().revision();
         let outcome = self.run(call.clone()).await;
-        if is_committed(&outcome, before) {
+        if is_committed(&outcome, before, call.options.dry_run) {
             return outcome;
         }
         self.store.read_barrier().await.map_err(refused)?;
         if self.state().revision() == before { outcome } else { self.run(call).await }
     }
+
+    /// Whether an object still is as it was read: this server may be behind, and not know it.
+    pub(super) async fn is_still(&self, key: &Key, seen: &ObjectRef) -> Result<bool, Status> {
+        self.store.read_barrier().await.map_err(refused)?;
+        Ok(self.state().get(key).is_some_and(|now| now.revision() == seen.revision()))
+    }
 }
 
 /// Whether the store has said so, or cannot tell. All else was read from the state of `before`, and changed nothing.
-fn is_committed(outcome: &Result<object::Answer, Status>, before: Revision) -> bool {
+fn is_committed(outcome: &Result<object::Answer, Status>, before: Revision, is_dry_run: bool) -> bool {
     match outcome {
-        Ok(object::Answer { reply: Reply::Object { object, .. }, .. }) => object.revision() > before,
-        Ok(_) => true,
         Err(status) => status.code() >= 500,
+        Ok(_) if is_dry_run => false,
+        Ok(object::Answer { reply: Reply::Object { object, .. }, .. }) => object.revision() > before,
+        Ok(object::Answer { reply: Reply::Tree { tree, .. }, .. }) => {
+            let revision = tree.text("metadata.resourceVersion").parse();
+            revision.map_or(true, |revision: u64| revision > before.0)
+        }
+        // Deletions confirm for themselves what they do not change.
+        Ok(_) => true,
     }
 }
 
@@ -173,21 +195,32 @@ fn answer(code: StatusCode, headers: &HeaderMap, bytes: Bytes) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::{Key, Object};
+    use crate::object::Object;
+    use crate::object::tree::json;
 
     #[test]
     fn what_the_store_did_not_say_is_confirmed() {
         let before = Revision(7);
+        let is_committed = |outcome, is_dry_run| is_committed(&outcome, before, is_dry_run);
+        let answered = |reply| Ok(object::Answer { reply, warnings: Vec::new() });
         let at = |revision| {
             let object = Object::new(Key::of("namespaces", "", "a"), Revision(revision), Bytes::from_static(b"{}"));
-            Ok(object::Answer { reply: Reply::Object { object, created: false }, warnings: Vec::new() })
+            answered(Reply::Object { object, created: false })
         };
-        assert!(is_committed(&at(8), before));
-        assert!(!is_committed(&at(7), before), "nothing was to be changed, in a state that may be old");
+        assert!(is_committed(at(8), false));
+        assert!(!is_committed(at(7), false), "nothing was to be changed, in a state that may be old");
+        let shown = |version: &str| {
+            let tree = json!({"metadata": {"resourceVersion": version}});
+            answered(Reply::Tree { tree, created: false })
+        };
+        assert!(is_committed(shown("8"), false));
+        assert!(!is_committed(shown("7"), false), "it was on its way out");
+        assert!(is_committed(answered(Reply::Tree { tree: json!({}), created: true }), false), "no stored object");
+        assert!(!is_committed(answered(Reply::Tree { tree: json!({}), created: true }), true));
         let refused = |reason| Err(Status::new(reason, "no"));
-        assert!(!is_committed(&refused(Reason::Conflict), before));
-        assert!(!is_committed(&refused(Reason::NotFound), before));
-        assert!(is_committed(&refused(Reason::Timeout), before), "may have happened: it is not made again");
-        assert!(is_committed(&refused(Reason::ServiceUnavailable), before), "it goes elsewhere");
+        assert!(!is_committed(refused(Reason::Conflict), false));
+        assert!(!is_committed(refused(Reason::NotFound), false));
+        assert!(is_committed(refused(Reason::Timeout), false), "may have happened: it is not made again");
+        assert!(is_committed(refused(Reason::ServiceUnavailable), false), "it goes elsewhere");
     }
 }

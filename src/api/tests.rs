@@ -47,6 +47,11 @@ pub struct World {
 
 /// A server with the namespace `default`, and an administrator.
 pub async fn world() -> World {
+    world_on(Store::temporary().await).await
+}
+
+/// The same of a store that others belong to.
+pub async fn world_on(store: Store) -> World {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let authority = Authority::open(&at("ca"), &at("ca.key"), "ca", NOW).unwrap();
@@ -54,7 +59,6 @@ pub async fn world() -> World {
     let token_key = Arc::new(TokenKey::open(&at("service.key")).unwrap());
     let issuer = tokens::issuer("cluster.local");
     let clock = ManualClock::starting_at(i128::from(NOW) * 1_000_000_000);
-    let store = Store::temporary().await;
     let trust = Trust {
         client_ca: authority.der(),
         request_header_ca: authority.der(),

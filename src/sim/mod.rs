@@ -16,6 +16,8 @@ mod etcd_tests;
 mod net;
 mod record;
 #[cfg(test)]
+mod refusals_tests;
+#[cfg(test)]
 mod rig;
 mod server;
 mod trace;

@@ -181,6 +181,7 @@ impl Api {
 
     pub(super) async fn delete_collection(&self, mut act: Act) -> Result<Answer, Status> {
         let options = self.read_delete_options(&mut act)?;
+        self.fresh("").await?; // what is not in an old state would stay
         let mut list = self.select(&act)?;
         if act.resource.is_custom {
             list.items = CustomView::of(&act).selected(self, list.items).await?;
@@ -232,6 +233,10 @@ impl Api {
             let not_found = || Status::not_found(&act.resource.name, name);
             let old = state.get(&key).cloned().ok_or_else(not_found)?;
             let step = self.prepare_delete(act, &state, &old, options).await?;
+            let changes_nothing = matches!(step, Step::Pending) || act.is_dry_run();
+            if changes_nothing && !self.is_still(&key, &old).await? {
+                continue;
+            }
             let (command, answer) = match step {
                 Step::Pending => return Ok(deletion_answer(act, &old.tree())),
                 // Asking again for what is on its way changes nothing, and must not wake anybody.

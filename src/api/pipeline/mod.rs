@@ -146,11 +146,11 @@ impl Api {
     pub async fn handle(&self, call: Call) -> Result<Answer, Status> {
         let Some(record) = self.record(&call) else {
             self.authorize(&call)?;
-            return self.run(call).await;
+            return self.run_decided(call).await;
         };
         let work = async {
             self.authorize(&call)?;
-            self.run(call).await
+            self.run_decided(call).await
         };
         let outcome = audit::within(Some(record.clone()), work).await;
         audit::finished(&record, &outcome);
