@@ -31,7 +31,6 @@ const COMPOSITION: &[&str] = &["cmd", "sim", "bin", "main.rs", "lib.rs"];
 /// Where crates may be named, besides in tests. Another engine, consensus or client library should
 /// be one folder away.
 const FENCED_CRATES: &[(&str, &[&str])] = &[
-    ("sled", &["src/store/disk.rs"]),
     ("tonic", &["src/store/etcd/", "src/kubelet/", "src/security/encryption/kms.rs"]),
     ("prost", &["src/store/etcd/", "src/kubelet/", "src/security/encryption/kms.rs"]),
     ("tonic_prost", &["src/store/etcd/", "src/kubelet/", "src/security/encryption/kms.rs"]),

@@ -414,10 +414,6 @@ impl Disk for Booted {
         inner.move_away(from, to);
         Ok(())
     }
-
-    fn is_machine(&self) -> bool {
-        false
-    }
 }
 
 struct Opened {

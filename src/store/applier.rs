@@ -28,8 +28,6 @@ pub(super) struct Applier {
     records: Vec<Record>,
     /// Readers see an older state than this one.
     unpublished: bool,
-    /// The keys written since the last checkpoint, and when last.
-    changed: BTreeMap<Key, Revision>,
     /// What was written without the log since its last entry with commands, as the log has it: other
     /// servers have that, and what is not told to them in time gives way to it.
     volatile: BTreeMap<Key, ObjectRef>,
@@ -58,7 +56,6 @@ impl Applier {
             hollow: false,
             records: Vec::new(),
             unpublished: false,
-            changed: BTreeMap::new(),
             volatile: BTreeMap::new(),
             volatile_bytes: 0,
             reserved,
@@ -125,7 +122,6 @@ impl Applier {
                 _ => false,
             });
             if !told {
-                self.changed.insert(key, self.state.revision);
                 self.state.put(logged);
             }
         }
@@ -135,12 +131,7 @@ impl Applier {
     fn restore(&mut self, position: Position, shown: Revision, key: Key, revision: Revision, payload: &Payload) {
         let event = mvcc::restore(&mut self.state, key, revision, payload);
         self.unpublished = true;
-        match event {
-            Some(event) if event.revision() <= shown => {
-                self.changed.insert(event.key().clone(), event.revision());
-            }
-            event => self.record(position, event),
-        }
+        self.record(position, event.filter(|event| event.revision() > shown));
     }
 
     /// Takes over what the leader wrote without the log behind the entry at `position`, all of it so far
@@ -225,7 +216,6 @@ impl Applier {
     /// Another server's state takes the place of this one's.
     pub fn reset(&mut self, state: State) {
         self.records.clear();
-        self.changed.clear();
         self.volatile.clear();
         self.volatile_bytes = 0;
         self.unpublished = false;
@@ -244,7 +234,6 @@ impl Applier {
     fn record(&mut self, position: Position, events: impl IntoIterator<Item = EventRef>) {
         let at = self.clock.elapsed();
         for event in events {
-            self.changed.insert(event.key().clone(), event.revision());
             self.records.push(Record { event, position, at });
         }
     }
@@ -268,19 +257,18 @@ impl Applier {
         self.hub.base_position()
     }
 
-    /// The oldest state that history reaches, to be checkpointed, and the keys written lately.
-    pub fn base(&self, members: impl FnOnce(u64) -> Members) -> (Base, BTreeMap<Key, Revision>) {
+    /// The oldest state that history reaches, to be checkpointed.
+    pub fn base(&self, members: impl FnOnce(u64) -> Members) -> Base {
         let mut state = self.hub.base();
         if state.position == self.state.position {
             self.volatile.values().for_each(|logged| drop(state.put(logged.clone())));
         }
         state.reserved = *self.reserved.at(state.position.index);
         let members = members(state.position.index);
-        (Base { state, members }, self.changed.clone())
+        Base { state, members }
     }
 
     pub fn checkpointed(&mut self, taken: Taken) {
-        self.changed.retain(|_, last| *last > taken.revision);
         self.reserved.forget(taken.position.index);
     }
 }

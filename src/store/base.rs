@@ -1,6 +1,6 @@
 //! A state that the log can be continued from, and how it is written down.
 //!
-//! Checkpoint and snapshot hold the same: a [`Summary`] and one record for each object. The summary's
+//! A snapshot holds a [`Summary`] and one record for each object. The summary's
 //! checksum covers all records in any order, so that a lost or stale one is found. Of a sealed object
 //! it covers key and revision, which its seal is bound to: a sum over the rest would tell something.
 
@@ -12,7 +12,7 @@ use super::wire::{Reader, WireError, checksum, put_bytes, put_u64};
 use crate::base::seal::{NoSeal, Seal, SealError, SealRef};
 use crate::object::{Key, Object, ObjectRef, Revision};
 
-const WHAT: &str = "the summary of a checkpoint";
+const WHAT: &str = "the summary of a snapshot";
 const VERSION: u64 = 1;
 
 /// A state and the members of the cluster at the same place of the log.
@@ -22,7 +22,7 @@ pub(super) struct Base {
     pub members: Members,
 }
 
-/// What a checkpoint says of itself.
+/// What a snapshot says of itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Summary {
     pub revision: Revision,
@@ -113,7 +113,7 @@ impl Loader {
 
     pub fn finish(mut self, summary: Summary) -> Result<Base, WireError> {
         if (self.sum, self.state.len() as u64) != (summary.sum, summary.objects) {
-            return Err(WireError::Checksum { what: "a checkpoint as a whole" });
+            return Err(WireError::Checksum { what: "a snapshot as a whole" });
         }
         self.state.revision = summary.revision;
         self.state.position = summary.position;
@@ -141,15 +141,6 @@ pub(super) fn encode_record(object: &Object, seal: &dyn Seal) -> Result<(Vec<u8>
     record.extend_from_slice(&context);
     put_bytes(&mut record, &sealed);
     Ok((record, checksum(&context).into()))
-}
-
-/// What [`encode_record`] adds to the sum.
-pub(super) fn record_sum(object: &Object, seal: &dyn Seal) -> u64 {
-    let covered = match seal.covers(object.key().resource()) {
-        true => context_of(object.key(), object.revision()),
-        false => encode_object(object),
-    };
-    checksum(&covered).into()
 }
 
 fn context_of(key: &Key, revision: Revision) -> Vec<u8> {

@@ -6,11 +6,11 @@
 //! joined       there if another server founded the cluster
 //! replaces     the id that this server had before it lost something, until the cluster knows the new one
 //! witness      there if this server keeps the log only, and no objects
-//! single       there while what the log continues is in a snapshot only, and in no checkpoint
+//! single       there while what the log continues is in a snapshot only, and not in its copy
 //! lock         locked while a process uses the directory
 //! log/         the raft log
 //! snapshots/   the newest snapshot
-//! checkpoint/  sled
+//! checkpoint   the same once more
 //! ```
 
 use std::fs::{self, File, OpenOptions};

@@ -20,10 +20,6 @@ pub trait Disk: Send + Sync + 'static {
     fn move_away(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::rename(from, to)
     }
-    /// Whether these are the machine's own files, which others than us can find under their paths too.
-    fn is_machine(&self) -> bool {
-        true
-    }
 }
 
 pub type DiskRef = Arc<dyn Disk>;

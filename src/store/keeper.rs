@@ -1,25 +1,27 @@
 //! Keeps the log short: decides when a checkpoint is due, and takes it.
 //!
-//! The order matters, for a crash may come between any two steps: first the snapshot is durable, then
-//! the checkpoint, and only then may the log forget what is in both.
+//! A checkpoint is the newest snapshot, and the same once more in a file elsewhere: the second copy, for
+//! the day on which the first cannot be read. The order matters, for a crash may come between any two
+//! steps: first the snapshot is durable, then the second copy, and only then may the log forget what is in
+//! both.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::io;
 use std::path::PathBuf;
 
 use super::base::Base;
-use super::damage::Damages;
-use super::disk::{self, CheckpointError};
-use super::files::{DiskRef, aside};
-use super::snapshot::{self, SnapshotError};
+use super::damage::{Damages, Part, Remedy};
+use super::files::{DiskRef, aside, quarantine, remove_all};
+use super::snapshot::{self, Packing, SnapshotError};
 use super::state::Position;
+use crate::base::error::Chain;
 use crate::base::seal::SealRef;
-use crate::object::{Key, Revision};
 
 /// When the log is long enough to be cut.
 #[derive(Clone, Copy, Debug)]
 pub struct LogLimits {
-    /// Beyond this many bytes, or as many as all objects have if that is more: then no checkpoint
-    /// costs more than the log that made it necessary.
+    /// Beyond this many bytes more than all objects have: then neither copy of the state costs more than the
+    /// log that made it necessary, of which history keeps a part.
     pub bytes: u64,
     /// Each cost the disk a block at least: many small entries are no reason to write much more than that.
     pub entries: usize,
@@ -46,8 +48,8 @@ impl LogLimits {
 pub(super) enum KeepError {
     #[error("cannot write a snapshot")]
     Snapshot(#[from] SnapshotError),
-    #[error("cannot write the checkpoint")]
-    Checkpoint(#[from] CheckpointError),
+    #[error("cannot move {} out of the way", path.display())]
+    Aside { path: PathBuf, source: io::Error },
 }
 
 /// How long the log is, and from where.
@@ -90,7 +92,7 @@ impl Keeper {
     pub fn is_due(&self, object_bytes: u64, share: f64) -> bool {
         let worth = (object_bytes as f64 * (1.0 / share.max(0.5)).clamp(1.0, 2.0)) as u64;
         let many = self.sizes.len() > self.limits.entries && self.sizes.len() as u64 * BLOCK_BYTES > object_bytes;
-        let long = self.bytes > self.limits.bytes.max(worth) || many;
+        let long = self.bytes > self.limits.bytes + worth || many;
         (long || self.single) && self.bytes >= self.patience
     }
 
@@ -121,12 +123,10 @@ impl Keeper {
 /// A checkpoint to be taken, away from the event loop.
 pub(super) struct Checkpoint {
     pub base: Base,
-    /// Where the last one was taken, and what was written since.
-    pub since: Position,
-    pub changed: BTreeMap<Key, Revision>,
     pub disk: DiskRef,
     pub snapshots: PathBuf,
-    pub checkpoint: PathBuf,
+    /// Where the second copy is.
+    pub copy: PathBuf,
     pub seal: SealRef,
     /// Nothing of what was written before is to be left, not even what was moved aside.
     pub is_afresh: bool,
@@ -136,15 +136,32 @@ pub(super) struct Checkpoint {
 impl Checkpoint {
     pub fn take(self) -> Result<Taken, KeepError> {
         snapshot::save(&*self.disk, &self.snapshots, &self.base, &*self.seal)?;
-        if self.is_afresh {
-            disk::remove(&self.checkpoint)?;
-        }
-        disk::save(&*self.disk, &self.checkpoint, &self.base, self.since, &self.changed, &*self.seal, &self.damages)?;
+        self.look_at_old_copy()?;
+        snapshot::export(&*self.disk, &self.copy, &self.base, &*self.seal, Packing::Blocks)?;
         if self.is_afresh {
             snapshot::list_aside(&self.snapshots).iter().for_each(|path| drop(self.disk.remove(path)));
-            disk::remove(&aside(&self.checkpoint))?;
+            remove_all(&aside(&self.copy)).map_err(|source| self.in_the_way(source))?;
         }
-        Ok(Taken { position: self.base.state.position, revision: self.base.state.revision })
+        Ok(Taken { position: self.base.state.position })
+    }
+
+    /// Nobody reads the copy while all is well: here, where it is to be replaced, it shows whether it would
+    /// have been of use.
+    fn look_at_old_copy(&self) -> Result<(), KeepError> {
+        if self.copy.is_dir() {
+            // A database, of an older skiff.
+            return remove_all(&self.copy).map_err(|source| self.in_the_way(source));
+        }
+        if let Err(error @ SnapshotError::Damaged { .. }) = snapshot::check(&*self.disk, &self.copy) {
+            let aside = quarantine(&*self.disk, &self.copy).map_err(|source| self.in_the_way(source))?;
+            tracing::error!(error = %Chain(&error), "the second copy of the state cannot be used");
+            self.damages.add(Part::Checkpoint, &self.copy, Remedy::Replaced { aside });
+        }
+        Ok(())
+    }
+
+    fn in_the_way(&self, source: io::Error) -> KeepError {
+        KeepError::Aside { path: self.copy.clone(), source }
     }
 }
 
@@ -152,5 +169,4 @@ impl Checkpoint {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken {
     pub position: Position,
-    pub revision: Revision,
 }

@@ -9,11 +9,11 @@ mod aging;
 mod applier;
 mod backend;
 mod base;
+mod blocks;
 pub mod command;
 mod damage;
 mod datadir;
 mod device;
-mod disk;
 mod entry;
 mod etcd;
 mod event;
@@ -414,7 +414,8 @@ impl Store {
         let base = base::Base { state: State::clone(&self.state()), members: self.members.borrow().clone() };
         let revision = base.state.revision();
         let seal = self.seal.now();
-        Scope::blocking(move || snapshot::export(&*SystemDisk::shared(), &path, &base, &*seal, compress)).await?;
+        let packing = if compress { snapshot::Packing::Gzip } else { snapshot::Packing::None };
+        Scope::blocking(move || snapshot::export(&*SystemDisk::shared(), &path, &base, &*seal, packing)).await?;
         Ok(revision)
     }
 

@@ -1,9 +1,9 @@
 //! Snapshot files: the whole state at one index, in one checksummed file.
 //!
 //! The log is truncated only up to a snapshot, so that snapshot and log together always hold
-//! everything, whatever happens to the checkpoint. The format is in `docs/design/store.md`; a file
-//! appears under its name only when it is complete and durable. One that a user asked for may be
-//! compressed, which readers see from its first bytes.
+//! everything, whatever happens to the second copy. The format is in `docs/design/store.md`; a file
+//! appears under its name only when it is complete and durable. How it is packed readers see from the
+//! file itself.
 
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -12,20 +12,16 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
-use super::base::{Base, Loader, Summary, encode_record};
+use super::base::{Base, Loader, Summary};
+use super::blocks::{self, Block, Failure, Head};
 use super::files::{Disk, DiskFile};
-use super::wire::{Reader, WireError, checksum, put_bytes};
+use super::wire::WireError;
 use crate::base::seal::{Seal, SealError, SealRef};
 
-const MAGIC: &[u8; 7] = b"SKIFFSN";
-/// Formats: 1, and 2 if there may be encrypted records in it.
-const PLAIN: u8 = b'1';
-const SEALED: u8 = b'2';
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const SUFFIX: &str = ".snapshot";
-const BLOCK_BYTES: usize = 256 << 10;
-/// No block is larger: a block holds at least one object and ends soon after `BLOCK_BYTES`.
-const BLOCK_BYTES_MAX: usize = 4 << 20;
+/// How much of a file is read at once.
+const READ_BYTES: usize = 256 << 10;
 
 /// Why a snapshot cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -40,16 +36,26 @@ pub enum SnapshotError {
     Read { path: PathBuf, source: io::Error },
     #[error("snapshot {} is damaged", path.display())]
     Damaged { path: PathBuf, source: WireError },
-    #[error("snapshot {} has format {found} of a newer skiff, this one reads up to 2: install the newer version", path.display())]
+    #[error("snapshot {} has format {found} of a newer skiff, this one reads up to 3: install the newer version", path.display())]
     Newer { path: PathBuf, found: char },
     #[error("snapshot {} cannot be opened: put the key among this server's keys, or name the file that holds it", path.display())]
     Locked { path: PathBuf, source: WireError },
 }
 
+/// How a snapshot is made smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    None,
+    /// Each block by itself with LZ4, where that helps: costs next to nothing.
+    Blocks,
+    /// The file as a whole: smaller by half again, and slow. Any tool unpacks it.
+    Gzip,
+}
+
 /// Writes `base` into a file of `dir`, durably, and removes older snapshots.
 pub(super) fn save(disk: &dyn Disk, dir: &Path, base: &Base, seal: &dyn Seal) -> Result<PathBuf, SnapshotError> {
     let path = dir.join(format!("{:020}{SUFFIX}", base.state.position.index));
-    export(disk, &path, base, seal, false)?;
+    export(disk, &path, base, seal, Packing::Blocks)?;
     for old in list(dir).into_iter().filter(|other| *other < path) {
         if let Err(error) = disk.remove(&old) {
             tracing::warn!(path = %old.display(), %error, "cannot remove an old snapshot");
@@ -64,7 +70,7 @@ pub(super) fn export(
     path: &Path,
     base: &Base,
     seal: &dyn Seal,
-    compress: bool,
+    packing: Packing,
 ) -> Result<(), SnapshotError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SnapshotError::Full { path: path.to_owned() },
@@ -74,7 +80,7 @@ pub(super) fn export(
     partial.push(".partial");
     let partial = PathBuf::from(partial);
     let place = || disk.rename(&partial, path).and_then(|()| disk.sync_dir(path.parent().unwrap_or(Path::new("/"))));
-    let written = disk.create(&partial).map_err(Failure::Io).and_then(|file| write(file, base, seal, compress));
+    let written = disk.create(&partial).map_err(Failure::Io).and_then(|file| write(file, base, seal, packing));
     let written = written.and_then(|()| place().map_err(Failure::Io));
     written.inspect_err(|_| drop(disk.remove(&partial))).map_err(|failure| match failure {
         Failure::Io(source) => failed(source),
@@ -100,11 +106,26 @@ fn list_by(dir: &Path, is_meant: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     paths
 }
 
+/// Reads the snapshot at `path`, and puts the state together.
 pub(super) fn load(disk: &dyn Disk, path: &Path, seal: &SealRef) -> Result<Base, SnapshotError> {
-    let damaged = |source: WireError| match source.is_locked() {
-        true => SnapshotError::Locked { path: path.to_owned(), source },
-        false => SnapshotError::Damaged { path: path.to_owned(), source },
-    };
+    let damaged = |source| damaged(path, source);
+    let mut loader = Loader::new(seal.clone());
+    let summary = read(disk, path, |block| block.records(|record| loader.add(record).map(drop)).map_err(damaged))?;
+    Summary::decode(&summary).and_then(|summary| loader.finish(summary)).map_err(damaged)
+}
+
+/// Whether all bytes of the snapshot at `path` are as they were written.
+pub(super) fn check(disk: &dyn Disk, path: &Path) -> Result<(), SnapshotError> {
+    read(disk, path, |_| Ok(())).map(drop)
+}
+
+/// Gives each block of records to `take`; tells the summary behind them.
+fn read(
+    disk: &dyn Disk,
+    path: &Path,
+    mut take: impl FnMut(&Block) -> Result<(), SnapshotError>,
+) -> Result<Vec<u8>, SnapshotError> {
+    let damaged = |source| damaged(path, source);
     let unreadable = |source: io::Error| match source.kind() {
         io::ErrorKind::UnexpectedEof => damaged(WireError::Short { what: "a snapshot" }),
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
@@ -113,34 +134,29 @@ pub(super) fn load(disk: &dyn Disk, path: &Path, seal: &SealRef) -> Result<Base,
         _ => SnapshotError::Read { path: path.to_owned(), source },
     };
     let mut input = open(disk, path).map_err(unreadable)?;
-    let mut magic = [0; MAGIC.len() + 1];
-    input.read_exact(&mut magic).map_err(unreadable)?;
-    let [name @ .., format] = &magic;
-    match (name == MAGIC, *format) {
-        (true, PLAIN | SEALED) => (),
-        (true, newer) => return Err(SnapshotError::Newer { path: path.to_owned(), found: char::from(newer) }),
-        (false, _) => {
-            return Err(damaged(WireError::Value { what: "the head of a snapshot", value: u64::from_le_bytes(magic) }));
-        }
+    match blocks::head(&mut *input).map_err(unreadable)? {
+        Head::Known => (),
+        Head::Newer(found) => return Err(SnapshotError::Newer { path: path.to_owned(), found }),
+        Head::Foreign(value) => return Err(damaged(WireError::Value { what: "the head of a snapshot", value })),
     }
-    let mut loader = Loader::new(seal.clone());
     loop {
-        match block(&mut *input).map_err(unreadable)?.map_err(damaged)? {
-            Block::Records(bytes) => {
-                let mut reader = Reader::new("a block of a snapshot", &bytes);
-                while !reader.is_empty() {
-                    reader.bytes().and_then(|record| loader.add(record)).map_err(damaged)?;
-                }
-            }
-            Block::Summary(bytes) => {
-                let base = Summary::decode(&bytes).and_then(|summary| loader.finish(summary)).map_err(damaged)?;
-                // Reading on to the end makes a compressed file's own checksum count.
-                return match io::copy(&mut input, &mut io::sink()).map_err(unreadable)? {
-                    0 => Ok(base),
-                    value => Err(damaged(WireError::Value { what: "the end of a snapshot", value })),
-                };
-            }
+        let block = blocks::next(&mut *input).map_err(unreadable)?.map_err(damaged)?;
+        if !block.is_summary() {
+            take(&block)?;
+            continue;
         }
+        // Reading on to the end makes a compressed file's own checksum count.
+        return match io::copy(&mut input, &mut io::sink()).map_err(unreadable)? {
+            0 => Ok(block.bytes),
+            value => Err(damaged(WireError::Value { what: "the end of a snapshot", value })),
+        };
+    }
+}
+
+fn damaged(path: &Path, source: WireError) -> SnapshotError {
+    match source.is_locked() {
+        true => SnapshotError::Locked { path: path.to_owned(), source },
+        false => SnapshotError::Damaged { path: path.to_owned(), source },
     }
 }
 
@@ -150,92 +166,23 @@ fn open(disk: &dyn Disk, path: &Path) -> io::Result<Box<dyn Read>> {
     let is_gzip = file.read_at(&mut start, 0)? == GZIP.len() && start == GZIP;
     let reader = FileReader { file, offset: 0 };
     Ok(match is_gzip {
-        true => Box::new(MultiGzDecoder::new(BufReader::with_capacity(BLOCK_BYTES, reader))),
+        true => Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, reader))),
         false => Box::new(reader),
     })
 }
 
-/// Why a file could not be written.
-enum Failure {
-    Io(io::Error),
-    Seal(SealError),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-fn write(file: Box<dyn DiskFile>, base: &Base, seal: &dyn Seal, compress: bool) -> Result<(), Failure> {
-    let output = FileWriter { file, offset: 0 };
-    let output = match compress {
-        true => {
+fn write(file: Box<dyn DiskFile>, base: &Base, seal: &dyn Seal, packing: Packing) -> Result<(), Failure> {
+    let mut output = FileWriter { file, offset: 0 };
+    match packing {
+        Packing::None => blocks::write(&mut output, base, seal, false)?,
+        Packing::Blocks => blocks::write(&mut output, base, seal, true)?,
+        Packing::Gzip => {
             let mut packed = GzEncoder::new(output, Compression::default());
-            write_blocks(&mut packed, base, seal)?;
-            packed.finish()?
+            blocks::write(&mut packed, base, seal, false)?;
+            output = packed.finish()?;
         }
-        false => {
-            let mut output = output;
-            write_blocks(&mut output, base, seal)?;
-            output
-        }
-    };
+    }
     Ok(output.file.sync()?)
-}
-
-fn write_blocks(output: &mut dyn Write, base: &Base, seal: &dyn Seal) -> Result<(), Failure> {
-    output.write_all(MAGIC)?;
-    output.write_all(&[if seal.generation() == 0 { PLAIN } else { SEALED }])?;
-    let mut block = Vec::with_capacity(BLOCK_BYTES + 8192);
-    let mut sum = 0u64;
-    for object in base.state.objects.values() {
-        let (record, adds) = encode_record(object, seal).map_err(Failure::Seal)?;
-        sum = sum.wrapping_add(adds);
-        put_bytes(&mut block, &record);
-        if block.len() >= BLOCK_BYTES {
-            put_block(output, RECORDS, &block)?;
-            block.clear();
-        }
-    }
-    put_block(output, RECORDS, &block)?;
-    Ok(put_block(output, SUMMARY, &Summary::of(base, sum).encode())?)
-}
-
-const RECORDS: u8 = 1;
-const SUMMARY: u8 = 2;
-
-enum Block {
-    Records(Vec<u8>),
-    Summary(Vec<u8>),
-}
-
-fn put_block(output: &mut dyn Write, kind: u8, bytes: &[u8]) -> io::Result<()> {
-    let len = u32::try_from(bytes.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
-    let head = [&[kind][..], &len.to_le_bytes(), &checksum(bytes).to_le_bytes()].concat();
-    output.write_all(&head)?;
-    output.write_all(bytes)
-}
-
-fn block(input: &mut dyn Read) -> io::Result<Result<Block, WireError>> {
-    const WHAT: &str = "a block of a snapshot";
-    let mut head = [0; 9];
-    input.read_exact(&mut head)?;
-    let [kind, l0, l1, l2, l3, sum @ ..] = head;
-    let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-    if len > BLOCK_BYTES_MAX {
-        return Ok(Err(WireError::Value { what: WHAT, value: len as u64 }));
-    }
-    let mut bytes = vec![0; len];
-    input.read_exact(&mut bytes)?;
-    if checksum(&bytes).to_le_bytes() != sum {
-        return Ok(Err(WireError::Checksum { what: WHAT }));
-    }
-    Ok(match kind {
-        RECORDS => Ok(Block::Records(bytes)),
-        SUMMARY => Ok(Block::Summary(bytes)),
-        other => Err(WireError::Value { what: WHAT, value: other.into() }),
-    })
 }
 
 struct FileWriter {

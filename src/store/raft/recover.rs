@@ -18,7 +18,6 @@ use crate::store::applier::Applier;
 use crate::store::base::Base;
 use crate::store::damage::{Damages, Part, Remedy};
 use crate::store::datadir::{DataDir, DataDirError};
-use crate::store::disk::{self, CheckpointError};
 use crate::store::entry::Entry as Ops;
 use crate::store::files::{DiskRef, copy_aside, quarantine};
 use crate::store::hub::Hub;
@@ -44,8 +43,6 @@ pub enum OpenError {
     Log(#[from] LogError),
     #[error("cannot read what the store holds")]
     Snapshot(#[from] SnapshotError),
-    #[error("cannot read what the store holds")]
-    Checkpoint(#[from] CheckpointError),
     #[error("no state to continue the log from, which begins behind entry {log_base}: neither {} nor a snapshot beside it can be read; restore a backup with `skiff server --cluster-reset --from FILE`; one of several servers whose others are well may remove its store and join again", checkpoint.display())]
     Lost { checkpoint: PathBuf, log_base: u64 },
     #[error(
@@ -103,7 +100,7 @@ pub(in crate::store) fn recover(
     let mut single = dir.is_single()?;
     let base = match load(dir, disk, seal, saved.base.index, damages)? {
         Some((base, from)) => {
-            single |= from == From::Checkpoint;
+            single |= from == From::Copy;
             base
         }
         None if saved.base.index <= GENESIS.index && dir.is_joining => Base::default(),
@@ -221,12 +218,19 @@ fn continues(log: &Log, saved: &Saved, position: Position) -> Result<bool, LogEr
 #[derive(Clone, Copy, PartialEq)]
 enum From {
     Snapshot,
-    Checkpoint,
+    Copy,
 }
 
-/// The newest snapshot that the log continues, or if none can be read the checkpoint.
-///
-/// Both hold the same. The snapshot is read as a stream; opening sled takes twice the time and memory.
+impl From {
+    fn part(self) -> Part {
+        match self {
+            Self::Snapshot => Part::Snapshot,
+            Self::Copy => Part::Checkpoint,
+        }
+    }
+}
+
+/// The newest snapshot that the log continues, or if none can be read the second copy, which holds the same.
 fn load(
     dir: &DataDir,
     disk: &DiskRef,
@@ -234,43 +238,29 @@ fn load(
     log_base: u64,
     damages: &Damages,
 ) -> Result<Option<(Base, From)>, OpenError> {
-    let continued = |base: &Base| base.state.position().index >= log_base;
     let mut unreadable = None; // now; perhaps not later: that is no damage
-    for path in snapshot::list(&dir.snapshots()) {
+    let snapshots = snapshot::list(&dir.snapshots()).into_iter().map(|path| (path, From::Snapshot));
+    // In place of the copy may be none yet, or the database of an older skiff, which held the same.
+    let copy = Some((dir.checkpoint(), From::Copy)).filter(|(path, _)| path.is_file());
+    for (path, from) in snapshots.chain(copy) {
         match snapshot::load(&**disk, &path, seal) {
-            Ok(base) if continued(&base) => return Ok(Some((base, From::Snapshot))),
+            Ok(base) if base.state.position().index >= log_base => {
+                if from == From::Copy {
+                    tracing::warn!("no snapshot can be used: going on from its second copy");
+                }
+                return Ok(Some((base, from)));
+            }
             Ok(_) => tracing::warn!(path = %path.display(), log_base, "the snapshot is older than the log"),
             Err(error @ SnapshotError::Damaged { .. }) => {
                 let aside = quarantine(&**disk, &path).map_err(OpenError::Quarantine)?;
                 tracing::error!(error = %Chain(&error), "a snapshot cannot be used");
-                damages.add(Part::Snapshot, path, Remedy::Replaced { aside });
+                damages.add(from.part(), path, Remedy::Replaced { aside });
             }
             Err(error @ (SnapshotError::Locked { .. } | SnapshotError::Newer { .. })) => return Err(error.into()),
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "cannot use a snapshot");
                 unreadable = Some(OpenError::from(error));
             }
-        }
-    }
-    match disk::load(&**disk, &dir.checkpoint(), seal) {
-        Ok(Some(base)) if continued(&base) => {
-            tracing::warn!("no snapshot can be used: going on from the checkpoint");
-            return Ok(Some((base, From::Checkpoint)));
-        }
-        Ok(Some(base)) => {
-            let found = base.state.position().index;
-            tracing::warn!(found, log_base, "the checkpoint is older than the log");
-        }
-        Ok(None) => (),
-        Err(error @ CheckpointError::Locked { .. }) => return Err(error.into()),
-        Err(error) if !error.is_damage() => {
-            tracing::error!(error = %Chain(&error), "cannot use the checkpoint");
-            unreadable = Some(error.into());
-        }
-        Err(error) => {
-            let aside = quarantine(&**disk, &dir.checkpoint()).map_err(OpenError::Quarantine)?;
-            tracing::error!(error = %Chain(&error), "the checkpoint cannot be used");
-            damages.add(Part::Checkpoint, dir.checkpoint(), Remedy::Replaced { aside });
         }
     }
     unreadable.map_or(Ok(None), Err)

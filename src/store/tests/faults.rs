@@ -74,10 +74,10 @@ async fn a_snapshot_without_space_leaves_nothing_behind_and_says_so() {
     let disk = FaultyDisk::new();
     disk.becomes(FULL);
     let base = base::Base { state: State::clone(&rig.store.state()), ..base::Base::default() };
-    for compress in [false, true] {
+    for packing in [snapshot::Packing::None, snapshot::Packing::Blocks, snapshot::Packing::Gzip] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.snapshot");
-        let error = snapshot::export(&disk, &path, &base, &NoSeal, compress).unwrap_err();
+        let error = snapshot::export(&disk, &path, &base, &NoSeal, packing).unwrap_err();
         assert!(error.to_string().starts_with("there is no space for snapshot"), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
@@ -157,6 +157,17 @@ async fn a_full_disk_refuses_writes_until_there_is_space() {
     assert_eq!(*rig.store.health().borrow(), Health::Good);
     let before = rig.shown();
     assert_eq!(rig.crash().await.shown(), before);
+}
+
+#[tokio::test]
+async fn a_lone_server_finds_out_by_itself_that_there_is_space() {
+    let (rig, disk, _) = faulty().await;
+    disk.becomes(FULL);
+    rig.try_run("create a/x 1").await.unwrap_err();
+    assert!(!rig.store.leads());
+    disk.becomes(GOOD);
+    rig.store.role().wait_for(|role| matches!(role, Role::Leader { .. })).await.unwrap();
+    rig.store.health().wait_for(|health| *health == Health::Good).await.unwrap();
 }
 
 #[tokio::test]

@@ -148,7 +148,8 @@ async fn a_missing_key_is_named_and_nothing_is_moved_aside() {
 async fn a_snapshot_of_a_newer_format_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("a.snapshot");
-    std::fs::write(&file, b"SKIFFSN7 and more").unwrap();
+    let head = b"SKIFFSN7";
+    std::fs::write(&file, [&head[..], &wire::checksum(head).to_le_bytes(), b" and more"].concat()).unwrap();
     let error = read_snapshot(&file, &NoSeal::shared()).unwrap_err().to_string();
     assert!(error.contains("format 7 of a newer skiff"), "{error}");
     assert!(file.exists());

@@ -216,7 +216,7 @@ impl Driver {
         loop {
             tokio::select! {
                 biased;
-                _ = ticks.tick(), if !self.is_alone() => self.tick(),
+                _ = ticks.tick(), if !self.is_alone() || self.is_full() => self.tick(),
                 written = settled(&mut self.writing) => self.on_written(written),
                 taken = settled(&mut self.checkpointing) => self.on_checkpoint(taken),
                 scrubbed = settled(&mut self.scrubbing) => self.on_scrubbed(scrubbed),
@@ -259,6 +259,11 @@ impl Driver {
             self.on_written(written);
             self.advance();
         }
+    }
+
+    /// Also without others a server then stands for election every now and then: so it finds out that there is space.
+    fn is_full(&self) -> bool {
+        *self.shared.health.borrow() == Health::DiskFull
     }
 
     fn is_alone(&self) -> bool {
@@ -390,7 +395,7 @@ impl Driver {
         if self.failed || self.is_witness || self.node.is_leader() || !self.is_alone() {
             return;
         }
-        if *self.shared.health.borrow() == Health::DiskFull {
+        if self.is_full() {
             self.retry_at = self.clock.elapsed() + FULL_DISK_RETRY;
         }
         match self.node.campaign() {
@@ -460,7 +465,7 @@ impl Driver {
         self.rewrite_written(written.is_ok());
         match written {
             Ok(last_index) => {
-                let was_full = *self.shared.health.borrow() == Health::DiskFull;
+                let was_full = self.is_full();
                 if was_full {
                     tracing::info!("there is space on the disk again: writes are accepted");
                     self.shared.health.send_replace(Health::Good);

@@ -1,8 +1,6 @@
 //! Whole states: checkpoints that let the log be cut, states given to servers that lack what was cut,
 //! and states taken over from others.
 
-use std::collections::BTreeMap;
-
 use raft::eraftpb::Message;
 
 use super::Driver;
@@ -29,8 +27,8 @@ impl Driver {
         }
         let afresh = self.begin_rewrite();
         let is_afresh = afresh.is_some();
-        let (base, changed) = match afresh {
-            Some(base) => (base, BTreeMap::new()),
+        let base = match afresh {
+            Some(base) => base,
             None if !self.keeper.is_due(self.applier.state().object_bytes(), self.log_share()) => return,
             None if !self.is_checkpoint_new() => return self.keeper.wait(),
             None => self.applier.base(|index| Members::clone(self.members.at(index))),
@@ -38,11 +36,9 @@ impl Driver {
         let Some(seal) = self.marked_seal() else { return };
         let checkpoint = Checkpoint {
             base,
-            since: self.node.base(),
-            changed,
             disk: self.disk.clone(),
             snapshots: self.dir.snapshots(),
-            checkpoint: self.dir.checkpoint(),
+            copy: self.dir.checkpoint(),
             seal,
             is_afresh,
             damages: self.shared.damages.clone(),

@@ -51,7 +51,7 @@ impl Driver {
             if position != begins {
                 snapshot::save(&*disk, &snapshots, &base, &*seal).map_err(KeepError::Snapshot)?;
             }
-            Ok(Taken { position, revision: base.state.revision() })
+            Ok(Taken { position })
         })));
     }
 }
