@@ -8,7 +8,7 @@ use super::answer::{Answer, BODY_BYTES_MAX, text, write};
 use super::body;
 use super::exchange::Exchange;
 use super::respond::Written;
-use crate::object::Status;
+use crate::object::{Status, Timestamp};
 
 /// Answers everything below a prefix. It must check by itself who asks.
 pub trait Extension: Send + Sync + 'static {
@@ -25,6 +25,9 @@ pub trait Extension: Send + Sync + 'static {
 
 pub enum Reply {
     Text(String),
+    /// With what time it is here. The HTTP library says so too, but stands still once the clock was put back,
+    /// until what it said last.
+    TextAt(String, Timestamp),
     Json(Vec<u8>),
     Bytes(Bytes),
 }
@@ -41,6 +44,13 @@ impl Reply {
     pub fn into_answer(self) -> Answer {
         match self {
             Self::Text(content) => text(200, content),
+            Self::TextAt(content, now) => {
+                let mut answer = text(200, content);
+                if let Ok(date) = now.rfc1123().replace("+0000", "GMT").parse() {
+                    answer.headers_mut().insert(http::header::DATE, date);
+                }
+                answer
+            }
             Self::Json(bytes) => write(Written {
                 code: 200,
                 content_type: "application/json".into(),

@@ -18,17 +18,26 @@ const AUTHORITY_LIFETIME: Duration = DAY.saturating_mul(3650);
 pub const LEAF_LIFETIME: Duration = DAY.saturating_mul(365);
 /// Leaves are made anew at a start of the server when they have less than this left.
 pub const RENEW_BEFORE: Duration = DAY.saturating_mul(90);
-/// Clocks of a cluster's machines may differ by so much.
-const SKEW: Duration = Duration::from_secs(60 * 60);
+/// Clocks of a cluster's machines may differ by so much when it is founded.
+const SKEW_SECS: i64 = 60 * 60;
 /// The same for certificates that somebody asked for by a CertificateSigningRequest, as upstream has it: they
 /// may be good for as short as ten minutes.
-const REQUESTED_SKEW: Duration = Duration::from_secs(5 * 60);
+const REQUESTED_SKEW_SECS: i64 = 5 * 60;
+
+/// Of 2026, when this was written: a machine that says it is earlier has lost the time with its power. An
+/// authority that it made would be no good to anybody who knows the time.
+const EARLIEST_SECS: i64 = 1_767_225_600;
 
 /// A key that signs certificates, and the certificate that says so.
+///
+/// What it signs is good from its own first moment on, whatever the time is now: a machine whose clock was
+/// ahead when it started serves as before when it is set right, and others may be behind by as much as the
+/// cluster is old. To a clock that says the authority does not exist yet, its first moment is now.
 pub struct Authority {
     pem: String,
     der: CertificateDer<'static>,
     subject: String,
+    since_secs: i64,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -62,6 +71,7 @@ impl Authority {
         match (fs::read_if_there(certificate)?, fs::read_if_there(key)?) {
             (Some(pem), Some(key_pem)) => Self::from_pem(&pem, &key_pem)
                 .map_err(|why| SecurityError::damaged(certificate.display().to_string(), why)),
+            (None, None) if now_secs < EARLIEST_SECS => Err(SecurityError::Clock { day: day(now_secs) }),
             (None, None) => {
                 let (pem, key_pem) = make(name, now_secs).map_err(making(name))?;
                 fs::write_atomic(key, key_pem.as_bytes(), 0o600)?;
@@ -84,7 +94,7 @@ impl Authority {
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
         let facts = x509::facts(&der).ok_or(rcgen::Error::CouldNotParseCertificate)?;
         let issuer = Issuer::from_ca_cert_der(&der, KeyPair::from_pem(key_pem)?)?;
-        Ok(Self { pem: pem.to_owned(), der, subject: facts.common_name, issuer })
+        Ok(Self { pem: pem.to_owned(), der, subject: facts.common_name, since_secs: facts.not_before_secs, issuer })
     }
 
     pub fn pem(&self) -> &str {
@@ -102,7 +112,7 @@ impl Authority {
             let mut params = CertificateParams::new(subject.sans.clone())?;
             params.distinguished_name = subject.name();
             params.extended_key_usages = subject.usages();
-            set_times(&mut params, now_secs, LEAF_LIFETIME);
+            self.set_times(&mut params, now_secs, LEAF_LIFETIME);
             set_leaf(&mut params);
             Ok((params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
         };
@@ -124,7 +134,7 @@ impl Authority {
             let mut params = CertificateParams::new(subject.sans.clone())?;
             params.distinguished_name = subject.name();
             params.extended_key_usages = subject.usages();
-            set_times(&mut params, now_secs, lifetime);
+            self.set_times(&mut params, now_secs, lifetime);
             set_leaf(&mut params);
             request.params = params;
             Ok(request.signed_by(&self.issuer)?.pem())
@@ -143,8 +153,7 @@ impl Authority {
     ) -> Result<String, SecurityError> {
         let sign = || {
             let mut request = CertificateSigningRequestParams::from_pem(request)?;
-            set_times(&mut request.params, now_secs, lifetime);
-            request.params.not_before = request.params.not_after - lifetime - REQUESTED_SKEW;
+            set_span(&mut request.params, now_secs - REQUESTED_SKEW_SECS, lifetime, now_secs);
             set_leaf(&mut request.params);
             request.params.key_usages = usages;
             request.params.extended_key_usages = extended;
@@ -174,6 +183,10 @@ impl Authority {
         Ok(identity)
     }
 
+    fn set_times(&self, params: &mut CertificateParams, now_secs: i64, lifetime: Duration) {
+        set_span(params, self.since_secs, lifetime, now_secs.max(self.since_secs));
+    }
+
     fn still_good(&self, pem: &str, key_pem: &str, subject: &Subject, now_secs: i64) -> bool {
         let Ok(der) = CertificateDer::from_pem_slice(pem.as_bytes()) else { return false };
         let Some(facts) = x509::facts(&der) else { return false };
@@ -183,7 +196,7 @@ impl Authority {
             && facts.sans == subject.sans
             && facts.issuer == format!("CN={}", self.subject)
             && contains(&der, key.public_key_raw())
-            && facts.not_before_secs <= now_secs
+            && facts.not_before_secs <= now_secs.max(self.since_secs)
             && facts.not_after_secs - now_secs > RENEW_BEFORE.as_secs() as i64
     }
 }
@@ -222,7 +235,7 @@ fn make(name: &str, now_secs: i64) -> Result<(String, String), rcgen::Error> {
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    set_times(&mut params, now_secs, AUTHORITY_LIFETIME);
+    set_span(&mut params, now_secs - SKEW_SECS, AUTHORITY_LIFETIME, now_secs);
     Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
 }
 
@@ -236,10 +249,13 @@ fn set_leaf(params: &mut CertificateParams) {
     params.serial_number = Some(SerialNumber::from_slice(&serial));
 }
 
-fn set_times(params: &mut CertificateParams, now_secs: i64, lifetime: Duration) {
-    let now = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(now_secs.max(0) as u64);
-    params.not_before = now - SKEW;
-    params.not_after = now + lifetime;
+fn set_span(params: &mut CertificateParams, from_secs: i64, lifetime: Duration, now_secs: i64) {
+    let at = |secs: i64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(secs.max(0) as u64);
+    (params.not_before, params.not_after) = (at(from_secs), at(now_secs) + lifetime);
+}
+
+fn day(secs: i64) -> String {
+    (rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(secs.max(0) as u64)).date().to_string()
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
@@ -272,6 +288,44 @@ mod tests {
         assert_ne!(second, first);
         let third = keep(&Subject::server("web", vec!["web".into(), "10.0.0.2".into()]), almost_a_year);
         assert_ne!(third, second);
+    }
+
+    /// From and until when the certificate is good.
+    fn times(pem: &str) -> (i64, i64) {
+        let facts = x509::facts(&CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+        (facts.not_before_secs, facts.not_after_secs)
+    }
+
+    #[test]
+    fn a_machine_that_started_with_a_wrong_clock_is_good_when_it_is_set_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let authority = Authority::open(&at("ca.crt"), &at("ca.key"), "test-ca", NOW).unwrap();
+        let subject = Subject::server("web", vec!["web".into()]);
+        let keep = |now| authority.keep(&at("a.crt"), &at("a.key"), &subject, now).unwrap().certificate;
+        let year = 365 * 24 * 3600;
+
+        let first = keep(NOW);
+        for behind in [NOW - 40 * year, 0] {
+            assert_eq!(keep(behind), first, "it is good as soon as the clock is");
+        }
+        let ahead = keep(NOW + 2 * year);
+        assert!(times(&ahead).0 < NOW, "{:?}", times(&ahead));
+        assert_eq!(keep(NOW), ahead);
+        std::fs::remove_file(at("a.crt")).unwrap();
+        let (from, until) = times(&keep(0));
+        assert!(from < NOW && until > NOW + year / 2, "{from} to {until}");
+    }
+
+    #[test]
+    fn no_authority_is_made_before_its_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let open = |now| Authority::open(&at("ca.crt"), &at("ca.key"), "test-ca", now);
+        let error = open(86_400).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(error, "this machine's clock says 1970-01-02, which cannot be: set it, then start again");
+        assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing is made");
+        open(NOW).unwrap();
     }
 
     #[test]

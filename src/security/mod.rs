@@ -24,6 +24,8 @@ pub enum SecurityError {
     Make { what: String, source: rcgen::Error },
     #[error("{what} is damaged or not what it should be: {why}")]
     Damaged { what: String, why: String },
+    #[error("this machine's clock says {day}, which cannot be: set it, then start again")]
+    Clock { day: String },
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
 }

@@ -51,7 +51,10 @@ impl Extension for JoinServer {
     fn answer<'a>(&'a self, exchange: &'a Exchange, body: Bytes) -> BoxFuture<'a, Result<Reply, Status>> {
         Box::pin(async move {
             match (exchange.method.as_str(), exchange.line.path.as_str()) {
-                ("GET", AUTHORITIES) => Ok(Reply::text(self.pki.server_ca.pem().to_owned())),
+                ("GET", AUTHORITIES) => {
+                    let now = Timestamp::from_nanos(self.clock.wall_nanos());
+                    Ok(Reply::TextAt(self.pki.server_ca.pem().to_owned(), now))
+                }
                 ("POST", NODE) => {
                     self.check_secret(&exchange.headers)?;
                     let request = serde_json::from_slice(&body)

@@ -1,5 +1,7 @@
 //! A server in a namespace, on a small disk of its own.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,8 +10,9 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use skiff::client::remote::Remote;
-use skiff::object::Tree;
+use skiff::object::{Timestamp, Tree};
 
+use super::clock;
 use super::lan::Lan;
 use crate::admin;
 
@@ -51,7 +54,27 @@ impl Machine {
     }
 
     pub fn start(&mut self) {
-        let log = std::fs::File::options().create(true).append(true).open(self.dir.join("log")).expect("a log");
+        self.start_with("config.yaml");
+    }
+
+    /// Starts it on a machine whose clock is so many seconds off: it waits for its configuration until that is so.
+    pub async fn start_off(&mut self, secs: i32) {
+        let pipe = self.dir.join("pipe.yaml");
+        let _ = nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU); // it may be there
+        self.start_with("pipe.yaml");
+        let open = || File::options().write(true).custom_flags(nix::libc::O_NONBLOCK).open(&pipe).ok();
+        let mut other_end = None;
+        until("it reads its configuration", async || {
+            other_end = open();
+            other_end.is_some()
+        })
+        .await;
+        self.set_clock_off(secs);
+        drop(other_end);
+    }
+
+    fn start_with(&mut self, config: &str) {
+        let log = File::options().create(true).append(true).open(self.dir.join("log")).expect("a log");
         let mut command = self.lan.command(self.number, &binary());
         let address = self.lan.address(self.number);
         command.args(["server", "--disable-agent", "--node-name", &self.name(), "--advertise-address", &address]);
@@ -59,15 +82,23 @@ impl Machine {
         command.args(["--cluster-cidr=10.67.0.0/16", "--service-cidr=10.68.0.0/16"]);
         command.arg(format!("--data-dir={}", self.dir.join("disk/data").display()));
         command.arg(format!("--write-kubeconfig={}", self.kubeconfig().display()));
-        command.arg(format!("--config={}", self.dir.join("config.yaml").display()));
+        command.arg(format!("--config={}", self.dir.join(config).display()));
         command.args(&self.joins);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
         self.child = Some(command.spawn().expect("a server"));
     }
 
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.as_ref().expect("a running server").id().cast_signed())
+    }
+
     pub fn signal(&self, signal: Signal) {
-        let child = self.child.as_ref().expect("a running server");
-        kill(Pid::from_raw(child.id().cast_signed()), signal).expect("a running server");
+        kill(self.pid(), signal).expect("a running server");
+    }
+
+    /// Sets its wall clock so many seconds off, until it ends or is set again.
+    pub fn set_clock_off(&self, secs: i32) {
+        clock::set_off(self.pid(), secs);
     }
 
     pub fn kill(&mut self) {
@@ -90,7 +121,7 @@ impl Machine {
     /// Leaves no space on its disk.
     pub fn fill_disk(&self) {
         use std::io::Write as _;
-        let mut ballast = std::fs::File::create(self.dir.join("disk").join(BALLAST)).expect("a file");
+        let mut ballast = File::create(self.dir.join("disk").join(BALLAST)).expect("a file");
         let zeros = vec![0; 1 << 20];
         while ballast.write_all(&zeros).is_ok() {}
         while ballast.write_all(&zeros[..512]).is_ok() {}
@@ -115,6 +146,16 @@ impl Machine {
 
     async fn get(&self, path: &str) -> Option<(u16, Tree)> {
         admin::get(self.remote(), path).await
+    }
+
+    /// What time it says it is to those who join.
+    pub async fn wall_clock(&self) -> Option<Timestamp> {
+        let asking = async {
+            let request = http::Request::builder().uri("/v1-skiff/cacerts").body(Default::default()).ok()?;
+            let response = self.remote()?.send(admin::ADMIN, request).await.ok()?;
+            Timestamp::parse_rfc1123(response.headers().get("date")?.to_str().ok()?)
+        };
+        tokio::time::timeout(Duration::from_secs(2), asking).await.ok()?
     }
 
     /// The leader's number and the names of all that vote, as this server knows it.

@@ -4,9 +4,9 @@
 //!
 //! `SKIFF_TRIAL_ROUNDS` says how often everything happens (but for the one that takes long: not in a single
 //! round), `SKIFF_TRIAL_SEED` in which order,
-//! `SKIFF_TRIAL_ONLY` names the one trouble that does; `SKIFF_BINARY` what to run instead of this build. Clocks are not set: they are the machine's, and time
-//! namespaces do not reach them; the simulator does that.
+//! `SKIFF_TRIAL_ONLY` names the one trouble that does; `SKIFF_BINARY` what to run instead of this build.
 
+mod clock;
 mod history;
 mod lan;
 mod machine;
@@ -76,6 +76,10 @@ async fn three_servers_keep_their_promises_whatever_befalls_them() {
         if rounds > 1 {
             troubles.sort_by_cached_key(|_| rand.next_u64());
         }
+        if !clock::CAN_BE_SET {
+            troubles.retain(|trouble| !trouble.sets_clocks());
+            println!("SKIPPED: all that sets clocks, for it is written for x86-64 alone");
+        }
         for trouble in troubles {
             trial.suffer(trouble).await;
             println!("{:6.1} s, {:6} writes: {trouble:?}", began.elapsed().as_secs_f64(), record.written());
@@ -100,7 +104,8 @@ async fn three_servers_keep_their_promises_whatever_befalls_them() {
         judged.sessions,
         lan.carried()
     );
-    assert!(judged.ops > 500 && judged.events > 500, "hardly anything happened");
+    let enough = if std::env::var("SKIFF_TRIAL_ONLY").is_ok() { 50 } else { 500 };
+    assert!(judged.ops > enough && judged.events > enough, "hardly anything happened");
 }
 
 /// The first founds the cluster, the others join it.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use skiff::base::clock::SystemClock;
+use skiff::object::Timestamp;
 use skiff::object::tree::json;
 
 use super::history::Record;
@@ -29,6 +31,19 @@ pub enum Trouble {
     Replaced,
     LongAway,
     RestartedInTurn,
+    LeadersClockJumps,
+    FollowersClockJumps,
+    ClocksDisagree,
+    ClocksYearsOff,
+    StartedYearsOff,
+}
+
+impl Trouble {
+    pub fn sets_clocks(self) -> bool {
+        use Trouble::{ClocksDisagree, ClocksYearsOff, FollowersClockJumps, LeadersClockJumps, StartedYearsOff};
+        let all = [ClocksDisagree, ClocksYearsOff, FollowersClockJumps, LeadersClockJumps, StartedYearsOff];
+        all.contains(&self)
+    }
 }
 
 pub const TROUBLES: &[Trouble] = &[
@@ -47,6 +62,11 @@ pub const TROUBLES: &[Trouble] = &[
     Trouble::RestartedInTurn,
     Trouble::LongAway,
     Trouble::SlowAndLossy,
+    Trouble::LeadersClockJumps,
+    Trouble::FollowersClockJumps,
+    Trouble::ClocksDisagree,
+    Trouble::ClocksYearsOff,
+    Trouble::StartedYearsOff,
 ];
 
 /// More than a log keeps: 32 MiB of history, and a quarter of that until it is cut again.
@@ -58,6 +78,16 @@ const LARGE: usize = 8;
 const LARGE_PATH: &str = "/api/v1/namespaces/default/configmaps";
 /// What a server says that did not go on from its own log.
 const TOOK_OVER: &str = "took over the leader's state";
+
+const MINUTE_SECS: i32 = 60;
+const DAY_SECS: i32 = 24 * 60 * MINUTE_SECS;
+const YEAR_SECS: i32 = 365 * DAY_SECS;
+/// So far off that every certificate is good: those of servers are for a year, and from an hour before.
+const CLOCK_JUMPS: [i32; 5] = [3 * DAY_SECS, -50 * MINUTE_SECS, 200 * DAY_SECS, -20 * MINUTE_SECS, 0];
+/// So far that none is: some servers', then those of the authorities too, and before there were any.
+const CLOCK_YEARS: [i32; 3] = [2 * YEAR_SECS, 12 * YEAR_SECS, -30 * YEAR_SECS];
+/// By so much the clocks of the test and of a server may seem to differ besides.
+const LATE_SECS_MAX: i64 = 30;
 
 /// How long a trouble lasts.
 const LASTS: Duration = Duration::from_millis(2_500);
@@ -88,6 +118,11 @@ impl Trial<'_> {
             Trouble::Replaced => self.replaced(follower).await,
             Trouble::LongAway => self.long_away(follower).await,
             Trouble::RestartedInTurn => self.restarted_in_turn().await,
+            Trouble::LeadersClockJumps => self.clock_jumps(leader).await,
+            Trouble::FollowersClockJumps => self.clock_jumps(follower).await,
+            Trouble::ClocksDisagree => self.clocks_disagree(leader).await,
+            Trouble::ClocksYearsOff => self.clocks_years_off(leader, follower).await,
+            Trouble::StartedYearsOff => self.started_years_off(follower).await,
             _ => self.bad_weather(trouble, leader, follower).await,
         }
         self.written_on(&format!("after {trouble:?}")).await;
@@ -220,6 +255,75 @@ impl Trial<'_> {
         }
         self.record.forbid_failures(false);
         tokio::time::sleep(PATIENCE).await; // what was begun meanwhile ends before something else befalls it
+    }
+
+    /// Its clock is set, and set again: it goes on writing, as do the others.
+    async fn clock_jumps(&self, victim: usize) {
+        for secs in CLOCK_JUMPS {
+            self.machines[victim].set_clock_off(secs);
+            self.serves(victim, secs).await;
+            tokio::time::sleep(LASTS / 4).await;
+            self.written_on(&format!("with a clock that is {secs} s off")).await;
+        }
+    }
+
+    /// All are off, each by something else, and find each other again.
+    async fn clocks_disagree(&mut self, leader: usize) {
+        for (machine, secs) in self.machines.iter().zip(CLOCK_JUMPS) {
+            machine.set_clock_off(secs);
+        }
+        self.machines[leader].kill();
+        self.written_on("while clocks disagree").await;
+        self.machines[leader].start_off(CLOCK_JUMPS[2]).await;
+        for (place, machine) in self.machines.iter().enumerate() {
+            machine.ready().await;
+            self.serves(place, if place == leader { CLOCK_JUMPS[2] } else { CLOCK_JUMPS[place] }).await;
+        }
+        self.clocks_right();
+    }
+
+    /// Two of three are, while they have to find each other: whether anybody serves is not asked, only that all is
+    /// as before when they are right again.
+    async fn clocks_years_off(&mut self, leader: usize, follower: usize) {
+        for years in CLOCK_YEARS {
+            self.machines[follower].kill();
+            self.machines[leader].set_clock_off(years);
+            self.machines[follower].start_off(-years).await;
+            tokio::time::sleep(LASTS).await;
+        }
+        self.clocks_right();
+    }
+
+    /// It starts as machines do that lost the time with their power, and hears later what time it is.
+    async fn started_years_off(&mut self, victim: usize) {
+        for secs in CLOCK_YEARS {
+            self.machines[victim].kill();
+            self.machines[victim].start_off(secs).await;
+            tokio::time::sleep(LASTS).await;
+            self.written_on(&format!("while one started {secs} s off")).await;
+            self.machines[victim].set_clock_off(0);
+            self.machines[victim].ready().await;
+            self.serves(victim, 0).await;
+        }
+    }
+
+    fn clocks_right(&self) {
+        self.machines.iter().for_each(|machine| machine.set_clock_off(0));
+    }
+
+    /// The server acknowledges writes, and says that it is so many seconds from now.
+    async fn serves(&self, place: usize, secs: i32) {
+        let remote = self.servers.read().expect("the servers")[place].clone();
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "timely-", "namespace": "default"},
+        });
+        until(&format!("server {place} serves with a clock {secs} s off"), async || {
+            let now = Timestamp::from_nanos(SystemClock::shared().wall_nanos());
+            let Some(told) = self.machines[place].wall_clock().await else { return false };
+            let is_set = (told.secs_since(now) - i64::from(secs)).abs() < LATE_SECS_MAX;
+            is_set && matches!(ask(&remote, "POST", LARGE_PATH, Some(object.clone())).await, Came::Answer(201, _))
+        })
+        .await;
     }
 
     /// The end of every server's log.
