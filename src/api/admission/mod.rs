@@ -198,54 +198,118 @@ trait Plugin: Sync {
     }
 }
 
-/// A plugin, what metrics call it, and when upstream asks it.
-struct Row {
-    /// Empty for what upstream does elsewhere, which is asked always and not measured.
-    name: &'static str,
-    plugin: &'static dyn Plugin,
+/// The writes that a plugin has something to say about; of all resources if it names none.
+#[derive(Clone, Copy)]
+struct Asked {
     on: &'static [Operation],
-    /// Whether it is asked in each of the steps; what deletes something is refused by others as well.
-    admits: bool,
-    validates: bool,
+    of: &'static [&'static str],
 }
 
-const ADMITS: (bool, bool) = (true, false);
-const VALIDATES: (bool, bool) = (false, true);
-const BOTH: (bool, bool) = (true, true);
+impl Asked {
+    const NEVER: Self = Self { on: &[], of: &[] };
 
-const fn row(
+    const fn on(on: &'static [Operation], of: &'static [&'static str]) -> Self {
+        Self { on, of }
+    }
+
+    fn is(&self, on: &Attributes<'_>) -> bool {
+        self.on.contains(&on.operation) && (self.of.is_empty() || self.of.contains(&on.resource.name.as_str()))
+    }
+}
+
+/// A plugin, what metrics call it, and when it is asked in each of the steps: by all others it is passed by.
+struct Row {
+    /// Empty for what upstream does elsewhere, which is not measured.
     name: &'static str,
     plugin: &'static dyn Plugin,
-    on: &'static [Operation],
-    (admits, validates): (bool, bool),
-) -> Row {
-    Row { name, plugin, on, admits, validates }
+    admits: Asked,
+    validates: Asked,
+}
+
+const fn row(name: &'static str, plugin: &'static dyn Plugin, admits: Asked, validates: Asked) -> Row {
+    Row { name, plugin, admits, validates }
 }
 
 /// Every plugin, in the order they are asked.
 static PLUGINS: &[Row] = {
-    use Operation::{Connect, Create, Delete, Update};
+    use Operation::{Create, Delete, Update};
+    const ALL: &[&str] = &[];
+    const PODS: &[&str] = &["pods"];
+    const CLAIMS: &[&str] = &["persistentvolumeclaims"];
+    const REQUESTS: &[&str] = &["certificatesigningrequests.certificates.k8s.io"];
+    const NEVER: Asked = Asked::NEVER;
+    const fn on(on: &'static [Operation], of: &'static [&'static str]) -> Asked {
+        Asked::on(on, of)
+    }
     &[
-        row("NamespaceLifecycle", &namespace::NamespaceLifecycle, &[Create, Update, Delete], BOTH),
-        row("LimitRanger", &limit_ranger::LimitRanger, &[Create, Update], BOTH),
-        row("ServiceAccount", &service_account::ServiceAccount, &[Create, Update], BOTH),
-        row("NodeRestriction", &node_restriction::NodeRestriction, &[Create, Update, Delete], BOTH),
-        row("TaintNodesByCondition", &taint_nodes::TaintNodesByCondition, &[Create], ADMITS),
-        row("PodSecurity", &pod_security::PodSecurity, &[Create, Update], VALIDATES),
-        row("Priority", &priority::Priority, &[Create, Update, Delete], BOTH),
-        row("DefaultTolerationSeconds", &default_tolerations::DefaultTolerationSeconds, &[Create, Update], ADMITS),
-        row("DefaultStorageClass", &default_class::DefaultStorageClass, &[Create], ADMITS),
-        row("StorageObjectInUseProtection", &storage_protection::StorageObjectInUseProtection, &[Create], ADMITS),
-        row("PersistentVolumeClaimResize", &claim_resize::PersistentVolumeClaimResize, &[Update], VALIDATES),
-        row("RuntimeClass", &runtime_class::RuntimeClass, &[Create], BOTH),
-        row("CertificateApproval", &certificates::CertificateApproval, &[Update], VALIDATES),
-        row("CertificateSigning", &certificates::CertificateSigning, &[Update], VALIDATES),
-        row("CertificateSubjectRestriction", &certificates::CertificateSubjectRestriction, &[Create], VALIDATES),
-        row("DefaultIngressClass", &default_class::DefaultIngressClass, &[Create], ADMITS),
-        row("", &signing_requests::SigningRequests, &[Create, Update], ADMITS),
-        row("PodTopologyLabels", &topology_labels::PodTopologyLabels, &[Create], ADMITS),
-        row("PodResizeValidator", &pod_resize::PodResizeValidator, &[Update], VALIDATES),
-        row("", &rbac::NoEscalation, &[Create, Update, Delete, Connect], VALIDATES),
+        row(
+            "NamespaceLifecycle",
+            &namespace::NamespaceLifecycle,
+            on(&[Create, Update], ALL),
+            on(&[Delete], &["namespaces"]),
+        ),
+        row(
+            "LimitRanger",
+            &limit_ranger::LimitRanger,
+            on(&[Create], PODS),
+            on(&[Create, Update], &["pods", "persistentvolumeclaims"]),
+        ),
+        row("ServiceAccount", &service_account::ServiceAccount, on(&[Create], PODS), NEVER),
+        row("NodeRestriction", &node_restriction::NodeRestriction, on(&[Create, Update], ALL), on(&[Delete], ALL)),
+        row("TaintNodesByCondition", &taint_nodes::TaintNodesByCondition, on(&[Create], &["nodes"]), NEVER),
+        row("PodSecurity", &pod_security::PodSecurity, NEVER, on(&[Create, Update], pod_security::JUDGED)),
+        row(
+            "Priority",
+            &priority::Priority,
+            on(&[Create, Update], PODS),
+            on(&[Create, Update], &["priorityclasses.scheduling.k8s.io"]),
+        ),
+        row(
+            "DefaultTolerationSeconds",
+            &default_tolerations::DefaultTolerationSeconds,
+            on(&[Create, Update], PODS),
+            NEVER,
+        ),
+        row("DefaultStorageClass", &default_class::DefaultStorageClass, on(&[Create], CLAIMS), NEVER),
+        row(
+            "StorageObjectInUseProtection",
+            &storage_protection::StorageObjectInUseProtection,
+            on(&[Create], &["persistentvolumes", "persistentvolumeclaims", "volumeattributesclasses.storage.k8s.io"]),
+            NEVER,
+        ),
+        row("PersistentVolumeClaimResize", &claim_resize::PersistentVolumeClaimResize, NEVER, on(&[Update], CLAIMS)),
+        row("RuntimeClass", &runtime_class::RuntimeClass, on(&[Create], PODS), on(&[Create], PODS)),
+        row("CertificateApproval", &certificates::CertificateApproval, NEVER, on(&[Update], REQUESTS)),
+        row("CertificateSigning", &certificates::CertificateSigning, NEVER, on(&[Update], REQUESTS)),
+        row(
+            "CertificateSubjectRestriction",
+            &certificates::CertificateSubjectRestriction,
+            NEVER,
+            on(&[Create], REQUESTS),
+        ),
+        row(
+            "DefaultIngressClass",
+            &default_class::DefaultIngressClass,
+            on(&[Create], &["ingresses.networking.k8s.io"]),
+            NEVER,
+        ),
+        row("", &signing_requests::SigningRequests, on(&[Create, Update], REQUESTS), NEVER),
+        row("PodTopologyLabels", &topology_labels::PodTopologyLabels, on(&[Create], PODS), NEVER),
+        row("PodResizeValidator", &pod_resize::PodResizeValidator, NEVER, on(&[Update], PODS)),
+        row(
+            "",
+            &rbac::NoEscalation,
+            NEVER,
+            on(
+                &[Create, Update],
+                &[
+                    "roles.rbac.authorization.k8s.io",
+                    "rolebindings.rbac.authorization.k8s.io",
+                    "clusterroles.rbac.authorization.k8s.io",
+                    "clusterrolebindings.rbac.authorization.k8s.io",
+                ],
+            ),
+        ),
     ]
 };
 
@@ -260,7 +324,7 @@ impl Admission {
     }
 
     pub fn admit(&self, on: &Attributes<'_>, object: &mut Tree, warnings: &mut Vec<String>) -> Result<(), Status> {
-        let is_asked = |row: &Row| row.admits && row.on.contains(&on.operation);
+        let is_asked = |row: &Row| row.admits.is(on);
         self.step(Step::Admit, on.operation, is_asked, |plugin| plugin.admit(on, object, warnings))
     }
 
@@ -270,10 +334,12 @@ impl Admission {
         object: Option<&Tree>,
         warnings: &mut Vec<String>,
     ) -> Result<(), Status> {
-        let is_asked = |row: &Row| row.validates && row.on.contains(&on.operation);
+        let is_asked = |row: &Row| row.validates.is(on);
         self.step(Step::Validate, on.operation, is_asked, |plugin| plugin.validate(on, object, warnings))
     }
 
+    /// Asks one after the other; the end of one is the beginning of the next, so that each costs one look
+    /// at the clock.
     fn step(
         &self,
         step: Step,
@@ -281,8 +347,8 @@ impl Admission {
         is_asked: impl Fn(&Row) -> bool,
         mut ask: impl FnMut(&dyn Plugin) -> Result<(), Status>,
     ) -> Result<(), Status> {
-        let mut since = self.timing.now();
-        let begin = since;
+        let begin = self.timing.now();
+        let mut since = begin;
         let mut outcome = Ok(());
         for (at, row) in PLUGINS.iter().enumerate().filter(|(_, row)| is_asked(row)) {
             outcome = ask(row.plugin);

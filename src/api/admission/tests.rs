@@ -196,7 +196,7 @@ async fn plugins_are_measured_by_their_names() {
     made(&world, &format!("{NS}/configmaps"), named("ConfigMap", "a")).await;
     let page = world.api.metrics.render();
     let family = "apiserver_admission_controller_admission_duration_seconds_count";
-    for (name, step) in [("NamespaceLifecycle", "admit"), ("LimitRanger", "validate"), ("PodSecurity", "validate")] {
+    for (name, step) in [("NamespaceLifecycle", "admit"), ("PodSecurity", "validate")] {
         let line = format!("{family}{{name=\"{name}\",type=\"{step}\",operation=\"CREATE\",rejected=\"false\"}} ");
         assert!(page.contains(&line), "{line}\n{page}");
     }
@@ -206,4 +206,43 @@ async fn plugins_are_measured_by_their_names() {
     let line =
         format!("{family}{{name=\"NamespaceLifecycle\",type=\"admit\",operation=\"CREATE\",rejected=\"true\"}} 1\n");
     assert!(world.api.metrics.render().contains(&line), "{line}");
+}
+
+#[tokio::test]
+async fn a_write_is_asked_of_those_that_have_something_to_say_about_it() {
+    let world = world().await;
+    made(&world, &format!("{NS}/configmaps"), named("ConfigMap", "c")).await;
+    let counts = async || {
+        let page = world.send("GET /metrics", Tree::Null).await.1;
+        let name = "apiserver_admission_controller_admission_duration_seconds_count";
+        let lines: Vec<String> =
+            page.as_str().unwrap().lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect();
+        let of = move |plugin: &str, step: &str| {
+            let labels = format!("{{name=\"{plugin}\",type=\"{step}\",operation=\"CREATE\",rejected=\"false\"}} ");
+            lines.iter().find_map(|line| line.split_once(labels.as_str())?.1.parse::<u32>().ok()).unwrap_or_default()
+        };
+        of
+    };
+    let before = counts().await;
+    assert_eq!(before("NamespaceLifecycle", "admit"), 2, "of a namespace and a config map");
+    for plugin in ["LimitRanger", "ServiceAccount", "Priority", "PodSecurity", "DefaultStorageClass"] {
+        assert_eq!(before(plugin, "admit"), 0, "{plugin} has nothing to say about either");
+    }
+    assert_eq!(before("PodSecurity", "validate"), 1, "of the namespace");
+
+    pod_on_a_node(&world).await;
+    let after = counts().await;
+    for (plugin, step) in [
+        ("LimitRanger", "admit"),
+        ("LimitRanger", "validate"),
+        ("ServiceAccount", "admit"),
+        ("Priority", "admit"),
+        ("DefaultTolerationSeconds", "admit"),
+        ("RuntimeClass", "validate"),
+        ("PodTopologyLabels", "admit"),
+        ("TaintNodesByCondition", "admit"),
+    ] {
+        assert_eq!(after(plugin, step), 1, "{plugin} {step}: of the pod, or the node");
+    }
+    assert_eq!(after("PodSecurity", "validate"), 2);
 }

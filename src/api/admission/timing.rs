@@ -1,6 +1,6 @@
 //! How long each plugin took, under upstream's names.
 //!
-//! Every write asks every plugin twice, so the series of what is let pass are looked up once and kept.
+//! Every write asks some plugins twice, so the series of what is let pass are looked up once and kept.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -31,12 +31,18 @@ pub struct Timing {
     metrics: Arc<Metrics>,
     clock: ClockRef,
     /// By plugin, step and operation.
-    passed: Box<[OnceLock<Arc<Histogram>>]>,
+    plugins: Box<[Passed]>,
+    /// By step and operation.
+    steps: [Passed; STEPS * OPERATIONS],
 }
+
+/// The series of what is let pass, once something was.
+type Passed = OnceLock<Arc<Histogram>>;
 
 impl Timing {
     pub fn new(metrics: Arc<Metrics>, clock: ClockRef, plugins: usize) -> Self {
-        Self { metrics, clock, passed: (0..plugins * STEPS * OPERATIONS).map(|_| OnceLock::new()).collect() }
+        let plugins = (0..plugins * STEPS * OPERATIONS).map(|_| Passed::new()).collect();
+        Self { metrics, clock, plugins, steps: Default::default() }
     }
 
     pub fn now(&self) -> Duration {
@@ -52,19 +58,27 @@ impl Timing {
         is_refused: bool,
         took: Duration,
     ) {
-        let find = |refused| self.metrics.admission_plugins.with(&[name, step.as_str(), operation.as_str(), refused]);
-        if is_refused {
-            return find("true").observe(took);
-        }
-        let place = (at * STEPS + step as usize) * OPERATIONS + operation as usize;
-        if let Some(series) = self.passed.get(place) {
-            series.get_or_init(|| find("false")).observe(took);
-        }
+        let find = |refused: &'static str| {
+            self.metrics.admission_plugins.with(&[name, step.as_str(), operation.as_str(), refused])
+        };
+        count(self.plugins.get(at * STEPS * OPERATIONS + place(step, operation)), is_refused, took, find);
     }
 
     /// Counts the whole step.
     pub fn step(&self, step: Step, operation: Operation, is_refused: bool, took: Duration) {
-        let refused = if is_refused { "true" } else { "false" };
-        self.metrics.admission_steps.with(&[step.as_str(), operation.as_str(), refused]).observe(took);
+        let find =
+            |refused: &'static str| self.metrics.admission_steps.with(&[step.as_str(), operation.as_str(), refused]);
+        count(self.steps.get(place(step, operation)), is_refused, took, find);
+    }
+}
+
+fn place(step: Step, operation: Operation) -> usize {
+    step as usize * OPERATIONS + operation as usize
+}
+
+fn count(passed: Option<&Passed>, is_refused: bool, took: Duration, find: impl Fn(&'static str) -> Arc<Histogram>) {
+    match passed.filter(|_| !is_refused) {
+        Some(series) => series.get_or_init(|| find("false")).observe(took),
+        None => find(if is_refused { "true" } else { "false" }).observe(took),
     }
 }

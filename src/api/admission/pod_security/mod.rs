@@ -30,6 +30,19 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("replicationcontrollers", "spec.template"),
     ("statefulsets.apps", "spec.template"),
 ];
+/// What is looked at at all.
+pub const JUDGED: &[&str] = &[
+    "pods",
+    "namespaces",
+    "cronjobs.batch",
+    "daemonsets.apps",
+    "deployments.apps",
+    "jobs.batch",
+    "podtemplates",
+    "replicasets.apps",
+    "replicationcontrollers",
+    "statefulsets.apps",
+];
 /// At most this many of a namespace's pods are looked at when its policy changes.
 const PODS_MAX: usize = 3_000;
 
