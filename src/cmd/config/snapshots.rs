@@ -30,6 +30,10 @@ pub struct BackupFlags {
     #[arg(long, value_name = "COUNT", env = "SKIFF_SNAPSHOT_RETENTION", default_value_t = 5,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub snapshot_retention: u32,
+    /// Megabytes that those in the folder may take together; the newest stays in any case
+    #[arg(long, value_name = "MEGABYTES", env = "SKIFF_SNAPSHOT_RETENTION_SIZE", default_value_t = 1024,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub snapshot_retention_size: u32,
     #[command(flatten)]
     pub folder: FolderFlag,
     /// Compress them, also those by hand
@@ -122,6 +126,7 @@ pub fn backup(flags: BackupFlags, data_dir: &Path) -> Result<Config> {
         name: flags.snapshot_name.0,
         folder: flags.folder.folder(data_dir)?,
         keep: flags.snapshot_retention as usize,
+        keep_bytes: u64::from(flags.snapshot_retention_size) << 20,
         compress: flags.snapshot_compress,
         s3: flags.s3.settings()?,
     })
