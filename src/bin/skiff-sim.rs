@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use skiff::sim::{Report, Run, run};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Runs the store on simulated clocks, networks and disks, and checks what clients saw.
 #[derive(Parser)]
 struct Flags {
