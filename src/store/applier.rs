@@ -8,7 +8,6 @@ use super::command::{Action, Command, Outcome, Payload};
 use super::entry::{Entry, Op};
 use super::event::EventRef;
 use super::hub::Hub;
-use super::keeper::Taken;
 use super::metrics::Metrics;
 use super::mvcc::{self, Effects};
 use super::raft::Members;
@@ -268,7 +267,8 @@ impl Applier {
         Base { state, members }
     }
 
-    pub fn checkpointed(&mut self, taken: Taken) {
-        self.reserved.forget(taken.position.index);
+    /// A checkpoint was taken at `index`.
+    pub fn checkpointed(&mut self, index: u64) {
+        self.reserved.forget(index);
     }
 }

@@ -134,7 +134,8 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub fn take(self) -> Result<Taken, KeepError> {
+    /// Tells where it was taken, once it is durable.
+    pub fn take(self) -> Result<Position, KeepError> {
         snapshot::save(&*self.disk, &self.snapshots, &self.base, &*self.seal)?;
         self.look_at_old_copy()?;
         snapshot::export(&*self.disk, &self.copy, &self.base, &*self.seal, Packing::Blocks)?;
@@ -142,7 +143,7 @@ impl Checkpoint {
             snapshot::list_aside(&self.snapshots).iter().for_each(|path| drop(self.disk.remove(path)));
             remove_all(&aside(&self.copy)).map_err(|source| self.in_the_way(source))?;
         }
-        Ok(Taken { position: self.base.state.position })
+        Ok(self.base.state.position)
     }
 
     /// Nobody reads the copy while all is well: here, where it is to be replaced, it shows whether it would
@@ -163,10 +164,4 @@ impl Checkpoint {
     fn in_the_way(&self, source: io::Error) -> KeepError {
         KeepError::Aside { path: self.copy.clone(), source }
     }
-}
-
-/// A checkpoint that is durable.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Taken {
-    pub position: Position,
 }

@@ -20,6 +20,7 @@ use crate::base::seal::{Seal, SealError, SealRef};
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const SUFFIX: &str = ".snapshot";
+const PARTIAL: &str = ".partial";
 /// How much of a file is read at once.
 const READ_BYTES: usize = 256 << 10;
 
@@ -77,7 +78,7 @@ pub(super) fn export(
         _ => SnapshotError::Write { path: path.to_owned(), source },
     };
     let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
+    partial.push(PARTIAL);
     let partial = PathBuf::from(partial);
     let place = || disk.rename(&partial, path).and_then(|()| disk.sync_dir(path.parent().unwrap_or(Path::new("/"))));
     let written = disk.create(&partial).map_err(Failure::Io).and_then(|file| write(file, base, seal, packing));
@@ -91,6 +92,15 @@ pub(super) fn export(
 /// The snapshots in `dir`, newest first.
 pub(super) fn list(dir: &Path) -> Vec<PathBuf> {
     list_by(dir, |name| name.ends_with(SUFFIX))
+}
+
+/// Takes away what a crash left half written in `dir`, while nobody writes there.
+pub(super) fn clear(disk: &dyn Disk, dir: &Path) {
+    for path in list_by(dir, |name| name.ends_with(PARTIAL)) {
+        if let Err(error) = disk.remove(&path) {
+            tracing::warn!(path = %path.display(), %error, "cannot remove half a snapshot");
+        }
+    }
 }
 
 /// What is in `dir` besides: damaged snapshots, and those that a crash left half written.

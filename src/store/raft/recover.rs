@@ -85,6 +85,7 @@ pub(in crate::store) fn recover(
     rand: &RandRef,
     damages: &Damages,
 ) -> Result<Recovered, OpenError> {
+    snapshot::clear(&**disk, &dir.snapshots());
     if let Some(LogDamage { path, offset }) = look_through(dir, disk, damages)? {
         return Err(OpenError::DamagedLog { path, offset });
     }

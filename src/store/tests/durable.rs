@@ -109,6 +109,13 @@ async fn a_damaged_snapshot_is_moved_aside_and_the_checkpoint_used() {
 }
 
 #[tokio::test]
+async fn what_a_crash_left_half_written_is_taken_away() {
+    let half = |dir: &Path| dir.join("snapshots/00000000000000000007.snapshot.partial");
+    let rig = reopened_after(|dir| std::fs::write(half(dir), "half").unwrap()).await;
+    assert!(!half(&rig.options.dir).exists());
+}
+
+#[tokio::test]
 async fn a_damaged_checkpoint_is_made_anew_when_the_next_is_due() {
     for damage in [overwrite, truncate] {
         let rig = reopened_after(|dir| damage(&dir.join("checkpoint"))).await;

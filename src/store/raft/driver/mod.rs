@@ -35,7 +35,7 @@ use crate::store::device;
 use crate::store::entry::{Entry, EntryBuilder, Op, encode_op};
 use crate::store::files::DiskRef;
 use crate::store::hub::Hub;
-use crate::store::keeper::{KeepError, Keeper, LogLimits, Taken};
+use crate::store::keeper::{KeepError, Keeper, LogLimits};
 use crate::store::metrics::Metrics;
 use crate::store::network::NetworkRef;
 use crate::store::raft::log::{LogError, LogWrite};
@@ -102,7 +102,7 @@ pub(in crate::store) struct Driver {
     /// Answers that are given once readers can see what they tell.
     answers: Vec<(Reply, Outcome)>,
     writing: Option<BoxFuture<'static, Result<u64, LogError>>>,
-    checkpointing: Option<BoxFuture<'static, Result<Taken, KeepError>>>,
+    checkpointing: Option<BoxFuture<'static, Result<Position, KeepError>>>,
     /// Another server's state on its way here, with raft's message that offers it.
     fetching: Option<BoxFuture<'static, Result<(Message, Base), FetchError>>>,
     /// It is here, and raft is to be told when no write is under way.

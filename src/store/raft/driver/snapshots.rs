@@ -8,7 +8,7 @@ use crate::base::error::Chain;
 use crate::base::seal::SealRef;
 use crate::base::service::Scope;
 use crate::store::base::Base;
-use crate::store::keeper::{Checkpoint, KeepError, Keeper, Taken};
+use crate::store::keeper::{Checkpoint, KeepError, Keeper};
 use crate::store::raft::membership::Members;
 use crate::store::raft::offers::{Fetch, FetchError};
 use crate::store::state::Position;
@@ -73,24 +73,24 @@ impl Driver {
         at > known || (at == known && self.keeper.is_single())
     }
 
-    pub(super) fn on_checkpoint(&mut self, taken: Result<Taken, KeepError>) {
+    pub(super) fn on_checkpoint(&mut self, taken: Result<Position, KeepError>) {
         match taken {
             // A snapshot came from elsewhere.
-            Ok(taken) if taken.position.index < self.node.base().index => self.rewrite_taken(false),
-            Ok(taken) if taken.position.index == self.node.base().index && !self.rewrite.is_taking() => {
+            Ok(taken) if taken.index < self.node.base().index => self.rewrite_taken(false),
+            Ok(taken) if taken.index == self.node.base().index && !self.rewrite.is_taking() => {
                 self.set_single(false);
             }
             Ok(taken) => {
                 self.set_single(false);
-                self.node.cut(taken.position);
+                self.node.cut(taken);
                 if self.is_witness && self.rewrite.is_taking() {
                     self.node.renew();
                 }
-                self.members.forget(taken.position.index);
-                self.keeper.cut(taken.position.index);
-                self.applier.checkpointed(taken);
+                self.members.forget(taken.index);
+                self.keeper.cut(taken.index);
+                self.applier.checkpointed(taken.index);
                 self.rewrite_taken(true);
-                tracing::debug!(index = taken.position.index, "took a checkpoint");
+                tracing::debug!(index = taken.index, "took a checkpoint");
             }
             Err(error) => {
                 self.shared.metrics.checkpoint_failures.add(1);

@@ -6,7 +6,7 @@
 
 use super::Driver;
 use crate::base::service::Scope;
-use crate::store::keeper::{KeepError, Taken};
+use crate::store::keeper::KeepError;
 use crate::store::snapshot;
 
 /// What part of the longest log is left when it is cut.
@@ -51,7 +51,7 @@ impl Driver {
             if position != begins {
                 snapshot::save(&*disk, &snapshots, &base, &*seal).map_err(KeepError::Snapshot)?;
             }
-            Ok(Taken { position })
+            Ok(position)
         })));
     }
 }
