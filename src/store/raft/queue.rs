@@ -121,7 +121,10 @@ fn answer_all(replies: impl IntoIterator<Item = Reply>, error: &ProposeError) {
 }
 
 /// Readers that wait for the state to reach what was acknowledged when they asked.
-#[derive(Default)]
+///
+/// Questions are numbered from where no other server's are, nor those that this one asked before it was
+/// restarted: a leader drops a question that looks like one it has, and its answer to an old one may still
+/// be on its way, and tells of a time before writes that were acknowledged since.
 pub(super) struct Barriers {
     new: Vec<oneshot::Sender<Result<(), ProposeError>>>,
     asked: VecDeque<(u64, Vec<oneshot::Sender<Result<(), ProposeError>>>)>,
@@ -130,6 +133,11 @@ pub(super) struct Barriers {
 }
 
 impl Barriers {
+    /// `number` is where to begin: any that is not likely to be near another's.
+    pub fn from(number: u64) -> Self {
+        Self { new: Vec::new(), asked: VecDeque::new(), placed: Vec::new(), last_question: number }
+    }
+
     pub fn push(&mut self, reply: oneshot::Sender<Result<(), ProposeError>>) {
         self.new.push(reply);
     }
@@ -139,7 +147,7 @@ impl Barriers {
         if self.new.is_empty() {
             return None;
         }
-        self.last_question += 1;
+        self.last_question = self.last_question.wrapping_add(1);
         self.asked.push_back((self.last_question, std::mem::take(&mut self.new)));
         Some(self.last_question)
     }
@@ -150,11 +158,11 @@ impl Barriers {
         self.new.retain(|reply| !reply.is_closed());
     }
 
-    /// Raft says that `index` answers `question`, and with it all asked before.
+    /// Raft says that `index` answers `question`, and with it all asked before. Nobody waits for the answer to
+    /// one that was asked anew, or by this server before it was restarted.
     pub fn place(&mut self, question: u64, index: u64) {
-        while self.asked.front().is_some_and(|(asked, _)| *asked <= question) {
-            self.placed.extend(self.asked.pop_front().map(|(_, replies)| (index, replies)));
-        }
+        let Some(at) = self.asked.iter().position(|(asked, _)| *asked == question) else { return };
+        self.placed.extend(self.asked.drain(..=at).map(|(_, replies)| (index, replies)));
     }
 
     /// Lets those through whose index is applied.
@@ -198,5 +206,32 @@ mod tests {
         queue.overtaken(9);
         assert!(matches!(later.try_recv(), Ok(Err(ProposeError::Unknown))));
         assert!(!queue.is_proposed());
+    }
+
+    #[test]
+    fn only_the_answer_to_its_own_question_lets_a_reader_through() {
+        let (mut barriers, mut restarted) = (Barriers::from(u64::MAX - 1), Barriers::from(70));
+        let ask = |barriers: &mut Barriers| {
+            let (reply, answer) = oneshot::channel();
+            barriers.push(reply);
+            (barriers.question().unwrap(), answer)
+        };
+        let ((_, mut first), (second, mut other)) = (ask(&mut barriers), ask(&mut barriers));
+        let ((_, mut third), (old, mut later)) = (ask(&mut barriers), ask(&mut restarted));
+        restarted.place(second, 1);
+        restarted.release(9);
+        assert!(later.try_recv().is_err(), "that was asked before it was restarted");
+        restarted.again();
+        restarted.question();
+        restarted.place(old, 1);
+        restarted.release(9);
+        assert!(later.try_recv().is_err(), "it was asked anew");
+        barriers.place(second, 5);
+        barriers.release(4);
+        assert!(first.try_recv().is_err(), "the state is behind");
+        barriers.release(5);
+        assert!(first.try_recv().is_ok_and(|told| told.is_ok()), "asked before the one that was answered");
+        assert!(other.try_recv().is_ok_and(|told| told.is_ok()));
+        assert!(third.try_recv().is_err(), "asked after it");
     }
 }

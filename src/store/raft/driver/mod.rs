@@ -150,6 +150,7 @@ impl Driver {
         }
         let mut keeper = Keeper::new(limits);
         keeper.set_single(single);
+        let barriers = Barriers::from(node.rand().next_u64());
         let mut driver = Self {
             id: dir.member,
             dir,
@@ -166,7 +167,7 @@ impl Driver {
             witnesses: Vec::new(),
             is_witness,
             queue: Queue::default(),
-            barriers: Barriers::default(),
+            barriers,
             answers: Vec::new(),
             writing: None,
             checkpointing: None,
