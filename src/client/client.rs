@@ -165,6 +165,15 @@ impl Client {
         }
     }
 
+    /// Reads a subresource: `scale`.
+    pub async fn read(&self, kind: &Kind, namespace: &str, name: &str, subresource: &str) -> Result<Tree, Status> {
+        match self.send(Verb::Get, target(kind, namespace, name, subresource), Options::default(), Body::None).await? {
+            Reply::Object { object, .. } => Ok(object.tree()),
+            Reply::Tree { tree, .. } | Reply::Success(tree) => Ok(tree),
+            Reply::List(_) => Err(unexpected("an object")),
+        }
+    }
+
     /// Whether the server allows what a SubjectAccessReview asks about.
     pub async fn review_access(&self, mut review: Tree) -> Result<bool, Status> {
         const GROUP: &str = "authorization.k8s.io";

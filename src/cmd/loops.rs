@@ -18,6 +18,7 @@ use crate::base::service::Scope;
 use crate::client::{Backend, Cache, Client, Recorder};
 use crate::controllers::CONTROLLERS;
 use crate::controllers::addons::{Addons, Kinds, shipped};
+use crate::controllers::autoscaler;
 use crate::controllers::runtime::{self, Settings, SignerRef};
 use crate::object::User;
 use crate::scheduler;
@@ -104,6 +105,7 @@ impl Loops {
             let client = self.client(user, "kube-controller-manager");
             let recorder = Recorder::start(scope, client.clone(), self.clock.clone(), "kube-controller-manager", "");
             runtime::start(scope, &self.cache, &client, &recorder, self.settings.clone(), CONTROLLERS);
+            autoscaler::start(scope, &self.cache, &client, &recorder);
             self.start_addons(scope, &recorder);
         }
         if self.run_scheduler {

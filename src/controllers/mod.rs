@@ -2,6 +2,7 @@
 
 pub mod addons;
 pub mod attributes;
+pub mod autoscaler;
 pub mod bootstrap;
 pub mod certificates;
 pub mod clusterrole;

@@ -87,6 +87,11 @@ impl Quantity {
         Self { nanos: i128::from(value) * (NANO / 1000), format: Format::DecimalSi }
     }
 
+    /// Thousandths of what is counted in `Ki`, `Mi`, ….
+    pub fn from_milli_bytes(value: i64) -> Self {
+        Self { nanos: i128::from(value) * (NANO / 1000), format: Format::BinarySi }
+    }
+
     pub fn from_bytes(value: i64) -> Self {
         Self { nanos: i128::from(value) * NANO, format: Format::BinarySi }
     }

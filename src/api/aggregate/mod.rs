@@ -8,7 +8,7 @@ pub mod controller;
 pub mod discovery;
 mod local;
 pub mod proxy;
-mod remote;
+pub mod remote;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use arc_swap::ArcSwap;
 
 use super::pipeline::Api;
 use crate::base::service::Scope;
+use crate::object::Target;
 use crate::object::tree::{Tree, TreePath};
 use crate::security::Identity;
 
@@ -90,6 +91,15 @@ impl Aggregator {
 
     pub fn load(&self) -> Arc<Table> {
         self.table.load_full()
+    }
+
+    /// Who serves what a call is about, if it is not us.
+    pub fn serving(&self, target: &Target) -> Option<Arc<Remote>> {
+        let table = self.table.load();
+        if table.is_empty() {
+            return None;
+        }
+        table.get(&(target.group.clone(), target.version.clone())).cloned()
     }
 
     /// Who serves what is at `path`, if it is not us.

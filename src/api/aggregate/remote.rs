@@ -1,6 +1,7 @@
 //! Connections to other API servers, on which we prove who we are and say for whom we speak.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -15,12 +16,15 @@ use super::Remote;
 use crate::api::admission::webhook::authorities;
 use crate::api::body::{self, AnswerBody};
 use crate::api::pipeline::Api;
-use crate::object::User;
 use crate::object::tree::Tree;
+use crate::object::{Reason, Status, User};
 use crate::security::tls;
 
 /// A longer list of resources is not read.
 const DOCUMENT_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// What our own loops read, and how long they wait for it.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 const SPOKEN_FOR: &str = "x-remote-";
 
 /// Connects to one of the pods that serve `remote`.
@@ -95,21 +99,49 @@ fn escape(key: &str) -> String {
     out
 }
 
-/// What the server says it serves. The error is what went wrong, as the object's condition tells it.
-pub async fn document(api: &Api, remote: &Remote) -> Result<Tree, String> {
-    let place = format!("https://{}.{}.svc:{}{}", remote.service, remote.namespace, remote.port, remote.root());
-    let failed = |why: String| format!("failing or missing response from {place}: {why}");
-    let mut sender = open(api, remote).await.map_err(|why| failed(format!("Get {place:?}: {why}")))?;
+/// What the server answers to `user` at a path.
+pub async fn read(api: &Api, remote: &Remote, user: &User, path: &str) -> Result<Tree, Status> {
+    let unavailable = |why: String| Status::new(Reason::ServiceUnavailable, why);
+    if !remote.is_available {
+        return Err(unavailable("service unavailable".into()));
+    }
+    let asked = async {
+        let mut sender = open(api, remote).await?;
+        let request = request(remote, path, user)?;
+        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let code = response.status();
+        let read = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        Ok::<_, String>((code, read.map_err(|error| error.to_string())?.to_bytes()))
+    };
+    let asked = tokio::time::timeout(ANSWER_MAX, asked).await.unwrap_or_else(|_| Err("no answer in time".into()));
+    let (code, bytes) = asked.map_err(|why| unavailable(format!("error trying to reach service: {why}")))?;
+    match code.is_success() {
+        true => serde_json::from_slice(&bytes).map_err(Status::internal),
+        false => Err(Status::from_wire(code.as_u16(), &bytes)),
+    }
+}
+
+fn request(remote: &Remote, path: &str, user: &User) -> Result<Request<AnswerBody>, String> {
     let mut request = Request::new(body::full(Bytes::new()));
     *request.method_mut() = Method::GET;
-    *request.uri_mut() = remote.root().parse().map_err(|error| failed(format!("{error}")))?;
+    *request.uri_mut() = path.parse().map_err(|error| format!("{error}"))?;
     let headers = request.headers_mut();
     headers.insert("accept", HeaderValue::from_static("application/json"));
     headers.insert("user-agent", HeaderValue::from_static("kube-aggregator"));
     if let Ok(host) = HeaderValue::from_str(&format!("{}.{}.svc", remote.service, remote.namespace)) {
         headers.insert("host", host);
     }
-    speak_for(headers, &User::named("system:kube-aggregator", &["system:masters"]));
+    speak_for(headers, user);
+    Ok(request)
+}
+
+/// What the server says it serves. The error is what went wrong, as the object's condition tells it.
+pub async fn document(api: &Api, remote: &Remote) -> Result<Tree, String> {
+    let place = format!("https://{}.{}.svc:{}{}", remote.service, remote.namespace, remote.port, remote.root());
+    let failed = |why: String| format!("failing or missing response from {place}: {why}");
+    let mut sender = open(api, remote).await.map_err(|why| failed(format!("Get {place:?}: {why}")))?;
+    let user = User::named("system:kube-aggregator", &["system:masters"]);
+    let request = request(remote, &remote.root(), &user).map_err(&failed)?;
     let response = sender.send_request(request).await.map_err(|error| failed(format!("Get {place:?}: {error}")))?;
     let code = response.status();
     if !code.is_success() && !code.is_redirection() {

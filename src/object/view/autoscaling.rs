@@ -1,18 +1,22 @@
 //! Horizontal pod autoscalers.
 
-use super::common::{Raw, Reference};
+use super::common::{Condition, Reference};
 
 views! { HorizontalPodAutoscaler = "horizontalpodautoscalers.autoscaling" }
 
 fields! {
     HorizontalPodAutoscaler {
         spec: HorizontalPodAutoscalerSpec,
+        status: HorizontalPodAutoscalerStatus,
     }
 
     HorizontalPodAutoscalerSpec {
         scale_target_ref: Reference,
         min_replicas: Option<i64>,
         max_replicas: i64,
-        metrics: Vec<Raw>,
+    }
+
+    HorizontalPodAutoscalerStatus {
+        conditions: Vec<Condition>,
     }
 }
