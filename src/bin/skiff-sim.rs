@@ -23,9 +23,9 @@ struct Flags {
     /// How many simulated hours each lasts
     #[arg(long, default_value_t = 1.0 / 6.0)]
     hours: f64,
-    /// How many run at once
-    #[arg(long, default_value_t = 1)]
-    jobs: u64,
+    /// How many run at once [default: three times the processors, since each waits for threads most of the time]
+    #[arg(long)]
+    jobs: Option<usize>,
     /// Tell everything that happens
     #[arg(long)]
     show: bool,
@@ -50,13 +50,17 @@ fn differs(seed: u64, one: &Report, other: &Report) -> bool {
     true
 }
 
+fn usual_jobs() -> usize {
+    3 * std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn main() -> ExitCode {
     let flags = Flags::parse();
     let (next, failed, operations, done) =
         (AtomicU64::new(0), Mutex::new(Vec::new()), AtomicU64::new(0), AtomicU64::new(0));
     let started = Instant::now();
     std::thread::scope(|scope| {
-        for _ in 0..flags.jobs {
+        for _ in 0..flags.jobs.unwrap_or_else(usual_jobs) {
             scope.spawn(|| {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
