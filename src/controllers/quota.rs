@@ -1,11 +1,13 @@
 //! ResourceQuota: counts what a namespace uses of what it may use.
 //!
 //! Admission checks writes against these numbers and raises them together with the write; this
-//! controller puts them right when things go.
+//! controller puts them right when things go. The quota that it sees may already be charged for an object that
+//! it does not see yet: before it writes anything it asks the server for what was written until then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::client::{Change, Snapshot};
+use crate::client::{Change, Seen, Snapshot};
+use crate::controllers::runtime::plan::Step;
 use crate::controllers::runtime::{Controller, Plan, Wake};
 use crate::object::kind::RESOURCE_QUOTA;
 use crate::object::quantity::Quantity;
@@ -47,7 +49,20 @@ fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
     let counted = seen.spec.hard.keys().filter(|name| quota::resource_of(name).is_some());
     let used: BTreeMap<&String, String> =
         counted.map(|name| (name, used.get(name).copied().unwrap_or(Quantity::ZERO).to_string())).collect();
-    plan.status(&seen, json!({"hard": seen.spec.hard, "used": used}));
+    let status = json!({"hard": seen.spec.hard, "used": used});
+    if quota.at("status.used") != status.get("used") {
+        resources.iter().for_each(|resource| confirm(snap, &seen, resource, plan));
+    }
+    plan.status(&seen, status);
+}
+
+/// Lets nothing be written if an object was counted otherwise than it was when the quota was written last.
+fn confirm(snap: &Snapshot, quota: &Seen<ResourceQuota>, resource: &str, plan: &mut Plan) {
+    let (namespace, until) = (quota.namespace().to_owned(), quota.object().revision());
+    let Some(kind) = snap.kinds().find(|kind| kind.is(resource)).cloned() else { return };
+    let prefix = format!("{resource}/{namespace}/");
+    let seen = snap.range(&prefix).map(|object| (object.key().clone(), object.revision())).collect();
+    plan.steps.push(Step::EndIfBehind { kind, namespace, until, seen });
 }
 
 /// What all objects of a resource in the quota's namespace take together.
@@ -79,8 +94,24 @@ mod tests {
             pod b spec.containers=[{"name":"c","resources":{"requests":{"cpu":"1"}}}] phase=Succeeded
             "#,
             expect![[r#"
+                end if configmaps in default are known to less than 1
+                end if pods in default are known to less than 1
                 status resourcequota/q hard={"count/configmaps":"9","memory":"2Gi","pods":"5","requests.cpu":"2"} used={"count/configmaps":"1","memory":"64Mi","pods":"1","requests.cpu":"300m"}
             "#]],
         );
+    }
+
+    #[test]
+    fn what_is_charged_already_and_not_seen_yet_is_not_taken_off() {
+        let charged = r#"resourcequota q spec.hard={"pods":"1"} status.hard={"pods":"1"} status.used={"pods":"1"}"#;
+        check(
+            &CONTROLLER,
+            charged,
+            expect![[r#"
+                end if pods in default are known to less than 1
+                status resourcequota/q hard={"pods":"1"} used={"pods":"0"}
+            "#]],
+        );
+        check(&CONTROLLER, &format!("{charged}\n pod a"), expect![[""]]);
     }
 }

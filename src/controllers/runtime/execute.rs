@@ -1,10 +1,12 @@
 //! Takes the steps of a plan.
 
+use std::collections::HashMap;
+
 use futures_util::StreamExt;
 
 use super::plan::{Failure, Step, Told};
 use crate::client::{Client, Note, Recorder};
-use crate::object::{GroupResource, Key, Kind, ObjectRef, Reason, Revision, Status};
+use crate::object::{GroupResource, Key, Kind, ObjectRef, Options, Reason, Revision, Status};
 
 const PARALLEL_STEPS_MAX: usize = 64;
 
@@ -95,6 +97,19 @@ async fn take(client: &Client, recorder: &Recorder, step: Step) -> Result<Option
             }
             Ok(None)
         }
+        Step::EndIfBehind { kind, namespace, until, seen } => {
+            match client.list(&kind, &namespace, Options::default()).await {
+                Ok(list) => match list.items.iter().find(|object| is_missed(object, until, &seen)) {
+                    Some(object) => {
+                        let message = format!("{} is not seen as it is yet", object.key());
+                        Err(Failure { verb: "check", reason: Reason::Conflict, message })
+                    }
+                    None => Ok(None),
+                },
+                Err(status) if status.is(Reason::NotFound) => Ok(None), // not served any more
+                Err(status) => Err(failure("list", &status)),
+            }
+        }
         Step::Delete { kind, key, options, told } => {
             let uid = options.uid.clone().unwrap_or_default();
             match client.delete(&kind, &key, &options).await {
@@ -144,6 +159,10 @@ async fn take(client: &Client, recorder: &Recorder, step: Step) -> Result<Option
     }
 }
 
+fn is_missed(object: &ObjectRef, until: Revision, seen: &HashMap<Key, Revision>) -> bool {
+    object.revision() <= until && seen.get(object.key()) != Some(&object.revision())
+}
+
 fn finish(
     verb: &'static str,
     recorder: &Recorder,
@@ -185,4 +204,22 @@ fn is_ending(status: &Status) -> bool {
 
 fn failure(verb: &'static str, status: &Status) -> Failure {
     Failure { verb, reason: status.reason, message: status.message.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Object;
+    use crate::object::kind::POD;
+
+    #[test]
+    fn who_is_behind_has_missed_what_was_written_until_then() {
+        let pod = |name: &str, revision| Object::new(POD.key("default", name), Revision(revision), "{}".into());
+        let seen = HashMap::from([(POD.key("default", "seen"), Revision(3))]);
+        let is_missed = |pod: ObjectRef| is_missed(&pod, Revision(7), &seen);
+        assert!(!is_missed(pod("seen", 3)));
+        assert!(is_missed(pod("seen", 5)), "it was changed since");
+        assert!(is_missed(pod("new", 7)));
+        assert!(!is_missed(pod("new", 8)), "whoever wrote it changed the quota too, which then is not written");
+    }
 }

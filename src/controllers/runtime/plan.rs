@@ -1,12 +1,13 @@
 //! What a controller wants done, as a value.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Settings;
 use crate::client::{DeleteOptions, Note, NoteKind, Seen};
 use crate::object::view::Reference;
-use crate::object::{Key, Kind, PatchKind, Reason, Tree, TreePath, View};
+use crate::object::{Key, Kind, PatchKind, Reason, Revision, Tree, TreePath, View};
 
 /// Steps in the order in which they are to be taken.
 ///
@@ -59,6 +60,15 @@ pub enum Step {
     /// Asks the server, and ends the plan if one of these objects (of that uid, or any if it is
     /// empty) exists after all: the snapshot may not know yet what is very new.
     EndIfAny(Vec<(Kind, Key, String)>),
+    /// Asks the server, and ends the plan if an object in the namespace that was written no later than `until` is
+    /// not among those that were `seen`, or was seen otherwise: one resource's part of the snapshot may be
+    /// behind another's.
+    EndIfBehind {
+        kind: Kind,
+        namespace: String,
+        until: Revision,
+        seen: HashMap<Key, Revision>,
+    },
     DeleteAll {
         kind: Kind,
         namespace: String,

@@ -44,6 +44,9 @@ impl fmt::Display for Step {
                 let names: Vec<String> = objects.iter().map(|(kind, key, _)| of_key(kind, key)).collect();
                 write!(f, "end if there is {}", names.join(", "))
             }
+            Self::EndIfBehind { kind, namespace, until, .. } => {
+                write!(f, "end if {} in {namespace} are known to less than {until}", kind.plural)
+            }
             Self::DeleteAll { kind, namespace } => write!(f, "delete all {} in {namespace}", kind.plural),
             Self::Put { kind, subresource, object } => write!(f, "put {}/{subresource}", of_tree(kind, object)),
             Self::Post { kind, key, subresource, .. } => write!(f, "post {}/{subresource}", of_key(kind, key)),
