@@ -4,7 +4,7 @@
 //! one before it. Both follow from the objects' uids and values, of which none is used twice.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skiff::sim::check;
@@ -17,6 +17,8 @@ pub struct Record {
     moment: Arc<AtomicU64>,
     /// No request that begins now may fail.
     strict: Arc<AtomicBool>,
+    /// Requests on their way that must not fail.
+    strict_open: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -105,8 +107,20 @@ impl Record {
         self.strict.store(strict, Ordering::SeqCst);
     }
 
-    pub fn forbids_failures(&self) -> bool {
-        self.strict.load(Ordering::SeqCst)
+    /// One begins that must not fail; false if it may.
+    pub fn strict_begins(&self) -> bool {
+        let is_strict = self.strict.load(Ordering::SeqCst);
+        self.strict_open.fetch_add(usize::from(is_strict), Ordering::SeqCst);
+        is_strict
+    }
+
+    pub fn strict_ended(&self) {
+        self.strict_open.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether one that must not fail is still on its way.
+    pub fn awaits_strict(&self) -> bool {
+        self.strict_open.load(Ordering::SeqCst) > 0
     }
 
     /// The requests that failed when none was to.

@@ -12,7 +12,7 @@ use skiff::object::tree::json;
 use super::history::Record;
 use super::lan::Lan;
 use super::machine::{Machine, until};
-use super::workload::{Came, PATIENCE, Servers, ask};
+use super::workload::{Came, Servers, ask};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Trouble {
@@ -254,7 +254,8 @@ impl Trial<'_> {
             self.machines[place].ready().await;
         }
         self.record.forbid_failures(false);
-        tokio::time::sleep(PATIENCE).await; // what was begun meanwhile ends before something else befalls it
+        // What was begun meanwhile ends before something else befalls it.
+        until("all that must not fail is answered", async || !self.record.awaits_strict()).await;
     }
 
     /// Its clock is set, and set again: it goes on writing, as do the others.

@@ -18,7 +18,7 @@ use super::history::Record;
 use crate::admin::ADMIN;
 
 /// How long a client waits for an answer.
-pub const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// And while none may fail, though a server that starts takes the whole of a small machine.
 const GREAT_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a server is asked less that did not answer.
@@ -101,9 +101,12 @@ impl Worker {
     async fn ask(&mut self, method: &str, path: &str, body: Option<Tree>) -> Came {
         let place = self.pick();
         let remote = self.servers.read().expect("the servers")[place].clone();
-        let forbidden = self.record.forbids_failures();
+        let forbidden = self.record.strict_begins();
         let patience = if forbidden { GREAT_PATIENCE } else { PATIENCE };
         let came = ask_within(patience, &remote, method, path, body).await;
+        if forbidden {
+            self.record.strict_ended();
+        }
         if let (true, Came::Lost | Came::Answer(500.., _)) = (forbidden, &came) {
             self.record.failed(format!("{method} {path} at server {place}: {came:?}"));
         }
