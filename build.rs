@@ -1,12 +1,13 @@
-//! Packs what fields mean, for `kubectl explain`, out of the crate `k8s-openapi`.
+//! Takes what fields mean out of the crate `k8s-openapi`: packs it for `kubectl explain`, and puts it where
+//! columns of tables say the same as a field.
 //!
 //! The crate's sources are read, not compiled: they hold each type's JSON schema in one regular form,
 //! and compiling them for this alone would take a minute. They are where cargo has put them for the
 //! tests. Where they are not, the server is built without descriptions, and says so while building.
 //!
-//! The result is one deflated text: every description once, joined by NUL; behind a byte 1, a line for
+//! The first result is one deflated text: every description once, joined by NUL; behind a byte 1, a line for
 //! each type (`NAME NUMBER`, the number being that of its description) and, indented by a tab, for each of its
-//! fields.
+//! fields. The second is `columns.txt` with `=TYPE FIELD` replaced by what the field means.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -17,10 +18,12 @@ use std::{env, fs, io};
 
 const CRATE: &str = "k8s-openapi";
 const VERSION_DIR: &str = "src/v1_36";
+const COLUMNS: &str = "src/resources/schemas/columns.txt";
 
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=Cargo.lock");
+    println!("cargo:rerun-if-changed={COLUMNS}");
     let mut table = Table::default();
     match crate_dir() {
         Some(dir) => {
@@ -29,7 +32,9 @@ fn main() -> io::Result<()> {
             }
         }
         None => {
-            println!("cargo:warning=without the sources of {CRATE}, `kubectl explain` will not say what fields mean")
+            println!(
+                "cargo:warning=without the sources of {CRATE}, `kubectl explain` will not say what fields mean, nor tables what columns do"
+            )
         }
     }
     let mut packed = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
@@ -37,7 +42,8 @@ fn main() -> io::Result<()> {
     let packed = packed.finish()?;
     println!("cargo:rustc-env=SKIFF_DESCRIPTIONS_LEN={}", packed.len());
     let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
-    fs::write(out.join("descriptions.deflate"), packed)
+    fs::write(out.join("descriptions.deflate"), packed)?;
+    fs::write(out.join("columns.txt"), table.columns(&fs::read_to_string(COLUMNS)?)?)
 }
 
 /// Where cargo has the crate's sources.
@@ -83,6 +89,8 @@ fn sources(dir: &Path) -> io::Result<Vec<PathBuf>> {
 struct Table {
     numbers: HashMap<String, usize>,
     texts: Vec<String>,
+    /// Which text a field has, by `TYPE FIELD`.
+    fields: HashMap<String, usize>,
     lines: String,
 }
 
@@ -105,21 +113,39 @@ impl Table {
                 field = text[1..].split('"').next();
             } else if let Some(description) = description(text) {
                 match (indent, name, field) {
-                    (12, Some(name), None) => self.add("", name, description),
-                    (20, Some(_), Some(field)) => self.add("\t", field, description),
+                    (12, Some(name), None) => drop(self.add("", name, description)),
+                    (20, Some(name), Some(field)) => {
+                        let number = self.add("\t", field, description);
+                        self.fields.insert(format!("{name} {field}"), number);
+                    }
                     _ => (),
                 }
             }
         }
     }
 
-    fn add(&mut self, indent: &str, name: &str, description: String) {
+    /// The lines of `columns.txt`, all in words. A field that is not there is a mistake, unless none is.
+    fn columns(&self, lines: &str) -> io::Result<String> {
+        let in_words = |line: &str| {
+            let Some((column, field)) = line.split_once("\t=") else { return Ok(format!("{line}\n")) };
+            match self.fields.get(field) {
+                Some(number) => Ok(format!("{column}\t{}\n", self.texts[*number].replace('\n', "\\n"))),
+                None if self.texts.is_empty() => Ok(String::new()),
+                None => Err(io::Error::other(format!("{COLUMNS}: {CRATE} knows no field {field}"))),
+            }
+        };
+        lines.lines().map(in_words).collect()
+    }
+
+    /// Tells the number of the description.
+    fn add(&mut self, indent: &str, name: &str, description: String) -> usize {
         let next = self.texts.len();
         let number = *self.numbers.entry(description).or_insert_with_key(|text| {
             self.texts.push(text.clone());
             next
         });
         let _ = writeln!(self.lines, "{indent}{name} {number}");
+        number
     }
 }
 

@@ -1,7 +1,7 @@
 //! Objects as rows of a `meta.k8s.io` Table, which is what `kubectl get` prints.
 //!
 //! What the columns of built-in kinds say of themselves is data, `schemas/columns.txt`: a line has
-//! the resource, the column and the words a client sees, tabs between them.
+//! the resource, the column and the words a client sees, or the field that says the same, tabs between them.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -14,11 +14,8 @@ use super::column::{Cell, Column, Columns, CustomColumn};
 use super::jsonpath;
 use super::resource::Resource;
 
-/// What the Name column says of itself, whatever the kind.
-pub const NAME_ABOUT: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
-
-/// What the columns with the time of creation say of themselves, whatever the kind.
-pub const AGE_ABOUT: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+/// Under which resource the columns stand that all have.
+const ANY: &str = "*";
 
 static ABOUT: LazyLock<HashMap<(&str, &str), String>> = LazyLock::new(|| {
     let line = |line: &'static str| {
@@ -26,7 +23,7 @@ static ABOUT: LazyLock<HashMap<(&str, &str), String>> = LazyLock::new(|| {
         let (resource, column, words) = (parts.next()?, parts.next()?, parts.next()?);
         Some(((resource, column), words.replace("\\n", "\n")))
     };
-    include_str!("schemas/columns.txt").lines().filter_map(line).collect()
+    include_str!(concat!(env!("OUT_DIR"), "/columns.txt")).lines().filter_map(line).collect()
 });
 
 /// `columnDefinitions` of a Table.
@@ -45,17 +42,14 @@ pub fn definitions(resource: &Resource, columns: &Columns) -> Tree {
 fn definition(resource: &str, column: &Column) -> Tree {
     json!({
         "name": column.name, "type": column.kind, "format": column.format,
-        "description": about(resource, column), "priority": column.priority,
+        "description": about(resource, column.name), "priority": column.priority,
     })
 }
 
-fn about<'a>(resource: &'a str, column: &Column) -> &'a str {
-    match ABOUT.get(&(resource, column.name)) {
-        Some(words) => words,
-        None if column.name == "Name" => NAME_ABOUT,
-        None if matches!(column.name, "Age" | "Created At") => AGE_ABOUT,
-        None => "",
-    }
+/// What a column says of itself.
+pub fn about<'a>(resource: &'a str, column: &'a str) -> &'a str {
+    let shared = if column == "Created At" { "Age" } else { column };
+    ABOUT.get(&(resource, column)).or_else(|| ABOUT.get(&(ANY, shared))).map_or("", String::as_str)
 }
 
 fn custom_definition(column: &CustomColumn) -> Tree {

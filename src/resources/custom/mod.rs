@@ -111,7 +111,7 @@ fn columns_of(version: &Tree) -> Vec<CustomColumn> {
             name: "Age".into(),
             kind: "date".into(),
             format: String::new(),
-            description: table::AGE_ABOUT.into(),
+            description: table::about("", "Age").into(),
             priority: 0,
             json_path: ".metadata.creationTimestamp".into(),
         }];
