@@ -69,8 +69,12 @@ impl Shown<'_> {
             "Writes of the log with their fsync.",
             1e-3,
             &self.metrics.log_write_millis,
+            // Most are shorter than the first bound.
+            seconds(self.metrics.log_write_nanos.get()),
         );
-        histogram(&mut page, "batch_commands", "Commands in an entry of the log.", 1.0, &self.metrics.batches);
+        let batches = &self.metrics.batches;
+        let commands = batches.sum.get() as f64;
+        histogram(&mut page, "batch_commands", "Commands in an entry of the log.", 1.0, batches, commands);
         self.disk(&mut page);
         self.state(&mut page);
         page
@@ -128,7 +132,7 @@ fn sample(page: &mut String, name: &str, labels: &str, value: f64) {
     let _ = writeln!(page, "skiff_store_{name}{labels} {value}");
 }
 
-fn histogram(page: &mut String, name: &str, help: &str, unit: f64, of: &Doubling) {
+fn histogram(page: &mut String, name: &str, help: &str, unit: f64, of: &Doubling, sum: f64) {
     head(page, name, "histogram", help);
     let mut count = 0;
     for (bound, seen) in of.cumulative() {
@@ -136,7 +140,7 @@ fn histogram(page: &mut String, name: &str, help: &str, unit: f64, of: &Doubling
         sample(page, &format!("{name}_bucket"), &format!("{{le=\"{bound}\"}}"), seen as f64);
         count = seen;
     }
-    sample(page, &format!("{name}_sum"), "", of.sum.get() as f64 * unit);
+    sample(page, &format!("{name}_sum"), "", sum);
     sample(page, &format!("{name}_count"), "", count as f64);
 }
 

@@ -189,3 +189,12 @@ fn etcd_does_as_apply_does() {
     });
     done.expect("the same as apply");
 }
+
+#[tokio::test]
+async fn writes_of_the_log_add_up_however_short_they_are() {
+    let rig = Rig::new().await;
+    rig.run("create a/x 1").await;
+    let page = rig.store.metrics_page();
+    let sum = page.lines().find_map(|line| line.strip_prefix("skiff_store_log_write_duration_seconds_sum "));
+    assert!(sum.unwrap().parse::<f64>().unwrap() > 0.0, "{page}");
+}
