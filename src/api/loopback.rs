@@ -4,12 +4,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -20,24 +22,28 @@ pub struct Loopback {
     pub authority: String,
 }
 
+/// A place to listen, and what speaks TLS there.
+pub async fn listen() -> (Loopback, TcpListener, TlsAcceptor) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = made.signing_key.serialize_der().try_into().unwrap();
+    let config =
+        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    (Loopback { url, authority: made.cert.pem() }, listener, TlsAcceptor::from(Arc::new(config)))
+}
+
 /// A server that gives what `answer` makes of paths and bodies: codes and texts. It works while the future
 /// is waited for, which never ends.
 pub async fn serve(
     answer: impl Fn(&str, &[u8]) -> (u16, String) + Send + Sync + 'static,
 ) -> (Loopback, impl Future<Output = ()> + Send) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = made.signing_key.serialize_der().try_into().unwrap();
-    let config =
-        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let (place, listener, acceptor) = listen().await;
     let answer = Arc::new(answer);
-    let working = async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let Ok(stream) = acceptor.accept(stream).await else { continue };
-            let answer = answer.clone();
+    let serve = move |stream: TcpStream| {
+        let (acceptor, answer) = (acceptor.clone(), answer.clone());
+        async move {
+            let Ok(stream) = acceptor.accept(stream).await else { return };
             let service = service_fn(move |request: Request<Incoming>| {
                 let answer = answer.clone();
                 async move {
@@ -50,5 +56,14 @@ pub async fn serve(
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         }
     };
-    (Loopback { url, authority: made.cert.pem() }, working)
+    let working = async move {
+        let mut served = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => served.push(serve(accepted.unwrap().0)),
+                Some(()) = served.next() => (),
+            }
+        }
+    };
+    (place, working)
 }

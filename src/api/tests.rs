@@ -52,6 +52,11 @@ pub async fn world() -> World {
 
 /// The same of a store that others belong to.
 pub async fn world_on(store: Store) -> World {
+    world_of(store, Arc::new(Nowhere)).await
+}
+
+/// The same from which something can be reached.
+pub async fn world_of(store: Store, dialer: Arc<dyn Dialer>) -> World {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let authority = Authority::open(&at("ca"), &at("ca.key"), "ca", NOW).unwrap();
@@ -80,7 +85,7 @@ pub async fn world_on(store: Store) -> World {
         authn: Authn::new(trust, Arc::new(store.clone()), clock.clone()).unwrap(),
         store,
         token_key,
-        dialer: Arc::new(Nowhere),
+        dialer,
         scope: Scope::root("test"),
         clock: clock.clone(),
         rand: SystemRand::seeded(1),

@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::outgoing::pool::Pool;
 use super::pipeline::Api;
+use super::subresources::connect::Dialer;
 use crate::base::service::Scope;
 use crate::object::Target;
 use crate::object::tree::{Tree, TreePath};
@@ -80,13 +82,13 @@ pub type Table = BTreeMap<(String, String), Arc<Remote>>;
 /// Knows who serves what.
 pub struct Aggregator {
     table: ArcSwap<Table>,
-    /// How we prove that we may speak for others; without it nobody is asked.
-    identity: Option<Identity>,
+    pool: Pool,
 }
 
 impl Aggregator {
-    pub fn new(identity: Option<Identity>) -> Self {
-        Self { table: ArcSwap::default(), identity }
+    /// `identity` proves that we may speak for others.
+    pub fn new(identity: Option<Identity>, dialer: Arc<dyn Dialer>, scope: Scope) -> Self {
+        Self { table: ArcSwap::default(), pool: remote::pool(identity, dialer, scope) }
     }
 
     pub fn load(&self) -> Arc<Table> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use hyper::upgrade::OnUpgrade;
 
 use super::{Remote, remote};
@@ -32,15 +32,16 @@ where
     if !remote.is_available {
         return Ok(text(503, "service unavailable\n"));
     }
-    let mut sender = match remote::open(api, remote).await {
-        Ok(sender) => sender,
-        Err(why) => {
-            tracing::debug!(service = remote.name, why, "cannot reach an aggregated API server");
-            return Ok(text(503, format!("error trying to reach service: {why}\n")));
-        }
+    let unreachable = |why: String| {
+        tracing::debug!(service = remote.name, why, "cannot reach an aggregated API server");
+        Ok(text(503, format!("error trying to reach service: {why}\n")))
+    };
+    let peer = match remote::peer(api, remote) {
+        Ok(peer) => peer,
+        Err(why) => return unreachable(why),
     };
     let is_upgrade = upgrade.is_some() && exchange.headers.contains_key(header::UPGRADE);
-    let mut request = Request::new(relayed(body));
+    let mut request = Request::new(Bytes::new());
     *request.method_mut() = exchange.method.clone();
     let path = exchange.uri.path_and_query().map_or("/", |path| path.as_str());
     *request.uri_mut() = path.parse().map_err(|error| Status::bad_request(format!("bad path: {error}")))?;
@@ -55,9 +56,15 @@ where
         headers.append("x-forwarded-for", client);
     }
     *request.headers_mut() = headers;
-    let response = match sender.send_request(request).await {
+    // Reading may be done twice, writing may not.
+    let is_read = body.is_end_stream() && matches!(exchange.method, Method::GET | Method::HEAD);
+    let sent = match is_read {
+        true => api.aggregator.pool.send(&peer, request).await,
+        false => api.aggregator.pool.send_once(&peer, request.map(|_| relayed(body))).await,
+    };
+    let response = match sent {
         Ok(response) => response,
-        Err(error) => return Ok(text(503, format!("error trying to reach service: {error}\n"))),
+        Err(why) => return unreachable(why.to_string()),
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return relay::join(api, response, upgrade, seat);

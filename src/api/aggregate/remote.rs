@@ -7,18 +7,17 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Limited};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
-use tokio_rustls::TlsConnector;
 
 use super::Remote;
-use crate::api::admission::webhook::authorities;
-use crate::api::body::{self, AnswerBody};
+use crate::api::admission::webhook::{authorities, by_dialer};
+use crate::api::outgoing::pool::{Peer, Pool};
 use crate::api::pipeline::Api;
+use crate::api::subresources::connect::Dialer;
+use crate::base::error::Chain;
+use crate::base::service::Scope;
 use crate::object::tree::Tree;
 use crate::object::{Reason, Status, User};
-use crate::security::tls;
+use crate::security::{Identity, tls};
 
 /// A longer list of resources is not read.
 const DOCUMENT_BYTES_MAX: usize = 3 * 1024 * 1024;
@@ -27,28 +26,26 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 const SPOKEN_FOR: &str = "x-remote-";
 
-/// Connects to one of the pods that serve `remote`.
-pub async fn open(api: &Api, remote: &Remote) -> Result<SendRequest<AnswerBody>, String> {
-    let identity = api.aggregator.identity.as_ref();
-    let config = match remote.insecure {
-        true => tls::unverified_client_config(identity),
-        false => tls::client_config(&authorities(&remote.ca_bundle)?, identity),
+/// Trusts whoever answers. No bundle of authorities, which are in Base64, reads so.
+const ANYBODY: &str = "*";
+
+/// Connections to other API servers, on which `identity` is shown.
+pub fn pool(identity: Option<Identity>, dialer: Arc<dyn Dialer>, scope: Scope) -> Pool {
+    let tls = move |trust: &str| {
+        let config = match trust {
+            ANYBODY => tls::unverified_client_config(identity.as_ref()),
+            ca_bundle => tls::client_config(&authorities(ca_bundle)?, identity.as_ref()),
+        };
+        config.map_err(|error| Chain(&error).to_string())
     };
-    let config = config.map_err(|error| error.to_string())?;
-    let (host, port) = api.caller.backend(&remote.namespace, &remote.service, remote.port)?;
-    let failed = |why: String| format!("dial tcp {host}:{port}: {why}");
-    let wire = api.dialer.address(&host, port, false).await.map_err(|error| failed(error.to_string()))?;
-    let name = ServerName::try_from(format!("{}.{}.svc", remote.service, remote.namespace));
-    let name = name.map_err(|error| error.to_string())?;
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, wire).await;
-    let stream = stream.map_err(|error| failed(format!("tls: {error}")))?;
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    api.scope.spawn("aggregated", async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "connection to an aggregated API server ended");
-        }
-    });
-    Ok(sender)
+    Pool::new(scope, by_dialer(dialer), Box::new(tls))
+}
+
+/// One of the pods that serve `remote`.
+pub fn peer(api: &Api, remote: &Remote) -> Result<Peer, String> {
+    let (address, port) = api.caller.backend(&remote.namespace, &remote.service, remote.port)?;
+    let trust = if remote.insecure { ANYBODY } else { &remote.ca_bundle };
+    Ok(Peer { address, port, name: format!("{}.{}.svc", remote.service, remote.namespace), trust: trust.into() })
 }
 
 /// Says in whose name a request is made; what the client said about that is taken out.
@@ -106,9 +103,8 @@ pub async fn read(api: &Api, remote: &Remote, user: &User, path: &str) -> Result
         return Err(unavailable("service unavailable".into()));
     }
     let asked = async {
-        let mut sender = open(api, remote).await?;
-        let request = request(remote, path, user)?;
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let (peer, request) = (peer(api, remote)?, request(remote, path, user)?);
+        let response = api.aggregator.pool.send(&peer, request).await.map_err(|error| error.to_string())?;
         let code = response.status();
         let read = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
         Ok::<_, String>((code, read.map_err(|error| error.to_string())?.to_bytes()))
@@ -121,8 +117,8 @@ pub async fn read(api: &Api, remote: &Remote, user: &User, path: &str) -> Result
     }
 }
 
-fn request(remote: &Remote, path: &str, user: &User) -> Result<Request<AnswerBody>, String> {
-    let mut request = Request::new(body::full(Bytes::new()));
+fn request(remote: &Remote, path: &str, user: &User) -> Result<Request<Bytes>, String> {
+    let mut request = Request::new(Bytes::new());
     *request.method_mut() = Method::GET;
     *request.uri_mut() = path.parse().map_err(|error| format!("{error}"))?;
     let headers = request.headers_mut();
@@ -139,10 +135,11 @@ fn request(remote: &Remote, path: &str, user: &User) -> Result<Request<AnswerBod
 pub async fn document(api: &Api, remote: &Remote) -> Result<Tree, String> {
     let place = format!("https://{}.{}.svc:{}{}", remote.service, remote.namespace, remote.port, remote.root());
     let failed = |why: String| format!("failing or missing response from {place}: {why}");
-    let mut sender = open(api, remote).await.map_err(|why| failed(format!("Get {place:?}: {why}")))?;
+    let unanswered = |why: String| failed(format!("Get {place:?}: {why}"));
+    let peer = peer(api, remote).map_err(unanswered)?;
     let user = User::named("system:kube-aggregator", &["system:masters"]);
     let request = request(remote, &remote.root(), &user).map_err(&failed)?;
-    let response = sender.send_request(request).await.map_err(|error| failed(format!("Get {place:?}: {error}")))?;
+    let response = api.aggregator.pool.send(&peer, request).await.map_err(|error| unanswered(error.to_string()))?;
     let code = response.status();
     if !code.is_success() && !code.is_redirection() {
         return Err(failed(format!("bad status from {place}: {}", code.as_u16())));

@@ -24,6 +24,7 @@ use crate::api::answer::Answer;
 use crate::api::body::{AnswerBody, BoxError};
 use crate::api::exchange::Exchange;
 use crate::api::flow::Seat;
+use crate::api::outgoing::pool::{self, Kept};
 use crate::api::pipeline::Api;
 use crate::base::websocket;
 use crate::object::{Reason, Status};
@@ -112,14 +113,8 @@ where
     let is_upgrade = wants_upgrade && connect != Connect::Log;
     let request = outgoing(&location, exchange, body, is_upgrade)?;
     let failed = |error: hyper::Error| unreachable(connect, &location, &io::Error::other(error));
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(wire)).await.map_err(failed)?;
-    api.scope.spawn("outgoing", async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "connection to a backend ended");
-        }
-    });
-    let response = sender.send_request(request).await.map_err(failed)?;
+    let mut sender = pool::open(&api.scope, wire).await.map_err(failed)?;
+    let response = sender.send_request(request).await.map_err(failed)?.map(Kept::once);
     if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
         return relay::join(api, response, upgrade, seat);
     }

@@ -7,12 +7,12 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::{Method, Request, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
-use tokio_rustls::TlsConnector;
+use http_body_util::{BodyExt, Limited};
 
+use crate::api::outgoing;
+use crate::api::outgoing::pool::{Dial, Peer, Pool};
 use crate::api::subresources::connect::Dialer;
+use crate::base::error::Chain;
 use crate::base::rand::RandRef;
 use crate::base::service::Scope;
 use crate::object::tree::{Tree, TreePath};
@@ -22,15 +22,12 @@ use crate::store::{KeyRange, State, Store};
 
 /// Longer answers are not read.
 const ANSWER_BYTES_MAX: usize = 3 * 1024 * 1024;
-/// Where the distribution keeps the authorities that everybody trusts.
-const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Calls webhooks of every kind.
 pub struct Caller {
-    pub store: Store,
-    pub dialer: Arc<dyn Dialer>,
-    pub scope: Scope,
-    pub rand: RandRef,
+    store: Store,
+    pool: Pool,
+    rand: RandRef,
 }
 
 /// Where a client config leads.
@@ -80,6 +77,13 @@ impl From<String> for CallError {
 }
 
 impl Caller {
+    pub fn new(store: Store, dialer: Arc<dyn Dialer>, scope: Scope, rand: RandRef) -> Self {
+        let tls = |ca_bundle: &str| {
+            tls::client_config(&authorities(ca_bundle)?, None).map_err(|error| Chain(&error).to_string())
+        };
+        Self { store, pool: Pool::new(scope, by_dialer(dialer), Box::new(tls)), rand }
+    }
+
     /// Posts `body` to where `config` leads; the error says what went wrong on the way.
     pub async fn post(&self, config: &Tree, body: &Tree, timeout: Duration) -> Result<Tree, CallError> {
         let place = Place::of(config);
@@ -103,21 +107,7 @@ impl Caller {
             Some((namespace, name)) => self.backend(namespace, name, place.port)?,
             None => (place.host.clone(), place.port),
         };
-        let wire = self
-            .dialer
-            .address(&address, port, false)
-            .await
-            .map_err(|error| format!("dial tcp {address}:{port}: {error}"))?;
-        let config = tls::client_config(&authorities(ca_bundle)?, None).map_err(|error| error.to_string())?;
-        let name = ServerName::try_from(place.host.clone()).map_err(|error| error.to_string())?;
-        let stream =
-            TlsConnector::from(Arc::new(config)).connect(name, wire).await.map_err(|error| format!("tls: {error}"))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
-        self.scope.spawn("webhook", async move {
-            // How it ends shows in the answer, or in there being none.
-            let _ = connection.await;
-        });
+        let peer = Peer { address, port, name: place.host.clone(), trust: ca_bundle.into() };
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("{}?timeout={}s", place.path, timeout.as_secs().max(1)))
@@ -125,9 +115,9 @@ impl Caller {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json, */*")
             .header(header::USER_AGENT, "kube-apiserver-admission")
-            .body(Full::new(Bytes::from(body.to_string())))
+            .body(Bytes::from(body.to_string()))
             .map_err(text)?;
-        let response = sender.send_request(request).await.map_err(text)?;
+        let response = self.pool.send(&peer, request).await.map_err(text)?;
         let code = response.status();
         let bytes = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(text)?.to_bytes();
         if !code.is_success() {
@@ -151,6 +141,14 @@ impl Caller {
         let pick = (self.rand.next_u64() % found.len().max(1) as u64) as usize;
         found.into_iter().nth(pick).ok_or_else(|| format!("no endpoints available for service {name:?}"))
     }
+}
+
+/// Connections within the cluster.
+pub(in crate::api) fn by_dialer(dialer: Arc<dyn Dialer>) -> Dial {
+    Box::new(move |address, port| {
+        let dialer = dialer.clone();
+        Box::pin(async move { dialer.address(&address, port, false).await })
+    })
 }
 
 /// Every ready address behind a port of a service.
@@ -179,8 +177,7 @@ fn backends(state: &State, namespace: &str, name: &str, port: u16) -> Result<Vec
 /// The certificates to trust, in PEM.
 pub(in crate::api) fn authorities(ca_bundle: &str) -> Result<String, String> {
     if ca_bundle.is_empty() {
-        return std::fs::read_to_string(SYSTEM_ROOTS)
-            .map_err(|error| format!("no caBundle, and no {SYSTEM_ROOTS}: {error}"));
+        return outgoing::system_roots();
     }
     let pem = BASE64_STANDARD.decode(ca_bundle).map_err(|error| format!("bad caBundle: {error}"))?;
     String::from_utf8(pem).map_err(|error| format!("bad caBundle: {error}"))

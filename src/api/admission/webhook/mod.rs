@@ -10,4 +10,4 @@ pub mod review;
 pub mod rules;
 
 pub use call::Caller;
-pub(in crate::api) use call::authorities;
+pub(in crate::api) use call::{authorities, by_dialer};

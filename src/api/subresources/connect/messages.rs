@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
@@ -18,6 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use crate::api::answer::Answer;
 use crate::api::body;
 use crate::api::flow::Seat;
+use crate::api::outgoing::pool::Kept;
 use crate::api::pipeline::Api;
 use crate::base::websocket;
 use crate::object::Status;
@@ -29,7 +29,7 @@ const BASE64_TEXT: &str = "base64.binary.k8s.io";
 pub fn send(
     api: &Arc<Api>,
     asked: &HeaderMap,
-    response: Response<Incoming>,
+    response: Response<Kept>,
     client: OnUpgrade,
     seat: Seat,
 ) -> Result<Answer, Status> {
@@ -59,7 +59,7 @@ pub fn send(
 }
 
 /// Sends all of `source`; ends sooner when the client goes away.
-async fn copy(mut source: Incoming, client: WebSocketStream<TokioIo<Upgraded>>, as_text: bool) {
+async fn copy(mut source: Kept, client: WebSocketStream<TokioIo<Upgraded>>, as_text: bool) {
     let (mut to_client, mut from_client) = client.split();
     let message = |bytes: Bytes| match as_text {
         true => Message::text(BASE64.encode(bytes)),

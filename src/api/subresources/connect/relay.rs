@@ -6,7 +6,6 @@ use futures_util::StreamExt;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, BodyStream};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
@@ -16,6 +15,7 @@ use crate::api::answer::Answer;
 use crate::api::body::{self, BoxError};
 use crate::api::exchange::Exchange;
 use crate::api::flow::Seat;
+use crate::api::outgoing::pool::Kept;
 use crate::api::pipeline::Api;
 use crate::object::Status;
 
@@ -38,7 +38,7 @@ pub fn place(exchange: &Exchange, location: &Location) -> Place {
 
 /// Passes an answer on. What a proxy answers is made to lead through the proxy again: redirects, and
 /// links of pages that are not compressed.
-pub fn pass(response: Response<Incoming>, place: Option<Place>, seat: Seat) -> Answer {
+pub fn pass(response: Response<Kept>, place: Option<Place>, seat: Seat) -> Answer {
     let (mut parts, incoming) = response.into_parts();
     strip(&mut parts.headers, false);
     let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -77,7 +77,7 @@ pub fn pass(response: Response<Incoming>, place: Option<Place>, seat: Seat) -> A
 /// Joins the client with the other side, which has agreed to speak another protocol.
 pub fn join(
     api: &Arc<Api>,
-    mut response: Response<Incoming>,
+    mut response: Response<Kept>,
     client: Option<OnUpgrade>,
     seat: Seat,
 ) -> Result<Answer, Status> {

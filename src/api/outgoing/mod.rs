@@ -1,73 +1,65 @@
-//! Requests to servers outside of the cluster: one connection each, within limits of time and size.
+//! Requests to servers outside of the cluster, within limits of time and size.
 
-use std::sync::Arc;
+pub mod pool;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt, Limited};
 use rustls::ClientConfig;
-use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
+use crate::api::subresources::connect::BoxWire;
 use crate::base::error::Chain;
 use crate::base::service::Scope;
 use crate::security::tls;
 
+use pool::{Dial, Peer, Pool};
+
 /// Where the distribution keeps the authorities that everybody trusts.
 pub const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Speaks to servers that certain authorities vouch for.
+/// Speaks to servers that certain authorities vouch for. Clones share connections.
 #[derive(Clone)]
 pub struct Outgoing {
-    tls: Arc<ClientConfig>,
-    scope: Scope,
+    pool: Pool,
     timeout: Duration,
     answer_bytes_max: usize,
 }
 
 impl Outgoing {
-    pub fn new(mut tls: ClientConfig, scope: Scope, timeout: Duration, answer_bytes_max: usize) -> Self {
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { tls: Arc::new(tls), scope, timeout, answer_bytes_max }
+    pub fn new(tls: ClientConfig, scope: Scope, timeout: Duration, answer_bytes_max: usize) -> Self {
+        let dial: Dial = Box::new(|host, port| {
+            Box::pin(async move {
+                let stream = TcpStream::connect((host, port)).await?;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream) as BoxWire)
+            })
+        });
+        Self { pool: Pool::new(scope, dial, Box::new(move |_| Ok(tls.clone()))), timeout, answer_bytes_max }
     }
 
-    /// Sends a request with an absolute `https` address. The error says what went wrong on the way.
+    /// Sends a request with an absolute `https` address, which may arrive twice. The error says what went wrong on
+    /// the way.
     pub async fn send(&self, request: Request<Bytes>) -> Result<(StatusCode, Bytes), Unanswered> {
         let url = request.uri().to_string();
         let answer = tokio::time::timeout(self.timeout, self.exchange(request)).await;
         answer.unwrap_or(Err(Unanswered::TimedOut)).map_err(|why| why.about(&url))
     }
 
-    async fn exchange(&self, request: Request<Bytes>) -> Result<(StatusCode, Bytes), Unanswered> {
+    async fn exchange(&self, mut request: Request<Bytes>) -> Result<(StatusCode, Bytes), Unanswered> {
         let uri = request.uri().clone();
         if uri.scheme_str() != Some("https") {
             return Err("URL scheme must be https".to_owned().into());
         }
         let authority = uri.authority().ok_or_else(|| "the URL has no host".to_owned())?.clone();
         let (host, port) = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(443));
-        let wire = TcpStream::connect((host, port)).await;
-        let wire = wire.map_err(|error| format!("dial tcp {host}:{port}: {error}"))?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
-        let stream = TlsConnector::from(self.tls.clone()).connect(name, wire).await;
-        let stream = stream.map_err(|error| format!("tls: {error}"))?;
-        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(|error| text(&error))?;
-        self.scope.spawn("outgoing", async move {
-            // How it ends shows in the answer, or in there being none.
-            let _ = connection.await;
-        });
-        let (mut parts, body) = request.into_parts();
-        parts.uri = origin_form(&uri)?;
+        let peer = Peer { address: host.into(), port, name: host.into(), trust: String::new() };
+        *request.uri_mut() = origin_form(&uri)?;
         let host = HeaderValue::from_str(authority.as_str()).map_err(|error| error.to_string())?;
-        parts.headers.insert(header::HOST, host);
-        let response = sender.send_request(Request::from_parts(parts, Full::new(body))).await;
-        let response = response.map_err(|error| match error.is_incomplete_message() || is_reset(&error) {
-            true => Unanswered::Reset(text(&error)),
-            false => Unanswered::Other(text(&error)),
-        })?;
+        request.headers_mut().insert(header::HOST, host);
+        let response = self.pool.send(&peer, request).await?;
         let code = response.status();
         let body = Limited::new(response.into_body(), self.answer_bytes_max).collect().await;
         Ok((code, body.map_err(|error| error.to_string())?.to_bytes()))
@@ -102,17 +94,6 @@ impl From<String> for Unanswered {
     }
 }
 
-fn is_reset(error: &hyper::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionReset) {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
-}
-
 /// The certificates to trust where nothing else is said, in PEM.
 pub fn system_roots() -> Result<String, String> {
     std::fs::read_to_string(SYSTEM_ROOTS)
@@ -135,8 +116,4 @@ pub fn trusting(authorities_pem: Option<&str>) -> Result<ClientConfig, String> {
 fn origin_form(uri: &Uri) -> Result<Uri, String> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     path.parse().map_err(|error: http::uri::InvalidUri| error.to_string())
-}
-
-fn text(error: &hyper::Error) -> String {
-    Chain(error).to_string()
 }
