@@ -1,5 +1,7 @@
 //! `/healthz`, `/livez` and `/readyz`: named checks, together or one by one.
 //!
+//! What has to happen once in a start is in [`super::started`].
+//!
 //! A check is asked on each request and must answer at once. Why one fails goes into the log, not
 //! into the answer: the page is open to everybody.
 

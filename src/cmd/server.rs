@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -30,6 +30,7 @@ use super::notify;
 use super::published::Published;
 use super::signals::Signals;
 use crate::api::authn::{Authn, Trust};
+use crate::api::started::Step;
 use crate::api::{self, Api, Settings, Setup};
 use crate::backup::Backup;
 use crate::base::clock::{ClockRef, SystemClock};
@@ -174,7 +175,7 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     }
     authorization::start(&api, &mut authorizers, &format!("{:016x}", store.id()), &http, clock.clone())?;
     api::authn::legacy::start(&api, &http);
-    let readiness = Readiness::of(&api);
+    api.started.expect(&api.health);
     let encryption = keyring.map(|keyring| Encryption { keyring, store: store.clone(), carrier: carrier.clone() });
     if let (Some(Encryption { keyring, .. }), Some(rules)) = (&encryption, &config.encryption.rules) {
         let asked = keyring.clone();
@@ -236,9 +237,10 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
         request_header_ca_pem: pki.request_header_ca.pem().to_owned(),
         today: api.now().to_string().split('T').next().unwrap_or_default().to_owned(),
     };
-    while leads_first(&store).await {
+    let mut is_furnished = false;
+    while !is_furnished && leads_first(&store).await {
         match bootstrap::ensure(&client, &facts).await {
-            Ok(()) => break,
+            Ok(()) => is_furnished = true,
             Err(error) if is_passing(&error) => {
                 tracing::warn!("what every cluster has cannot be written yet: {error:#}; it is tried again");
                 tokio::time::sleep(WRITE_AGAIN).await;
@@ -246,10 +248,13 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
             Err(error) => return Err(error.context("cannot write what every cluster has")),
         }
     }
+    match is_furnished || bootstrap::is_there(&api.state(), &facts) {
+        true => api.started.reached(Step::Bootstrap),
+        false => furnish_later(&http, api.clone(), client.clone(), facts.clone()),
+    }
     Published { store: store.clone(), carrier, client: client.clone(), facts }.start(&http);
     let node = config.node.name.as_str().into();
     Reporter { store: store.clone(), client: client.clone(), node, clock: clock.clone() }.start(&http);
-    readiness.reached();
     write_kubeconfig(config, &pki)?;
     if config.run_controllers || config.run_scheduler || config.run_node {
         let cache = Cache::start(&stages.next(root, "cache"), client, clock.clone(), Follow::built_in());
@@ -284,6 +289,27 @@ async fn open_built_in(
         );
     }
     Ok((store, pki, token))
+}
+
+/// Waits for another to write what every cluster has, and writes it if this server comes to lead.
+fn furnish_later(scope: &Scope, api: Arc<Api>, client: Client, facts: bootstrap::Facts) {
+    let inner = scope.clone();
+    scope.spawn("bootstrap", async move {
+        let written = async {
+            while !bootstrap::is_there(&api.state(), &facts) {
+                tokio::time::sleep(WRITE_AGAIN).await;
+                if api.store.leads()
+                    && let Err(error) = bootstrap::ensure(&client, &facts).await
+                {
+                    tracing::warn!("what every cluster has cannot be written yet: {error:#}; it is tried again");
+                }
+            }
+        };
+        tokio::select! {
+            () = written => api.started.reached(Step::Bootstrap),
+            () = inner.stopping() => (),
+        }
+    });
 }
 
 /// Waits until somebody leads; tells whether it is this server.
@@ -393,32 +419,6 @@ fn api(
         clock,
         rand,
     }))
-}
-
-/// The checks that pass when what every cluster has is there, as upstream names them.
-const BOOTSTRAP_CHECKS: &[&str] = &[
-    "poststarthook/rbac/bootstrap-roles",
-    "poststarthook/scheduling/bootstrap-system-priority-classes",
-    "poststarthook/priority-and-fairness-config-producer",
-];
-
-/// Whether what every cluster has is there. Until then the API answers, but says it is not ready.
-struct Readiness(Arc<AtomicBool>);
-
-impl Readiness {
-    fn of(api: &Api) -> Self {
-        let reached = Arc::new(AtomicBool::new(false));
-        for name in BOOTSTRAP_CHECKS {
-            let seen = reached.clone();
-            let probe = move || if seen.load(Ordering::Acquire) { Ok(()) } else { Err("not finished".into()) };
-            api.health.add(name, true, Box::new(probe));
-        }
-        Self(reached)
-    }
-
-    fn reached(self) {
-        self.0.store(true, Ordering::Release);
-    }
 }
 
 /// Takes the address first of all, so that a port in use is known before anything is changed.

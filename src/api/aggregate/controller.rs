@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
+
 use super::{Remote, SERVICES, Table, discovery, local, remote};
 use crate::api::crd::controller::own_call;
 use crate::api::pipeline::Api;
+use crate::api::started::Step;
 use crate::object::tree::{Tree, TreePath, json};
 use crate::object::view::{EndpointSlice, Service};
 use crate::object::{Body, GroupResource, Key, Reason, Status, Target, Timestamp, Verb};
@@ -16,6 +20,8 @@ const WELL_EVERY: Duration = Duration::from_secs(30);
 const ILL_EVERY: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How many objects are written together.
+const WRITES_AT_ONCE: usize = 64;
 
 /// What follows for the condition.
 struct Verdict {
@@ -35,8 +41,11 @@ pub async fn run(api: Arc<Api>) -> Result<(), Status> {
         let mut services = follow(GroupResource::new("apiregistration.k8s.io", "apiservices"))?;
         let mut definitions = follow(GroupResource::new("apiextensions.k8s.io", "customresourcedefinitions"))?;
         loop {
-            keep_local(&api).await;
+            if keep_local(&api).await {
+                api.started.reached(Step::OwnGroups);
+            }
             let wait = keep_remote(&api).await;
+            api.started.reached(Step::Discovery);
             let changed = async {
                 tokio::select! {
                     end = drain(&mut services) => end,
@@ -59,52 +68,70 @@ async fn drain(watch: &mut Watch) -> Result<(), WatchEnd> {
     Ok(())
 }
 
-/// Writes what stands for our own groups.
-async fn keep_local(api: &Api) {
+/// Writes what stands for our own groups; says whether all of it is there.
+async fn keep_local(api: &Api) -> bool {
     let changes = local::changes(&api.state(), &api.registry.load());
-    for object in changes.create {
-        let target = target(object.text("metadata.name"), "");
-        let target = Target { name: String::new(), ..target };
-        told(api.run_boxed(own_call(Verb::Create, target, Body::Tree(object))).await.map(drop));
-    }
+    let created = stream::iter(changes.create).map(|object| async move {
+        let target = target("", "");
+        told(api.run_boxed(own_call(Verb::Create, target, Body::Tree(object))).await.map(drop))
+    });
+    let all_there = created.buffer_unordered(WRITES_AT_ONCE).all(async |written| written).await;
     for name in changes.delete {
         told(api.run_boxed(own_call(Verb::Delete, target(&name, ""), Body::None)).await.map(drop));
     }
+    all_there
 }
 
-fn told(done: Result<(), Status>) {
+/// Whether it is as it was to be made, by us or by another.
+fn told(done: Result<(), Status>) -> bool {
     match done {
         Err(status) if !matches!(status.reason, Reason::Conflict | Reason::NotFound | Reason::AlreadyExists) => {
             tracing::debug!(%status, "cannot write an APIService");
+            false
         }
-        _ => (),
+        _ => true,
     }
 }
 
-/// Asks every other server how it is; says when to ask again.
+/// Leads requests to all other servers, and asks each how it is; says when to ask again.
 async fn keep_remote(api: &Api) -> Duration {
     let state = api.state();
     let known = api.aggregator.load();
-    let (mut table, mut wait) = (Table::new(), Duration::MAX);
-    for object in state.range(&KeyRange::resource(&GroupResource::new("apiregistration.k8s.io", "apiservices"))) {
+    let mut remotes = Vec::new();
+    let range = KeyRange::resource(&GroupResource::new("apiregistration.k8s.io", "apiservices"));
+    for object in state.range(&range) {
         let tree = object.tree();
         let Some(mut remote) = Remote::read(&tree) else { continue };
-        let key = (remote.group.clone(), remote.version.clone());
-        if let Some(before) = known.get(&key) {
+        if let Some(before) = known.get(&remote.serves()) {
             remote.resources = before.resources.clone();
         }
-        let verdict = judge(api, &state, &mut remote).await;
-        remote.is_available = verdict.status == "True";
-        wait = wait.min(if remote.is_available { WELL_EVERY } else { ILL_EVERY });
-        table.insert(key, Arc::new(remote));
-        write(api, object.key(), tree, verdict).await;
+        remotes.push((object.key(), tree, remote));
     }
-    api.aggregator.table.store(Arc::new(table));
+    lead(api, remotes.iter().map(|(.., remote)| remote.clone()).collect());
+    api.started.reached(Step::OtherGroups);
+    let judged = join_all(remotes.iter_mut().map(|(.., remote)| judge(api, &state, remote))).await;
+    lead(api, remotes.iter().map(|(.., remote)| remote.clone()).collect());
+    let mut wait = Duration::MAX;
+    for ((key, tree, remote), verdict) in remotes.into_iter().zip(judged) {
+        wait = wait.min(if remote.is_available { WELL_EVERY } else { ILL_EVERY });
+        write(api, key, tree, verdict).await;
+    }
     wait
 }
 
-/// Whether the server can be reached, and what it serves.
+fn lead(api: &Api, to: Vec<Remote>) {
+    let table: Table = to.into_iter().map(|remote| (remote.serves(), Arc::new(remote))).collect();
+    api.aggregator.table.store(Arc::new(table));
+}
+
+/// Whether the server can be reached, and what it serves, as its entry shall say from now on.
 async fn judge(api: &Api, state: &State, remote: &mut Remote) -> Verdict {
+    let verdict = ask(api, state, remote).await;
+    remote.is_available = verdict.status == "True";
+    verdict
+}
+
+async fn ask(api: &Api, state: &State, remote: &mut Remote) -> Verdict {
     if let Some((reason, message)) = missing(state, remote) {
         return Verdict { status: "False", reason, message };
     }
@@ -185,5 +212,42 @@ fn target(name: &str, subresource: &str) -> Target {
         name: name.into(),
         subresource: subresource.into(),
         ..Target::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::tests::world;
+
+    #[tokio::test]
+    async fn a_start_is_over_when_groups_have_their_services_and_others_are_led_to() {
+        let world = world().await;
+        world.api.started.expect(&world.api.health);
+        let spec = json!({
+            "group": "wardle.example.com", "version": "v1", "groupPriorityMinimum": 10, "versionPriority": 1,
+            "insecureSkipTLSVerify": true, "service": {"namespace": "default", "name": "nobody", "port": 443},
+        });
+        let metadata = json!({"name": "v1.wardle.example.com"});
+        let service = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": metadata, "spec": spec});
+        let at = "/apis/apiregistration.k8s.io/v1/apiservices";
+        assert_eq!(world.send(&format!("POST {at}"), service).await.0, 201);
+        assert_eq!(world.send("GET /readyz/autoregister-completion", Tree::Null).await.0, 500);
+        assert_eq!(world.send("GET /apis/wardle.example.com/v1/flunders", Tree::Null).await.0, 404);
+        super::super::start(&world.api, &world.api.scope);
+        let hooks = ["status-remote-available-controller", "discovery-controller", "status-local-available-controller"];
+        for hook in hooks {
+            let page = format!("GET /readyz/poststarthook/apiservice-{hook}");
+            for _ in 0..1_000 {
+                if world.send(&page, Tree::Null).await.0 == 200 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            assert_eq!(world.send(&page, Tree::Null).await, (200, "ok".into()));
+        }
+        assert_eq!(world.send(&format!("GET {at}/v1.apps"), Tree::Null).await.0, 200);
+        assert_eq!(world.send("GET /apis/wardle.example.com/v1/flunders", Tree::Null).await.0, 503);
+        world.api.scope.cancel();
     }
 }

@@ -67,6 +67,11 @@ impl Remote {
         })
     }
 
+    /// The group and version.
+    pub fn serves(&self) -> (String, String) {
+        (self.group.clone(), self.version.clone())
+    }
+
     /// Where it says what it serves.
     pub fn root(&self) -> String {
         match self.group.as_str() {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::pipeline::Api;
+use crate::api::started::Step;
 use crate::base::service::Scope;
 use crate::object::{GroupResource, Key, Target, Tree, TreePath};
 
@@ -53,6 +54,7 @@ fn is_promised(api: &Api, target: &Target) -> bool {
 /// Serves what is defined already, and from now on follows the definitions.
 pub fn start(api: &Arc<Api>, scope: &Scope) {
     controller::Definitions::default().load(api);
+    api.started.reached(Step::Definitions);
     let api = api.clone();
     scope.supervise("custom resources", move || controller::run(api.clone()));
 }

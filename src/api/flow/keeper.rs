@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::bootstrap;
 use super::config::Config;
 use crate::api::pipeline::Api;
+use crate::api::started::Step;
 use crate::base::service::Scope;
 use crate::object::tree::json;
 use crate::object::{
@@ -26,6 +27,7 @@ const REPAIR_AFTER: Duration = Duration::from_secs(60);
 /// Begins to follow what is stored; what is there now is used when this returns.
 pub fn start(api: &Arc<Api>, scope: &Scope) {
     use_stored(api);
+    api.started.reached(Step::Queues);
     let follows = api.clone();
     scope.supervise("priority levels", move || follow(follows.clone()));
     let times = api.clone();

@@ -47,6 +47,7 @@ use super::health::Health;
 use super::metrics::Metrics;
 use super::openapi::Shelf;
 use super::settings::Settings;
+use super::started::Started;
 use super::subresources::connect::Dialer;
 use super::{encode, subresources};
 
@@ -73,6 +74,7 @@ pub struct Api {
     pub programs: Programs,
     pub allocator: Allocator,
     pub health: Health,
+    pub started: Started,
     pub metrics: Arc<Metrics>,
     pub flow: Flow,
     /// What is written down of requests, set once at start if anything is.
@@ -126,6 +128,7 @@ impl Api {
             admission: Admission::new(metrics.clone(), clock.clone()),
             allocator: Allocator::new(&settings, store.clone()),
             health,
+            started: Started::default(),
             flow: Flow::new(seats, &metrics, store.clone(), clock.clone()),
             audit: OnceLock::new(),
             descriptions: Shelf::default(),

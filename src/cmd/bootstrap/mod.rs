@@ -12,6 +12,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use crate::api::{authz, flow};
 use crate::client::Client;
 use crate::object::{Kind, Reason, Status, Tree, TreePath};
+use crate::store::State;
 
 pub use system::Facts;
 
@@ -43,11 +44,22 @@ impl Item {
 /// Writes what is missing.
 pub async fn ensure(client: &Client, facts: &Facts) -> Result<()> {
     ensure_all(client, system::namespaces()).await?;
+    ensure_all(client, items(facts).collect()).await
+}
+
+/// Whether all of it is there.
+pub fn is_there(state: &State, facts: &Facts) -> bool {
+    let mut items = items(facts).chain(system::namespaces());
+    items.all(|item| state.get(&item.kind.key(item.tree.text("metadata.namespace"), item.name())).is_some())
+}
+
+/// What is to live in the namespaces, or nowhere.
+fn items(facts: &Facts) -> impl Iterator<Item = Item> {
     let roles = authz::bootstrap::objects().into_iter();
     let roles =
         roles.map(|(_, tree)| Item::new(tree, |wanted, stored| authz::bootstrap::reconcile(wanted, Some(stored))));
     let flow = flow::bootstrap::objects().into_iter().map(|tree| Item::new(tree, flow::bootstrap::revise));
-    ensure_all(client, roles.chain(system::objects(facts)).chain(flow).collect()).await
+    roles.chain(system::objects(facts)).chain(flow)
 }
 
 /// Lets the `kubernetes` service lead to the servers that there are.
