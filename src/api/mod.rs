@@ -13,7 +13,6 @@ pub mod authz;
 mod body;
 mod counting;
 pub mod crd;
-pub mod dangling;
 pub mod discovery;
 pub mod elsewhere;
 mod encode;

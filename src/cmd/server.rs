@@ -196,7 +196,6 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
     if config.run_controllers {
         api::admission::policy::types::start(&api, &http);
     }
-    api::dangling::start(&api, &http);
     let leader = Arc::new(Leader { carrier: carrier.clone(), store: store.clone() });
     let _ = api.elsewhere.set(leader.clone());
     let backend = Arc::new(InProcess { api: api.clone(), leader });
