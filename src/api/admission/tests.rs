@@ -246,3 +246,47 @@ async fn a_write_is_asked_of_those_that_have_something_to_say_about_it() {
     }
     assert_eq!(after("PodSecurity", "validate"), 2);
 }
+
+/// What comes of a ConfigMap where a policy with these expressions is bound.
+async fn policy(world: &World, validation: &str, conditions: &[&str]) -> String {
+    let group = "/apis/admissionregistration.k8s.io/v1";
+    let named = |(at, expression): (usize, &&str)| json!({"name": format!("c{at}"), "expression": expression});
+    let conditions: Vec<Tree> = conditions.iter().enumerate().map(named).collect();
+    let rule = json!({"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]});
+    let object = |kind: &str, spec: Tree| json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "p"}, "spec": spec});
+    let spec = json!({
+        "matchConstraints": {"resourceRules": [rule]}, "matchConditions": conditions,
+        "validations": [{"expression": validation}],
+    });
+    made(world, &format!("{group}/validatingadmissionpolicies"), object("ValidatingAdmissionPolicy", spec)).await;
+    let spec = json!({"policyName": "p", "validationActions": ["Deny"]});
+    let path = format!("{group}/validatingadmissionpolicybindings");
+    made(world, &path, object("ValidatingAdmissionPolicyBinding", spec)).await;
+    let (code, told) = world.send(&format!("POST {NS}/configmaps"), self::named("ConfigMap", "a")).await;
+    let denied = "configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'p' denied request: ";
+    match code {
+        201 => "allowed".into(),
+        _ => told.text("message").strip_prefix(denied).unwrap_or_else(|| panic!("{told}")).to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn an_expression_that_costs_too_much_is_an_error_of_its_own() {
+    let list = format!("[{}]", (0..100).map(|n| n.to_string()).collect::<Vec<_>>().join(","));
+    let costly = format!("{list}.all(a, {list}.all(b, {list}.all(c, a + b + c >= 0)))");
+    assert_eq!(
+        policy(&world().await, &costly, &[]).await,
+        format!("expression '{costly}' resulted in error: operation cancelled: actual cost limit exceeded")
+    );
+}
+
+#[tokio::test]
+async fn a_condition_that_does_not_hold_is_enough_whatever_the_others_fail_with() {
+    let broken = ["object.a.b == 1", "object.c.d == 1"];
+    assert_eq!(policy(&world().await, "false", &[broken[0], "object.kind == 'Pod'"]).await, "allowed");
+    assert_eq!(
+        policy(&world().await, "false", &broken).await,
+        "[expression 'object.a.b == 1' resulted in error: no such key: a, expression 'object.c.d == 1' resulted in \
+         error: no such key: c]"
+    );
+}

@@ -74,7 +74,7 @@ fn compile(source: &str) -> Result<Program, String> {
     let compiled = Program::compile_typed(source, &scope);
     let (program, of) = compiled.map_err(|why| format!("compilation failed: {why}"))?;
     match of {
-        Type::Bool => Ok(program),
+        of if of.is_unknown() || matches!(of, Type::Bool) => Ok(program),
         of => Err(format!("must evaluate to bool but got {}", of.result_name())),
     }
 }

@@ -363,7 +363,7 @@ fn denial(ask: &Ask<'_>) -> String {
 }
 
 /// Several errors as one, the way upstream joins them.
-fn aggregate(errors: Vec<String>) -> String {
+pub(in crate::api) fn aggregate(errors: Vec<String>) -> String {
     let mut distinct: Vec<String> = Vec::new();
     for error in errors {
         if !distinct.contains(&error) {

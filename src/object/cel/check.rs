@@ -1,12 +1,14 @@
 //! Types of expressions, as far as schemas and literals tell: finds fields that do not exist and
 //! operators that do not take what they are given.
 //!
-//! What is not known has the type `dyn`, which fits everywhere: a complaint is always right, silence is
-//! no promise. Complaints are upstream's, in the order of the source.
+//! `dyn` is what upstream calls `dyn`: known only when the expression runs. Where upstream knows more than is known
+//! here the type is unknown, which fits everywhere: a complaint is always right, silence is no promise.
+//! Complaints are upstream's, in the order of the source.
 
 use super::Program;
 use super::ast::{BUILT_IN, Bind, Each, Expr, Node, Op};
 use super::parse::complaint;
+use super::signatures::{self, AUTHORIZER, RESOURCE_CHECK};
 use super::value::Value;
 use crate::object::schema::{Schema, Shape, Unknown};
 
@@ -14,6 +16,10 @@ use crate::object::schema::{Schema, Shape, Unknown};
 #[derive(Clone)]
 pub enum Type<'t> {
     Dyn,
+    /// Upstream may know better than we do.
+    Unknown,
+    /// Of elements of an empty list: whatever is wanted of it.
+    Free,
     Null,
     Bool,
     Int,
@@ -24,6 +30,9 @@ pub enum Type<'t> {
     Duration,
     Timestamp,
     List(Box<Type<'t>>),
+    Optional(Box<Type<'t>>),
+    /// A kind of the library's own, such as `kubernetes.Quantity`.
+    Opaque(&'static str),
     Map(Box<Type<'t>>, Box<Type<'t>>),
     /// An object with the fields of a schema, and the name that complaints have for it.
     Object(Schema<'t>, String),
@@ -53,9 +62,14 @@ impl<'t> Type<'t> {
         }
     }
 
+    /// Of the variable that asks for rights.
+    pub fn authorizer() -> Self {
+        Self::Opaque(AUTHORIZER)
+    }
+
     fn name(&self) -> String {
         match self {
-            Self::Dyn => "dyn".into(),
+            Self::Dyn | Self::Unknown | Self::Free => "dyn".into(),
             Self::Null => "null".into(),
             Self::Bool => "bool".into(),
             Self::Int => "int".into(),
@@ -66,6 +80,8 @@ impl<'t> Type<'t> {
             Self::Duration => "google.protobuf.Duration".into(),
             Self::Timestamp => "google.protobuf.Timestamp".into(),
             Self::List(of) => format!("list({})", of.name()),
+            Self::Optional(of) => format!("optional_type({})", of.name()),
+            Self::Opaque(name) => (*name).into(),
             Self::Map(key, value) => format!("map({}, {})", key.name(), value.name()),
             Self::Object(_, name) => name.clone(),
             Self::Names(_) => "kubernetes.variables".into(),
@@ -78,13 +94,35 @@ impl<'t> Type<'t> {
         if matches!(self, Self::Null) { "null_type".into() } else { self.name() }
     }
 
-    /// Whether it is only known when the expression runs.
-    pub fn is_dyn(&self) -> bool {
+    /// Without what it is a list or an optional of.
+    pub fn kind_name(&self) -> String {
+        let name = self.name();
         match self {
-            Self::Dyn => true,
-            Self::List(of) => of.is_dyn(),
+            Self::List(_) | Self::Optional(_) | Self::Map(..) => {
+                name[..name.find('(').unwrap_or(name.len())].to_owned()
+            }
+            Self::Object(..) => "map".into(),
+            _ => name,
+        }
+    }
+
+    /// Whether nothing is to be said of it.
+    pub fn is_unknown(&self) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::List(of) | Self::Optional(of) => of.is_unknown(),
+            Self::Map(key, value) => key.is_unknown() || value.is_unknown(),
             _ => false,
         }
+    }
+
+    /// This, where it follows from `other` if that is known.
+    pub fn unless_unknown(self, other: &Self) -> Self {
+        if other.is_unknown() && matches!(self, Self::Dyn) { Self::Unknown } else { self }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Dyn | Self::Unknown | Self::Free)
     }
 
     fn is_number(&self) -> bool {
@@ -94,10 +132,11 @@ impl<'t> Type<'t> {
     /// Whether one may stand where the other is expected.
     fn fits(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Dyn, _) | (_, Self::Dyn) => true,
+            (a, b) if a.is_open() || b.is_open() => true,
             (Self::Null, Self::Object(..) | Self::Duration | Self::Timestamp)
             | (Self::Object(..) | Self::Duration | Self::Timestamp, Self::Null) => true,
-            (Self::List(a), Self::List(b)) => a.fits(b),
+            (Self::List(a), Self::List(b)) | (Self::Optional(a), Self::Optional(b)) => a.fits(b),
+            (Self::Opaque(a), Self::Opaque(b)) => a == b,
             (Self::Map(a, x), Self::Map(b, y)) => a.fits(b) && x.fits(y),
             // Objects compare as maps do.
             (Self::Object(..), Self::Object(..) | Self::Map(..)) | (Self::Map(..), Self::Object(..)) => true,
@@ -107,9 +146,19 @@ impl<'t> Type<'t> {
     }
 
     /// What elements of different origin have in common.
-    fn join(self, other: &Self) -> Self {
-        let same = std::mem::discriminant(&self) == std::mem::discriminant(other) && self.name() == other.name();
-        if same { self } else { Self::Dyn }
+    pub fn join(self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::Free, other) => other.clone(),
+            (own, Self::Free) => own,
+            (Self::List(a), Self::List(b)) => Self::List(Box::new(a.join(b))),
+            (Self::Optional(a), Self::Optional(b)) => Self::Optional(Box::new(a.join(b))),
+            (Self::Map(a, x), Self::Map(b, y)) => Self::Map(Box::new(a.join(b)), Box::new(x.join(y))),
+            (own, other) => match own.name() == other.name() {
+                true => own,
+                false => Self::Dyn,
+            },
+        }
     }
 }
 
@@ -162,7 +211,7 @@ impl<'t> Checker<'t> {
                 if found.is_none() && !BUILT_IN.contains(&name.as_str()) {
                     self.undeclared(node.at, name);
                 }
-                found.unwrap_or(Type::Dyn)
+                found.unwrap_or(Type::Unknown)
             }
             Expr::Select { of, field, test, optional } => {
                 let of = self.type_of(of);
@@ -171,7 +220,7 @@ impl<'t> Checker<'t> {
                 let selected = self.select(&of, field, at);
                 match (test, optional) {
                     (true, _) => Type::Bool,
-                    (_, true) => Type::Dyn,
+                    (_, true) if !matches!(selected, Type::Optional(_)) => Type::Optional(Box::new(selected)),
                     _ => selected,
                 }
             }
@@ -180,10 +229,11 @@ impl<'t> Checker<'t> {
                 let found = match &of {
                     Type::List(item) if key.fits(&Type::Int) => (**item).clone(),
                     Type::Map(own, value) if key.fits(own) => (**value).clone(),
-                    Type::Dyn | Type::Object(..) | Type::Names(_) => Type::Dyn,
+                    Type::Dyn => Type::Dyn,
+                    Type::Unknown | Type::Free | Type::Object(..) | Type::Names(_) | Type::Optional(_) => Type::Unknown,
                     _ => self.mismatch(node.at, "_[_]", &[&of, &key]),
                 };
-                if *optional { Type::Dyn } else { found }
+                if *optional { Type::Optional(Box::new(found)) } else { found }
             }
             Expr::Call { of, name, args } => self.call(node.at, of.as_deref(), name, args),
             Expr::List(items) => {
@@ -205,7 +255,7 @@ impl<'t> Checker<'t> {
             Expr::Negate(of) => {
                 let of = self.type_of(of);
                 match of {
-                    Type::Dyn | Type::Int | Type::Double => of,
+                    Type::Dyn | Type::Unknown | Type::Int | Type::Double => of,
                     of => self.mismatch(node.at, "-_", &[&of]),
                 }
             }
@@ -235,18 +285,25 @@ impl<'t> Checker<'t> {
                     Each::Map | Each::TransformList => Type::List(Box::new(last)),
                     Each::Filter => match of {
                         Type::List(item) => Type::List(item),
-                        _ => Type::Dyn,
+                        Type::Map(key, _) => Type::List(key),
+                        Type::Dyn => Type::List(Box::new(Type::Dyn)),
+                        _ => Type::Unknown,
                     },
-                    Each::TransformMap => Type::Dyn,
+                    Each::TransformMap => Type::Unknown,
                 }
             }
             Expr::Bind { kind, var, value, body } => {
                 let value = self.type_of(value);
-                let value = if *kind == Bind::Value { value } else { Type::Dyn };
+                let value = match (kind, value) {
+                    (Bind::Value, value) => value,
+                    (_, Type::Optional(inner)) => *inner,
+                    (_, Type::Dyn) => Type::Dyn,
+                    _ => Type::Unknown,
+                };
                 self.names.push((var.clone(), value));
                 let of = self.type_of(body);
                 self.names.pop();
-                if *kind == Bind::Value { of } else { Type::Dyn }
+                if *kind == Bind::OptMap { Type::Optional(Box::new(of)) } else { of }
             }
         }
     }
@@ -254,6 +311,12 @@ impl<'t> Checker<'t> {
     fn select(&mut self, of: &Type<'t>, field: &str, at: usize) -> Type<'t> {
         let found = match of {
             Type::Dyn => Some(Type::Dyn),
+            Type::Unknown | Type::Free => Some(Type::Unknown),
+            Type::Optional(inner) => match self.select(inner, field, at) {
+                Type::Optional(selected) => Some(Type::Optional(selected)),
+                selected => Some(Type::Optional(Box::new(selected))),
+            },
+            Type::Opaque(AUTHORIZER) if field == "requestResource" => Some(Type::Opaque(RESOURCE_CHECK)),
             Type::Map(_, value) => Some((**value).clone()),
             Type::Object(schema, name) => {
                 let field = super::unescape(field);
@@ -262,12 +325,12 @@ impl<'t> Checker<'t> {
             Type::Names(names) => names.iter().find(|(known, _)| known == field).map(|(_, of)| of.clone()),
             other => {
                 self.found.push((at, format!("type '{}' does not support field selection", other.name())));
-                return Type::Dyn;
+                return Type::Unknown;
             }
         };
         found.unwrap_or_else(|| {
             self.found.push((at, format!("undefined field '{field}'")));
-            Type::Dyn
+            Type::Unknown
         })
     }
 
@@ -285,16 +348,16 @@ impl<'t> Checker<'t> {
         }
     }
 
-    /// Functions with simple types. Of the others nothing is known.
+    /// Functions with simple types take what they take; of the others it is only known what they give.
     fn call(&mut self, at: usize, of: Option<&Node>, name: &str, args: &[Node]) -> Type<'t> {
         let of = of.map(|of| self.type_of(of));
         let args: Vec<Type<'t>> = args.iter().map(|arg| self.type_of(arg)).collect();
         if of.is_none() && !super::functions::is_known(name) {
             self.undeclared(at + name.len(), name);
-            return Type::Dyn;
+            return Type::Unknown;
         }
         let sized = |of: &Type<'_>| {
-            matches!(of, Type::Dyn | Type::String | Type::Bytes | Type::List(_) | Type::Map(..) | Type::Object(..))
+            of.is_open() || matches!(of, Type::String | Type::Bytes | Type::List(_) | Type::Map(..) | Type::Object(..))
         };
         let all: Vec<&Type<'t>> = of.iter().chain(&args).collect();
         let strings = || all.iter().all(|arg| arg.fits(&Type::String));
@@ -318,7 +381,12 @@ impl<'t> Checker<'t> {
             ("bool", 1) => (true, Type::Bool),
             ("duration", 1) => (true, Type::Duration),
             ("timestamp", 1) => (true, Type::Timestamp),
-            _ => return Type::Dyn,
+            _ => {
+                return match &of {
+                    Some(of) => signatures::method(of, name, &args),
+                    None => signatures::function(name, &args),
+                };
+            }
         };
         if takes {
             return gives;
@@ -335,7 +403,7 @@ impl<'t> Checker<'t> {
     fn mismatch(&mut self, at: usize, sign: &str, types: &[&Type<'t>]) -> Type<'t> {
         let names: Vec<String> = types.iter().map(|of| of.name()).collect();
         self.found.push((at, format!("found no matching overload for '{sign}' applied to '({})'", names.join(", "))));
-        Type::Dyn
+        Type::Unknown
     }
 }
 
@@ -348,13 +416,13 @@ fn literal<'t>(value: &Value) -> Type<'t> {
         Value::Double(_) => Type::Double,
         Value::String(_) => Type::String,
         Value::Bytes(_) => Type::Bytes,
-        _ => Type::Dyn,
+        _ => Type::Unknown,
     }
 }
 
 fn common(types: Vec<Type<'_>>) -> Type<'_> {
     let mut types = types.into_iter();
-    let Some(first) = types.next() else { return Type::Dyn };
+    let Some(first) = types.next() else { return Type::Free };
     types.fold(first, |all, next| all.join(&next))
 }
 
@@ -365,7 +433,8 @@ fn bound<'t>(of: &Type<'t>, vars: &[String]) -> Vec<(String, Type<'t>)> {
         (Type::List(item), _) => vec![Type::Int, (**item).clone()],
         (Type::Map(key, _), 1) => vec![(**key).clone()],
         (Type::Map(key, value), _) => vec![(**key).clone(), (**value).clone()],
-        _ => vec![Type::Dyn; vars.len()],
+        (Type::Dyn, _) => vec![Type::Dyn; vars.len()],
+        _ => vec![Type::Unknown; vars.len()],
     };
     vars.iter().cloned().zip(types).collect()
 }
@@ -389,23 +458,24 @@ fn sign(op: Op) -> &'static str {
 
 /// The type of `a op b`, if there is such a thing.
 fn result<'t>(op: Op, a: &Type<'t>, b: &Type<'t>) -> Option<Type<'t>> {
-    use Type::{Bool, Bytes, Duration, Dyn, Int, List, Map, Object, String, Timestamp, Uint};
-    let is_dyn = matches!(a, Dyn) || matches!(b, Dyn);
+    use Type::{Bool, Bytes, Duration, Dyn, Int, List, Map, Object, String, Timestamp, Uint, Unknown};
     match op {
         Op::Eq | Op::Ne => (a.fits(b) || a.is_number() && b.is_number()).then_some(Bool),
         Op::Lt | Op::Le | Op::Gt | Op::Ge => {
-            let ordered =
-                |of: &Type<'_>| of.is_number() || matches!(of, Dyn | Bool | String | Bytes | Duration | Timestamp);
+            let ordered = |of: &Type<'_>| {
+                of.is_number() || of.is_open() || matches!(of, Bool | String | Bytes | Duration | Timestamp)
+            };
             (ordered(a) && ordered(b) && (a.fits(b) || a.is_number() && b.is_number())).then_some(Bool)
         }
         Op::In => match b {
-            Dyn => Some(Bool),
+            open if open.is_open() => Some(Bool),
             List(item) => a.fits(item).then_some(Bool),
             Map(key, _) => a.fits(key).then_some(Bool),
             Object(..) => a.fits(&String).then_some(Bool),
             _ => None,
         },
-        _ if is_dyn => Some(Dyn),
+        _ if a.is_open() && b.is_open() => Some(if a.is_unknown() || b.is_unknown() { Unknown } else { Dyn }),
+        _ if a.is_open() || b.is_open() => with_dyn(op, a, b).map(|of| of.unless_unknown(a).unless_unknown(b)),
         Op::Add => match (a, b) {
             (Timestamp, Duration) | (Duration, Timestamp) => Some(Timestamp),
             (String, String) | (Bytes, Bytes) | (Duration, Duration) => Some(a.clone()),
@@ -419,6 +489,22 @@ fn result<'t>(op: Op, a: &Type<'t>, b: &Type<'t>) -> Option<Type<'t>> {
         },
         Op::Mul | Op::Div => same_number(a, b),
         Op::Rem => matches!((a, b), (Int, Int) | (Uint, Uint)).then(|| a.clone()),
+    }
+}
+
+/// As `result` where one side is open: what the operator can mean with the other, if that is one thing.
+fn with_dyn<'t>(op: Op, a: &Type<'t>, b: &Type<'t>) -> Option<Type<'t>> {
+    use Type::{Bytes, Duration, Dyn, Int, List, String, Timestamp, Uint};
+    let (known, is_left) = if a.is_open() { (b, false) } else { (a, true) };
+    match (op, known) {
+        (Op::Rem, Int | Uint) => Some(known.clone()),
+        (Op::Rem, _) => None,
+        (_, of) if of.is_number() => Some(known.clone()),
+        (Op::Add, String | Bytes | List(_) | Timestamp) => Some(known.clone()),
+        (Op::Add, Duration) => Some(Dyn),
+        (Op::Sub, Timestamp) => Some(if is_left { Dyn } else { Duration }),
+        (Op::Sub, Duration) => Some(if is_left { Duration } else { Dyn }),
+        _ => None,
     }
 }
 

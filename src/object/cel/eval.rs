@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use super::ast::{Bind, Each, Expr, Node, Op};
 use super::value::{Key, Value};
-use super::{Budget, Env, functions};
+use super::{Env, OVER_BUDGET, OVER_LIMIT, RUN_COST_MAX, functions};
 
-pub const OUT_OF_BUDGET: &str = "operation cancelled: actual cost limit exceeded";
+/// What is made while an expression runs costs as much as upstream counts for it.
+const LIST_COST: u64 = 10;
+const MAP_COST: u64 = 30;
+const STRUCT_COST: u64 = 40;
 
 pub struct Run<'a> {
     pub env: &'a Env<'a>,
-    pub budget: &'a Budget,
+    /// What it has cost so far.
+    pub spent: u64,
     /// Variables of macros, the innermost last.
     pub locals: Vec<(String, Value)>,
 }
@@ -20,7 +24,7 @@ type Outcome = Result<Value, String>;
 
 impl Run<'_> {
     pub fn eval(&mut self, node: &Node) -> Outcome {
-        self.pay(1)?;
+        self.pay(own_cost(&node.expr))?;
         match &node.expr {
             Expr::Literal(value) => Ok(value.clone()),
             Expr::Ident(name) => self.variable(name),
@@ -60,8 +64,9 @@ impl Run<'_> {
         }
     }
 
-    pub fn pay(&self, cost: u64) -> Result<(), String> {
-        if self.budget.spend(cost) { Ok(()) } else { Err(OUT_OF_BUDGET.into()) }
+    fn pay(&mut self, cost: u64) -> Result<(), String> {
+        self.spent = self.spent.saturating_add(cost);
+        if self.spent > RUN_COST_MAX { Err(OVER_LIMIT.into()) } else { Ok(()) }
     }
 
     fn variable(&mut self, name: &str) -> Outcome {
@@ -219,7 +224,7 @@ impl Run<'_> {
         };
         let mut collected = Collected::new(what);
         for (key, value) in items {
-            self.pay(1)?;
+            self.pay(step_cost(what))?;
             let before = self.locals.len();
             match vars {
                 [one] => self.locals.push((one.clone(), if is_map { key.clone() } else { value.clone() })),
@@ -268,7 +273,7 @@ impl Run<'_> {
             (Each::Exists, Ok(true)) => into.decided = Some(true),
             (Each::ExistsOne, Ok(true)) => into.count += 1,
             (Each::Filter, Ok(true)) => into.list.push(item),
-            (Each::All | Each::Exists, Err(error)) if error != OUT_OF_BUDGET => {
+            (Each::All | Each::Exists, Err(error)) if error != OVER_LIMIT && error != OVER_BUDGET => {
                 into.error.get_or_insert(error);
             }
             (_, Err(error)) => return Err(error),
@@ -292,6 +297,29 @@ impl Run<'_> {
             Bind::OptMap => outcome.map(|value| Value::Optional(Some(Arc::new(value)))),
             _ => outcome,
         }
+    }
+}
+
+/// What an expression costs besides its parts.
+fn own_cost(expr: &Expr) -> u64 {
+    match expr {
+        Expr::Literal(_) | Expr::And(..) | Expr::Or(..) | Expr::Choice(..) | Expr::Each { .. } | Expr::Bind { .. } => 0,
+        Expr::Select { test, .. } => u64::from(!test),
+        Expr::List(_) => LIST_COST,
+        Expr::Map(_) => MAP_COST,
+        Expr::Struct { .. } => STRUCT_COST,
+        Expr::Ident(_) | Expr::Index { .. } | Expr::Call { .. } => 1,
+        Expr::Not(_) | Expr::Negate(_) | Expr::Binary(..) => 1,
+    }
+}
+
+/// What a macro costs for each element, besides its body: the names and calls that upstream puts around that.
+fn step_cost(what: Each) -> u64 {
+    match what {
+        Each::All => 3,
+        Each::Exists => 4,
+        Each::ExistsOne | Each::TransformMap => 2,
+        Each::Map | Each::Filter | Each::TransformList => LIST_COST + 2,
     }
 }
 

@@ -9,12 +9,14 @@ mod ast;
 mod authorizer;
 mod check;
 mod cost;
+mod declared;
 mod eval;
 mod functions;
 mod kinds;
 mod lex;
 mod lists;
 mod parse;
+mod signatures;
 mod strings;
 mod time;
 mod value;
@@ -47,21 +49,26 @@ pub struct Env<'a> {
     pub authorizer: Option<&'a dyn Authorizer>,
 }
 
-/// How much work is left to a set of evaluations.
+/// What an expression that costs too much by itself fails with.
+pub const OVER_LIMIT: &str = "operation cancelled: actual cost limit exceeded";
+/// What the expression fails with with which a set of them costs too much.
+pub const OVER_BUDGET: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
+
+/// Upstream's limit for one run of an expression.
+const RUN_COST_MAX: u64 = 1_000_000;
+
+/// How much a set of evaluations may cost yet, together.
 pub struct Budget(std::cell::Cell<u64>);
 
 impl Budget {
-    /// Upstream's limit for one call of an expression.
-    pub const PER_CALL: u64 = 1_000_000;
     /// Upstream's limit for all rules that are tried on one object.
     pub const PER_OBJECT: u64 = 10_000_000;
+    /// Upstream's limit for the conditions of one hook or policy.
+    pub const OF_CONDITIONS: u64 = 2_500_000;
 
     pub fn new(cost: u64) -> Self {
         Self(std::cell::Cell::new(cost))
-    }
-
-    pub fn left(&self) -> u64 {
-        self.0.get()
     }
 
     /// Whether there is still `cost` to spend, which then is spent.
@@ -93,9 +100,12 @@ impl Program {
         self.root.check_fields(source, root, is_known)
     }
 
-    /// The expression's value. The error is what went wrong, as upstream words it.
+    /// The expression's value. The error is what went wrong, as upstream words it; [`OVER_LIMIT`] and
+    /// [`OVER_BUDGET`] are two that callers tell apart.
     pub fn run(&self, env: &Env<'_>, budget: &Budget) -> Result<Value, String> {
-        eval::Run { env, budget, locals: Vec::new() }.eval(&self.root)
+        let mut run = eval::Run { env, spent: 0, locals: Vec::new() };
+        let outcome = run.eval(&self.root);
+        if budget.spend(run.spent) { outcome } else { Err(OVER_BUDGET.into()) }
     }
 
     /// Whether the expression refers to the variable `name`.

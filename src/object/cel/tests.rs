@@ -10,7 +10,7 @@ fn run(source: &str) -> String {
     let object = json!({"name": "web", "n": 3, "tags": ["a", "b"], "map": {"k": 1}, "a-b": 1, "if": true});
     let env = Env { vars: BTreeMap::from([("self".to_owned(), Value::from(&object))]), ..Env::default() };
     let outcome =
-        Program::compile(source, &["self"]).and_then(|program| program.run(&env, &Budget::new(Budget::PER_CALL)));
+        Program::compile(source, &["self"]).and_then(|program| program.run(&env, &Budget::new(Budget::PER_OBJECT)));
     outcome.map_or_else(|error| format!("error: {error}"), |value| value.to_string())
 }
 

@@ -35,7 +35,7 @@ impl Expressions {
             ("oldObject", Type::Dyn),
             ("request", request()),
             ("namespaceObject", namespace()),
-            (AUTHORIZER, Type::Dyn),
+            (AUTHORIZER, Type::authorizer()),
         ];
         if has_params {
             names.push(("params", Type::Dyn));
@@ -114,7 +114,7 @@ const VARIABLES: &str = "variables";
 /// Why an expression of a type does not fit where `wanted` is.
 fn mismatch(of: &Type<'_>, wanted: Wanted) -> Option<String> {
     let own = of.result_name();
-    if wanted.is_empty() || of.is_dyn() || wanted.contains(&own.as_str()) {
+    if wanted.is_empty() || of.is_unknown() || wanted.contains(&own.as_str()) {
         return None;
     }
     Some(match wanted {
@@ -205,12 +205,17 @@ mod tests {
     fn an_expression_comes_to_what_is_wanted() {
         for (source, wanted) in [
             ("object.spec.x == 1 && request.userInfo.groups.exists(g, g == 'a')", BOOL),
-            ("object.spec.flag", BOOL),
+            ("object.spec.flag == true", BOOL),
+            ("object.?spec.?flag.orValue(false) || bool(object.x)", BOOL),
+            ("object.spec.items.map(i, quantity(i.size)).all(q, q.isGreaterThan(quantity('1')))", BOOL),
+            ("object.spec.names.filter(n, n.startsWith('a')).size() + 1 > 2", BOOL),
+            ("'a: ' + object.metadata.name", STRING),
+            ("string(object.spec.replicas + 1)", STRING),
+            ("['a', 'b'].join('-')", STRING),
             ("namespaceObject.metadata.labels['a']", STRING),
             ("null", TEXT_OR_NOTHING),
             ("Object{spec: Object.spec{replicas: 1}}", OBJECT),
             ("[JSONPatch{op: 'remove', path: '/a'}]", PATCHES),
-            ("[]", PATCHES),
             ("has(object.x) ? [JSONPatch{op: 'remove', path: '/x'}] : []", PATCHES),
             ("authorizer.requestResource.check('get').allowed()", BOOL),
         ] {
@@ -221,6 +226,23 @@ mod tests {
             ("1", TEXT_OR_NOTHING, "Invalid value: \"1\": must evaluate to one of [string null_type] but got int"),
             ("true", OBJECT, "Invalid value: \"true\": must evaluate to Object but got bool"),
             ("1", PATCHES, "Invalid value: \"1\": must evaluate to list(JSONPatch) but got int"),
+            ("[]", PATCHES, "Invalid value: \"[]\": must evaluate to list(JSONPatch) but got list(dyn)"),
+            ("object.spec.flag", BOOL, "Invalid value: \"object.spec.flag\": must evaluate to bool but got dyn"),
+            (
+                "object.metadata.name",
+                TEXT_OR_NOTHING,
+                "Invalid value: \"object.metadata.name\": must evaluate to one of [string null_type] but got dyn",
+            ),
+            (
+                "object.?spec.?flag.orValue(false)",
+                BOOL,
+                "Invalid value: \"object.?spec.?flag.orValue(false)\": must evaluate to bool but got dyn",
+            ),
+            (
+                "quantity('1')",
+                BOOL,
+                "Invalid value: \"quantity('1')\": must evaluate to bool but got kubernetes.Quantity",
+            ),
         ] {
             assert_eq!(told(source, wanted), [complaint], "{source}");
         }

@@ -1,7 +1,7 @@
 //! Rules in CEL that stand at one place of a schema: they compile, and do not cost too much.
 
 use super::costs::{Around, Total};
-use crate::object::cel::{Decl, Program, unescape};
+use crate::object::cel::{Decl, Program, Scope, Type, unescape};
 use crate::object::field::Complaint;
 use crate::object::schema::custom::{Props, Rule};
 use crate::object::tree::Tree;
@@ -27,10 +27,19 @@ pub fn check(schema: &At, around: &Around, is_root: bool, total: &mut Total) {
                 continue;
             }
         };
+        if !comes_to(program, &rule.rule, &scope(rule, &props, is_resource), "bool") {
+            wrong(total, "rule", "cel expression must evaluate to a bool".into());
+            continue;
+        }
         let cost = program.cost_max(&decl).saturating_mul(around.count_max(&decl));
         total.add("estimated rule cost", place("rule"), cost);
         if !rule.message_expression.is_empty() {
             match Program::compile(&rule.message_expression, &["self", "oldSelf"]) {
+                Ok(message)
+                    if !comes_to(&message, &rule.message_expression, &scope(rule, &props, is_resource), "string") =>
+                {
+                    wrong(total, "messageExpression", "messageExpression must evaluate to a string".into());
+                }
                 Ok(message) => {
                     total.add("estimated messageExpression cost", place("messageExpression"), message.cost_max(&decl));
                 }
@@ -50,6 +59,23 @@ pub fn check(schema: &At, around: &Around, is_root: bool, total: &mut Total) {
             total.errors.invalid(place("optionalOldSelf"), flag, detail);
         }
     }
+}
+
+/// What a rule may name.
+fn scope(rule: &Rule, props: &Props, is_resource: bool) -> Scope<'static> {
+    let mut own = Type::declared(props);
+    if let (Type::Names(fields), true) = (&mut own, is_resource) {
+        let absent = ["apiVersion", "kind"].into_iter().filter(|name| !props.properties.contains_key(*name));
+        fields.extend(absent.map(|name| (name.to_owned(), Type::String)));
+    }
+    let before = if rule.optional_old_self == Some(true) { Type::Optional(Box::new(own.clone())) } else { own.clone() };
+    Scope { names: vec![("self".into(), own), ("oldSelf".into(), before)] }
+}
+
+/// Whether an expression is of a type, as far as can be told.
+fn comes_to(program: &Program, source: &str, scope: &Scope<'static>, wanted: &str) -> bool {
+    let (of, _) = program.check(source, scope);
+    of.is_unknown() || of.result_name() == wanted
 }
 
 fn compiled<'r>(rule: &'r Rule, props: &Props, is_root: bool) -> Result<&'r Program, String> {

@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::object::cel::{Budget, Env, Program, Value};
+use crate::object::Quoted;
+use crate::object::cel::{Budget, Env, OVER_BUDGET, OVER_LIMIT, Program, Value};
 use crate::object::field::{Complaint, FieldErrors};
 use crate::object::schema::custom::{Props, Rule};
 use crate::object::tree::{Map, Tree, TreePath};
 
-const OUT_OF_BUDGET: &str =
-    "validation failed due to running out of cost budget, no further validation rules will be run";
 const MESSAGE_BYTES_MAX: usize = 5 * 1024;
 
 /// Tries every rule of `schema` on `value`.
@@ -106,15 +105,24 @@ impl Checking<'_> {
         if !uses_old && old == Some(value) {
             return;
         }
-        let told = compiled.message.as_ref().and_then(|message| self.message(message, &env));
-        let detail = told.unwrap_or_else(|| match rule.message.trim() {
-            "" => format!("failed rule: {}", rule.rule.trim()),
-            message => message.to_owned(),
-        });
+        let told = match compiled.message.as_ref().map(|message| self.message(message, rule, &env)) {
+            None => Ok(None),
+            Some(told) => told,
+        };
         let place = match (path, rule.field_path.as_str()) {
             (_, "") => place,
             ("", below) => below.trim_start_matches('.').to_owned(),
             (path, below) => format!("{path}.{}", below.trim_start_matches('.')),
+        };
+        let detail = match told {
+            Ok(told) => told.unwrap_or_else(|| match rule.message.trim() {
+                "" => format!("failed rule: {}", rule.rule.trim()),
+                message => message.to_owned(),
+            }),
+            Err(why) => {
+                self.exhausted = true;
+                return self.errors.invalid(place, kind, why);
+            }
         };
         let shown = (!matches!(kind, "object" | "array")).then(|| value.clone());
         match rule.reason.as_deref() {
@@ -126,25 +134,39 @@ impl Checking<'_> {
     }
 
     fn failed(&mut self, error: &str, rule: &Rule, place: String, kind: &str) {
-        let told = rule.rule.trim();
-        if error.starts_with("operation cancelled") {
-            self.exhausted = true;
-            return self.errors.invalid(place, kind, OUT_OF_BUDGET);
-        }
-        let detail = match error.starts_with("no such overload") {
-            true => format!(
+        let told = if rule.message.is_empty() { rule.rule.trim() } else { rule.message.trim() };
+        self.exhausted = error == OVER_BUDGET || error == OVER_LIMIT;
+        let detail = match error {
+            OVER_BUDGET => OVER_BUDGET.to_owned(),
+            OVER_LIMIT => format!(
+                "'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {told}"
+            ),
+            _ if error.starts_with("no such overload") => format!(
                 "'{error}': call arguments did not match a supported operator, function or macro signature for rule: {told}"
             ),
-            false => format!("{error} evaluating rule: {told}"),
+            _ => format!("{error} evaluating rule: {told}"),
         };
         self.errors.invalid(place, kind, detail);
     }
 
-    /// What a message expression says, if it says something fit to be told.
-    fn message(&self, program: &Program, env: &Env<'_>) -> Option<String> {
-        let value = program.run(env, &self.budget).ok()?;
-        let text = value.str()?.trim();
-        (!text.is_empty() && text.len() <= MESSAGE_BYTES_MAX && !text.contains('\n')).then(|| text.to_owned())
+    /// What a message expression says, if it says something fit to be told. One that costs too much is an error.
+    fn message(&self, program: &Program, rule: &Rule, env: &Env<'_>) -> Result<Option<String>, String> {
+        let value = match program.run(env, &self.budget) {
+            Ok(value) => value,
+            Err(why) if why == OVER_BUDGET => {
+                return Err(OVER_BUDGET.replacen("validation", "messageExpression evaluation", 1));
+            }
+            Err(why) if why == OVER_LIMIT => {
+                return Err(format!(
+                    "no further validation rules will be run due to call cost exceeds limit for messageExpression: {}",
+                    Quoted(&rule.message_expression)
+                ));
+            }
+            Err(_) => return Ok(None),
+        };
+        let text = value.str().unwrap_or_default().trim();
+        let is_fit = !text.is_empty() && text.len() <= MESSAGE_BYTES_MAX && !text.contains('\n');
+        Ok(is_fit.then(|| text.to_owned()))
     }
 }
 
@@ -214,5 +236,52 @@ mod tests {
         let (a, b) = (json!({"spec": {"once": "a"}}), json!({"spec": {"once": "b"}}));
         assert!(told(schema(), a.clone(), None).is_empty());
         assert_eq!(told(schema(), b, Some(a)), [r#"spec.once: Invalid value: "b": cannot change"#]);
+    }
+    /// A schema of numbers with rules, and how many numbers make a rule over pairs of them too much.
+    fn costly(rules: &[(&str, &str)]) -> Vec<String> {
+        let rules: Vec<Tree> =
+            rules.iter().map(|(rule, message)| json!({"rule": rule, "messageExpression": message})).collect();
+        let list = json!({"type": "array", "items": {"type": "integer"}, "x-kubernetes-validations": rules});
+        let schema = json!({"type": "object", "properties": {"l": list}});
+        told(schema, json!({"l": (0..500).collect::<Vec<i64>>()}), None)
+    }
+
+    #[test]
+    fn a_rule_that_costs_too_much_is_the_last_that_is_tried() {
+        const PAIRS: &str = "self.all(a, self.all(b, a + b >= 0))";
+        let limit = "no further validation rules will be run due to call cost exceeds limit for";
+        assert_eq!(
+            costly(&[(PAIRS, ""), ("false", "")]),
+            [format!(
+                "l: Invalid value: \"array\": 'operation cancelled: actual cost limit exceeded': {limit} rule: {PAIRS}"
+            )]
+        );
+        let message = format!("{PAIRS} ? 'a' : 'b'");
+        assert_eq!(
+            costly(&[("false", &message), ("false", "")]),
+            [format!("l: Invalid value: \"array\": {limit} messageExpression: \"{message}\"")]
+        );
+    }
+
+    #[test]
+    fn rules_that_cost_too_much_together_are_told_so() {
+        let fails = |rule: &str, message: &str| {
+            let rules =
+                json!([{"rule": "true || self > 0"}, {"rule": rule, "messageExpression": message}, {"rule": "false"}]);
+            let schema = json!({"type": "integer", "x-kubernetes-validations": rules});
+            let mut errors = FieldErrors::default();
+            let mut checking = Checking { budget: Budget::new(20), errors: &mut errors, exhausted: false };
+            checking.walk(&json!(1), None, &Props::read(&schema).unwrap(), "n", true);
+            errors.0.into_iter().map(|error| error.body.to_string()).collect::<Vec<_>>()
+        };
+        let why = "due to running out of cost budget, no further validation rules will be run";
+        assert_eq!(
+            fails("[1, 2].all(a, [3].all(b, a < b))", ""),
+            [format!("Invalid value: \"integer\": validation failed {why}")]
+        );
+        assert_eq!(
+            fails("false", "[self, self, self].size() + [1].size() > 1 ? 'a' : 'b'"),
+            [format!("Invalid value: \"integer\": messageExpression evaluation failed {why}")]
+        );
     }
 }

@@ -120,7 +120,7 @@ fn check_selector(expression: &At, errors: &mut FieldErrors) {
     let device = Type::Names(device.into_iter().map(|(name, of)| (name.to_owned(), of)).collect());
     let scope = Scope { names: vec![("device".to_owned(), device)] };
     match Program::compile_typed(expression.str(), &scope) {
-        Ok((_, of)) if of.is_dyn() || matches!(of, Type::Bool) => (),
+        Ok((_, of)) if of.is_unknown() || matches!(of, Type::Bool | Type::Dyn) => (),
         Ok((_, of)) => {
             let why = format!("must evaluate to bool or the unknown type, not {}", of.result_name());
             expression.invalid_text(errors, why);

@@ -3,12 +3,12 @@
 //! Policies run in the order of their names, each from what the ones before made. One that asks for it
 //! runs once more when a later one changed the object.
 
-use super::validating::{Variables, concerned, denied};
+use super::validating::{Variables, concerned, denied, unanswered};
 use super::{Rights, trimmed, vars};
 use crate::api::admission::Attributes;
 use crate::api::admission::webhook::rules::{self, Seen};
 use crate::api::pipeline::Api;
-use crate::object::cel::{Budget, Env, Key, Value};
+use crate::object::cel::{Budget, Env, Key, OVER_BUDGET, Value};
 use crate::object::patch::{self, apply};
 use crate::object::schema::builtin;
 use crate::object::tree::{Tree, TreePath};
@@ -128,7 +128,7 @@ impl Api {
             let mut all = vars(on, Some(&object), old.as_ref());
             all.insert("params".into(), invocation.params.clone());
             let (rights, budget) = (Rights(on), Budget::new(Budget::PER_OBJECT));
-            if is_first && !self.conditions_of_policy_hold(policy, &all, &rights, &budget)? {
+            if is_first && !self.conditions_of_policy_hold(policy, &all, &rights)? {
                 return Ok(None);
             }
             let variables = Variables { api: self, policy, vars: &all, rights: &rights, budget: &budget };
@@ -138,8 +138,8 @@ impl Api {
                 "JSONPatch" => trimmed(mutation, "jsonPatch.expression"),
                 _ => trimmed(mutation, "applyConfiguration.expression"),
             };
-            self.evaluate(expression, &env, &budget)
-                .map_err(|why| format!("expression '{expression}' resulted in error: {why}"))?
+            let told = |why: String| if why == OVER_BUDGET { why } else { unanswered(expression, &why) };
+            self.evaluate(expression, &env, &budget).map_err(told)?
         };
         match mutation.text("patchType") {
             "JSONPatch" => json_patched(object, &outcome).map(Some),

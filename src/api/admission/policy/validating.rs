@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::{Rights, trimmed, vars};
 use crate::api::admission::Attributes;
 use crate::api::admission::webhook::rules;
+use crate::api::authz::aggregate;
 use crate::api::pipeline::Api;
 use crate::api::{audit, encode};
-use crate::object::cel::{Budget, Env, Value};
+use crate::object::cel::{Budget, Env, OVER_BUDGET, Value};
 use crate::object::status::Cause;
 use crate::object::tree::{Tree, TreePath, json};
 use crate::object::{GroupResource, Gvk, Reason, Status};
@@ -159,7 +160,7 @@ impl Api {
         all.insert("params".into(), params);
         let rights = Rights(on);
         let budget = Budget::new(Budget::PER_OBJECT);
-        match self.conditions_of_policy_hold(policy, &all, &rights, &budget) {
+        match self.conditions_of_policy_hold(policy, &all, &rights) {
             Ok(true) => (),
             Ok(false) => return Vec::new(),
             Err(why) => return failed(why),
@@ -167,28 +168,42 @@ impl Api {
         let variables = Variables { api: self, policy, vars: &all, rights: &rights, budget: &budget };
         let lazy = |name: &str| variables.value(name);
         let env = Env { vars: all.clone(), lazy: Some(&lazy), authorizer: Some(&rights) };
-        let mut denials = Vec::new();
+        let (mut denials, mut broken) = (Vec::new(), Vec::new());
         for (index, validation) in policy.items("spec.validations").iter().enumerate() {
             let expression = trimmed(validation, "expression");
             match self.evaluate(expression, &env, &budget) {
                 Ok(Value::Bool(true)) => (),
-                Ok(_) => denials.push(Denial {
-                    reason: validation.text("reason").to_owned(),
-                    message: self.message_of(validation, &env, &budget),
-                    index,
-                }),
-                Err(why) => denials.extend(failed(format!("expression '{expression}' resulted in error: {why}"))),
+                Ok(_) => {
+                    broken.push(validation);
+                    denials.push(Denial {
+                        reason: validation.text("reason").to_owned(),
+                        message: String::new(),
+                        index,
+                    });
+                }
+                Err(why) if why == OVER_BUDGET => return failed(why),
+                Err(why) => denials.extend(failed(unanswered(expression, &why))),
             }
         }
+        let open = denials.iter_mut().filter(|denial| denial.message.is_empty());
+        for (denial, validation) in open.zip(broken) {
+            match self.message_of(validation, &env, &budget) {
+                Ok(message) => denial.message = message,
+                Err(why) => return failed(format!("failed messageExpression: {why}")),
+            }
+        }
+        let budget = Budget::new(Budget::PER_OBJECT);
         for note in policy.items("spec.auditAnnotations") {
             let expression = trimmed(note, "valueExpression");
             match self.evaluate(expression, &env, &budget) {
                 Ok(Value::Null) => (),
                 Ok(value) if value.str().is_some() => take_note(notes, note.text("key"), value.str()),
-                Ok(_) => denials.extend(failed(format!(
-                    "valueExpression '{expression}' resulted in unsupported return type. Return type must be either string or null."
+                Ok(value) => denials.extend(failed(format!(
+                    "valueExpression '{expression}' resulted in unsupported return type: {}. Return type must be either string or null.",
+                    value.type_name()
                 ))),
-                Err(why) => denials.extend(failed(format!("valueExpression '{expression}' resulted in error: {why}"))),
+                Err(why) if why == OVER_BUDGET => return failed(why),
+                Err(why) => denials.extend(failed(unanswered(expression, &why))),
             }
         }
         denials
@@ -200,15 +215,35 @@ impl Api {
         policy: &Tree,
         vars: &BTreeMap<String, Value>,
         rights: &Rights<'_, '_>,
-        budget: &Budget,
     ) -> Result<bool, String> {
-        for condition in policy.items("spec.matchConditions") {
-            let env = Env { vars: vars.clone(), lazy: None, authorizer: Some(rights) };
-            if !matches!(self.evaluate(trimmed(condition, "expression"), &env, budget)?, Value::Bool(true)) {
-                return Ok(false);
+        let conditions = policy.items("spec.matchConditions");
+        let env = Env { vars: vars.clone(), lazy: None, authorizer: Some(rights) };
+        self.conditions_hold(conditions, &env, &mut || ())
+    }
+
+    /// Whether all of `conditions` hold. One that does not is enough, whatever the others fail with; `failed` hears
+    /// of each that does.
+    pub(in crate::api::admission) fn conditions_hold(
+        &self,
+        conditions: &[Tree],
+        env: &Env<'_>,
+        failed: &mut dyn FnMut(),
+    ) -> Result<bool, String> {
+        let budget = Budget::new(Budget::OF_CONDITIONS);
+        let mut errors = Vec::new();
+        for condition in conditions {
+            let expression = trimmed(condition, "expression");
+            match self.evaluate(expression, env, &budget) {
+                Ok(Value::Bool(true)) => (),
+                Ok(_) => return Ok(false),
+                Err(why) if why == OVER_BUDGET => return Err(why),
+                Err(why) => {
+                    failed();
+                    errors.push(unanswered(expression, &why));
+                }
             }
         }
-        Ok(true)
+        if errors.is_empty() { Ok(true) } else { Err(aggregate(errors)) }
     }
 
     pub(super) fn evaluate(&self, expression: &str, env: &Env<'_>, budget: &Budget) -> Result<Value, String> {
@@ -218,19 +253,22 @@ impl Api {
         }
     }
 
-    fn message_of(&self, validation: &Tree, env: &Env<'_>, budget: &Budget) -> String {
-        let expression = trimmed(validation, "messageExpression");
-        let told = match expression {
+    /// Why a validation denies; the error is that to tell would cost too much.
+    fn message_of(&self, validation: &Tree, env: &Env<'_>, budget: &Budget) -> Result<String, String> {
+        let told = match trimmed(validation, "messageExpression") {
             "" => None,
-            expression => self.evaluate(expression, env, budget).ok(),
+            expression => match self.evaluate(expression, env, budget) {
+                Err(why) if why == OVER_BUDGET => return Err(why),
+                told => told.ok(),
+            },
         };
         let told = told.as_ref().and_then(Value::str).map(str::trim);
         let told = told.filter(|text| text.len() <= MESSAGE_BYTES_MAX && !text.is_empty() && !text.contains('\n'));
-        match (told, trimmed(validation, "message")) {
+        Ok(match (told, trimmed(validation, "message")) {
             (Some(told), _) => told.to_owned(),
             (None, "") => format!("failed expression: {}", trimmed(validation, "expression")),
             (None, message) => message.to_owned(),
-        }
+        })
     }
 
     /// The objects that a binding names as parameters; `null` once for a policy without any.
@@ -276,6 +314,11 @@ impl Api {
             _ => Ok(found),
         }
     }
+}
+
+/// How it is told that an expression fails.
+pub(super) fn unanswered(expression: &str, why: &str) -> String {
+    format!("expression '{expression}' resulted in error: {why}")
 }
 
 /// `variables.x`, worked out when it is first asked for.

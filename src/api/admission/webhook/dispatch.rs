@@ -12,7 +12,7 @@ use crate::api::admission::policy::{self, Rights};
 use crate::api::pipeline::Api;
 use crate::api::{audit, encode};
 use crate::base::rand;
-use crate::object::cel::{Budget, Env, Value};
+use crate::object::cel::Env;
 use crate::object::codec::json::to_json;
 use crate::object::patch::json::apply;
 use crate::object::schema::{builtin, custom, decode, fill};
@@ -178,13 +178,14 @@ impl Api {
         let Some(seen) = rules::matching(hook.items("rules"), hook.text("matchPolicy"), on, &self.registry) else {
             return Ok(None);
         };
-        let is_asked = rules::selected(hook, on, object)? && self.conditions_hold(hook, mutating, on, object)?;
+        let is_asked =
+            rules::selected(hook, on, object)? && self.conditions_of_hook_hold(hook, mutating, on, object)?;
         Ok(is_asked.then_some(seen))
     }
 
     /// Whether every match condition of a hook holds; one that cannot be told counts as the hook's
     /// failure.
-    fn conditions_hold(
+    fn conditions_of_hook_hold(
         &self,
         hook: &Tree,
         mutating: bool,
@@ -201,35 +202,16 @@ impl Api {
         let since = self.clock.elapsed();
         let rights = Rights(on);
         let env = Env { vars: policy::vars(on, object, on.old), lazy: None, authorizer: Some(&rights) };
-        let budget = Budget::new(Budget::PER_OBJECT);
-        let (mut holds, mut failed) = (true, None);
-        for condition in conditions {
-            let program = self.programs.get(condition.text("expression"));
-            let outcome =
-                program.as_ref().as_ref().map_err(Clone::clone).and_then(|program| program.run(&env, &budget));
-            match outcome {
-                Ok(Value::Bool(true)) => (),
-                Ok(_) => {
-                    holds = false;
-                    break;
-                }
-                Err(why) => {
-                    self.metrics.hook_match_errors.with(&labels).add(1);
-                    failed = Some(why);
-                }
-            }
-        }
+        let held = self.conditions_hold(conditions, &env, &mut || self.metrics.hook_match_errors.with(&labels).add(1));
         self.metrics.hook_match_seconds.with(&labels).observe(self.clock.elapsed().saturating_sub(since));
-        match failed {
-            _ if !holds => {
+        match held {
+            Ok(true) => Ok(true),
+            Ok(false) => {
                 self.metrics.hook_match_exclusions.with(&labels).add(1);
                 Ok(false)
             }
-            None => Ok(true),
-            Some(_) if hook.text("failurePolicy") == "Ignore" => Ok(false),
-            Some(why) => Err(
-                on.forbidden(object.unwrap_or(&Tree::Null), format!("webhook {name:?} match conditions failed: {why}"))
-            ),
+            Err(_) if hook.text("failurePolicy") == "Ignore" => Ok(false),
+            Err(why) => Err(on.forbidden(object.unwrap_or(&Tree::Null), why)),
         }
     }
 

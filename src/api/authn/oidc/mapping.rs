@@ -122,7 +122,7 @@ impl Seen<'_> {
 
 fn evaluate(expression: &Expression, name: &str, value: &Value) -> Result<Value, String> {
     let env = Env { vars: BTreeMap::from([(name.to_owned(), value.clone())]), ..Env::default() };
-    let outcome = expression.program.run(&env, &Budget::new(Budget::PER_CALL));
+    let outcome = expression.program.run(&env, &Budget::new(Budget::PER_OBJECT));
     outcome.map_err(|why| format!("expression '{}' resulted in error: {why}", expression.text))
 }
 
