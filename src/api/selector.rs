@@ -81,9 +81,9 @@ impl Requirement {
         }
     }
 
-    fn compare(&self, value: Option<&String>, holds: impl Fn(i64, i64) -> bool) -> bool {
-        let number = |text: Option<&String>| text.and_then(|text| text.parse::<i64>().ok());
-        number(value).zip(number(self.values.first())).is_some_and(|(have, want)| holds(have, want))
+    fn compare(&self, value: Option<&str>, holds: impl Fn(i64, i64) -> bool) -> bool {
+        let number = |text: Option<&str>| text.and_then(|text| text.parse::<i64>().ok());
+        number(value).zip(number(self.values.first().map(String::as_str))).is_some_and(|(have, want)| holds(have, want))
     }
 
     fn checked(key: String, operator: Operator, values: BTreeSet<String>) -> Result<Self, String> {

@@ -4,9 +4,8 @@
 //! pointers, taking one costs nothing, and it never changes under its reader. Each resource is
 //! complete up to a revision of its own; resources may be a few milliseconds apart.
 
-use std::marker::PhantomData;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use imbl::{HashMap, OrdMap, OrdSet};
 
@@ -35,7 +34,8 @@ struct Followed {
 /// An object as a snapshot has it: its view, and its metadata. Cheap to clone.
 pub struct Seen<V> {
     object: ObjectRef,
-    view: PhantomData<fn() -> V>,
+    /// Held from the first look on, so that it is the same one for all who share this.
+    view: OnceLock<Arc<V>>,
 }
 
 /// The cluster at one moment.
@@ -119,7 +119,7 @@ impl State {
             add(&mut self.by_owner, &orphans, object.key());
         }
         if let Some(node) = node_of(object) {
-            add(&mut self.by_node, node, object.key());
+            add(&mut self.by_node, &node, object.key());
         }
     }
 
@@ -131,14 +131,14 @@ impl State {
             take(&mut self.by_owner, &orphans, object.key());
         }
         if let Some(node) = node_of(object) {
-            take(&mut self.by_node, node, object.key());
+            take(&mut self.by_node, &node, object.key());
         }
     }
 }
 
-fn node_of(object: &ObjectRef) -> Option<&str> {
+fn node_of(object: &ObjectRef) -> Option<String> {
     let pod = (object.key().resource() == Pod::RESOURCE).then(|| object.view::<Pod>())?;
-    pod.is_scheduled().then_some(pod.spec.node_name.as_str())
+    pod.is_scheduled().then(|| pod.spec.node_name.clone())
 }
 
 /// What workloads may adopt.
@@ -281,11 +281,16 @@ impl Snapshot {
 impl<V: View> Seen<V> {
     /// Reads `object` as `V`; `None` if it is of another resource.
     pub fn new(object: &ObjectRef) -> Option<Self> {
-        (object.key().resource() == V::RESOURCE).then(|| Self { object: object.clone(), view: PhantomData })
+        (object.key().resource() == V::RESOURCE).then(|| Self { object: object.clone(), view: OnceLock::new() })
     }
 }
 
 impl<V> Seen<V> {
+    /// The same, which holds nothing but the object until its view is read: for keeping.
+    pub fn unread(&self) -> Self {
+        Self { object: self.object.clone(), view: OnceLock::new() }
+    }
+
     pub fn object(&self) -> &ObjectRef {
         &self.object
     }
@@ -325,13 +330,13 @@ impl Seen<Pod> {
 impl<V: View> Deref for Seen<V> {
     type Target = V;
     fn deref(&self) -> &V {
-        self.object.view::<V>()
+        self.view.get_or_init(|| self.object.view::<V>())
     }
 }
 
 impl<V> Clone for Seen<V> {
     fn clone(&self) -> Self {
-        Self { object: self.object.clone(), view: PhantomData }
+        Self { object: self.object.clone(), view: self.view.clone() }
     }
 }
 

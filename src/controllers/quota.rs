@@ -47,7 +47,7 @@ fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
         add(&mut used, &use_of_all(snap, &quota, resource));
     }
     let counted = seen.spec.hard.keys().filter(|name| quota::resource_of(name).is_some());
-    let used: BTreeMap<&String, String> =
+    let used: BTreeMap<&str, String> =
         counted.map(|name| (name, used.get(name).copied().unwrap_or(Quantity::ZERO).to_string())).collect();
     let status = json!({"hard": seen.spec.hard, "used": used});
     if quota.at("status.used") != status.get("used") {

@@ -226,5 +226,5 @@ impl Cri {
 }
 
 fn as_hash(labels: &StringMap) -> std::collections::HashMap<String, String> {
-    labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    labels.to_pairs().collect()
 }

@@ -1,16 +1,13 @@
 //! The part of `metadata` that selection, ownership and deletion need.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::string_map::StringMap;
 use super::time::Timestamp;
-
-/// Labels or annotations.
-pub type StringMap = BTreeMap<String, String>;
 
 /// An object's metadata, without managed fields.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -93,10 +90,10 @@ impl Meta {
     }
 
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.labels.get(key).map(String::as_str)
+        self.labels.get(key)
     }
 
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.get(key).map(String::as_str)
+        self.annotations.get(key)
     }
 }

@@ -1,9 +1,8 @@
 //! One stored object: its canonical JSON, and what has been read from it so far.
 //!
-//! The bytes are the truth. Metadata and the loops' view are deserialised from them on first use
-//! and kept as long as this revision lives; two readers never parse the same revision twice.
+//! The bytes are the truth. Metadata is read from them on first use and kept as long as this revision
+//! lives; the loops' view is kept while it is read often (see [`super::views`]).
 
-use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -12,6 +11,7 @@ use bytes::Bytes;
 use super::key::{Key, Revision};
 use super::meta::Meta;
 use super::tree::Tree;
+use super::views::Held;
 
 /// A shared object; every map, queue and watch event holds this one allocation.
 pub type ObjectRef = Arc<Object>;
@@ -23,12 +23,12 @@ pub struct Object {
     revision_at: u32,
     bytes: Bytes,
     meta: OnceLock<Box<Meta>>,
-    view: OnceLock<Box<dyn Any + Send + Sync>>,
+    view: OnceLock<Arc<Held>>,
 }
 
 /// A partial typed reading of one resource's objects: only the fields that loops use.
 ///
-/// Each resource has one view type, shared by all loops, so that each revision is parsed once.
+/// Each resource has one view type, shared by all loops, so that they share what was parsed.
 /// Unknown fields are ignored and missing ones take their `Default`.
 pub trait View: serde::de::DeserializeOwned + Default + Send + Sync + 'static {
     /// `resource.group`, as in [`Key::resource`].
@@ -90,19 +90,19 @@ impl Object {
         self.meta.get_or_init(|| Box::new(Meta::from_json(&self.bytes).unwrap_or_default()))
     }
 
-    /// The object as `V`, parsed once for this revision.
+    /// The object as `V`, parsed unless it was read lately.
     ///
     /// An object that does not fit its view reads as the view's default: the API validated it
     /// against the same schema, so this can only be a view that asks for too much, which is a bug
     /// that tests catch by panicking here in debug builds.
-    pub fn view<V: View>(&self) -> &V {
+    pub fn view<V: View>(&self) -> Arc<V> {
         debug_assert_eq!(self.key.resource(), V::RESOURCE, "view of another resource");
-        let view = self.view.get_or_init(|| {
+        let view = self.view.get_or_init(Arc::default).get(|| {
             let parsed = serde_json::from_slice::<V>(&self.bytes);
             debug_assert!(parsed.is_ok(), "{}: {:?}", self.key, parsed.err());
-            Box::new(parsed.unwrap_or_default())
+            Arc::new(parsed.unwrap_or_default())
         });
-        view.downcast_ref::<V>().expect("a resource has one view type")
+        view.downcast().expect("a resource has one view type")
     }
 
     /// The object as a tree that can be changed.

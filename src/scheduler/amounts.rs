@@ -23,7 +23,7 @@ impl Amounts {
         let mut sum = Self::default();
         for (name, text) in amounts {
             let Ok(quantity) = Quantity::parse(text) else { continue };
-            match name.as_str() {
+            match name {
                 "cpu" => sum.cpu_millis = quantity.millis(),
                 "memory" => sum.memory = quantity.value(),
                 "ephemeral-storage" => sum.storage = quantity.value(),

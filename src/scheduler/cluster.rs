@@ -157,7 +157,7 @@ impl Cluster {
     /// Counts the pod as being on the node.
     pub fn assume(&mut self, pod: PodRef, node: &str) {
         self.forget(pod.uid());
-        if pod.has_pod_affinity() {
+        if pod.has_pod_affinity {
             self.choosy.insert(pod.uid().to_owned(), pod.clone());
         }
         self.places.insert(pod.uid().to_owned(), node.to_owned());

@@ -10,8 +10,10 @@ use crate::object::view::{Affinity, Node, Pod, PodTerm};
 
 pub type PodRef = Arc<PodInfo>;
 
+/// Of each pod that is somewhere there is one, for as long as it is: what nobody asks of it again is let go.
 pub struct PodInfo {
     pub pod: Seen<Pod>,
+    pub has_pod_affinity: bool,
     pub requests: Amounts,
     pub assumed: Amounts,
     pub ports: Vec<HostPort>,
@@ -35,7 +37,10 @@ impl PodInfo {
             port: port.host_port,
         });
         let ports = ports.collect();
-        Arc::new(Self { requests, assumed, ports, pod })
+        let affinity = pod.spec.affinity.as_ref();
+        let has_pod_affinity =
+            affinity.is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some());
+        Arc::new(Self { requests, assumed, ports, has_pod_affinity, pod: pod.unread() })
     }
 
     pub fn uid(&self) -> &str {
@@ -43,7 +48,7 @@ impl PodInfo {
     }
 
     fn affinity(&self) -> Option<&Affinity> {
-        self.pod.spec.affinity.as_deref()
+        self.has_pod_affinity.then(|| self.pod.spec.affinity.as_deref())?
     }
 
     pub fn required_affinity(&self) -> &[PodTerm] {
@@ -61,10 +66,6 @@ impl PodInfo {
         let near = near.into_iter().flat_map(|pods| &pods.preferred).map(|term| (term.weight, &term.pod_affinity_term));
         let far = far.into_iter().flat_map(|pods| &pods.preferred).map(|term| (-term.weight, &term.pod_affinity_term));
         near.chain(far)
-    }
-
-    pub fn has_pod_affinity(&self) -> bool {
-        self.affinity().is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some())
     }
 }
 

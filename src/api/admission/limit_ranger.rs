@@ -59,8 +59,8 @@ fn aggregate(complaints: Vec<String>) -> Option<String> {
 fn set_defaults(range: &Tree, pod: &mut Tree) {
     let (mut requests, mut limits) = (StringMap::new(), StringMap::new());
     for limit in range.items("spec.limits").iter().filter(|limit| limit.text("type") == "Container") {
-        requests.extend(texts(limit, "defaultRequest"));
-        limits.extend(texts(limit, "default"));
+        requests.extend(&texts(limit, "defaultRequest"));
+        limits.extend(&texts(limit, "default"));
     }
     let mut told: Vec<String> = Vec::new();
     for (list, what) in [("spec.containers", "container"), ("spec.initContainers", "init container")] {
@@ -99,8 +99,8 @@ fn add_missing(container: &mut Tree, kind: &str, defaults: &StringMap) -> Vec<St
             container.set(&path, json!({}));
         }
         if let Some(amounts) = container.at_mut(&path).and_then(Tree::as_object_mut) {
-            amounts.insert(name.into(), amount.as_str().into());
-            added.push(name.clone());
+            amounts.insert(name.to_owned().into(), amount.into());
+            added.push(name.to_owned());
         }
     }
     added
@@ -108,11 +108,11 @@ fn add_missing(container: &mut Tree, kind: &str, defaults: &StringMap) -> Vec<St
 
 fn texts(tree: &Tree, path: &str) -> StringMap {
     let entries = tree.map(path).into_iter().flatten();
-    entries.filter_map(|(name, amount)| Some((name.to_string(), amount.as_str()?.to_owned()))).collect()
+    entries.filter_map(|(name, amount)| Some((name.as_str(), amount.as_str()?))).collect()
 }
 
 fn amounts(tree: &Tree, path: &str) -> Amounts {
-    texts(tree, path).into_iter().filter_map(|(name, text)| Some((name, Quantity::parse(&text).ok()?))).collect()
+    texts(tree, path).iter().filter_map(|(name, text)| Some((name.to_owned(), Quantity::parse(text).ok()?))).collect()
 }
 
 fn check_pod(range: &Tree, pod: &Tree) -> Vec<String> {

@@ -224,7 +224,7 @@ fn utilization(samples: &Samples, requests: &BTreeMap<String, i64>, target: i64)
 
 /// What a pod, or one container of it, asks for, in thousandths.
 fn request(pod: &Seen<Pod>, container: &str, resource: &str) -> Result<i64, String> {
-    let millis = |text: &String| Quantity::parse(text).map_or(0, |quantity| quantity.millis());
+    let millis = |text: &str| Quantity::parse(text).map_or(0, |quantity| quantity.millis());
     if container.is_empty()
         && let Some(whole) = pod.spec.resources.as_ref().filter(|whole| !whole.requests.is_empty())
     {

@@ -28,11 +28,11 @@ pub fn of(annotations: &StringMap) -> i64 {
 /// (a rollback) keeps its former revisions in its history.
 pub fn inherit(set: &mut StringMap, deployment: &StringMap, revision: i64) {
     for (key, value) in deployment {
-        if !OWN.contains(&key.as_str()) {
-            set.insert(key.clone(), value.clone());
+        if !OWN.contains(&key) {
+            set.insert(key, value);
         }
     }
-    let former = set.get(REVISION).cloned();
+    let former = set.get(REVISION).map(str::to_owned);
     let number: i64 = match former.as_deref().unwrap_or("").parse() {
         Ok(number) => number,
         Err(_) if former.as_deref().unwrap_or("").is_empty() => 0,
@@ -41,14 +41,14 @@ pub fn inherit(set: &mut StringMap, deployment: &StringMap, revision: i64) {
     if number >= revision {
         return;
     }
-    set.insert(REVISION.into(), revision.to_string());
+    set.insert(REVISION, revision.to_string());
     if let Some(former) = former {
         remember(set, &former);
     }
 }
 
 fn remember(set: &mut StringMap, former: &str) {
-    let history = set.get(HISTORY).map(String::as_str).unwrap_or_default();
+    let history = set.get(HISTORY).unwrap_or_default();
     let mut revisions: Vec<&str> = history.split(',').filter(|revision| !revision.is_empty()).collect();
     revisions.push(former);
     let mut joined = revisions.join(",");
@@ -56,13 +56,13 @@ fn remember(set: &mut StringMap, former: &str) {
         revisions.remove(0);
         joined = revisions.join(",");
     }
-    set.insert(HISTORY.into(), joined);
+    set.insert(HISTORY, joined);
 }
 
 /// Notes the scale that a set's size was chosen for.
 pub fn note_scale(set: &mut StringMap, desired: i64, max: i64) {
-    set.insert(DESIRED.into(), desired.to_string());
-    set.insert(MAX.into(), max.to_string());
+    set.insert(DESIRED, desired.to_string());
+    set.insert(MAX, max.to_string());
 }
 
 /// A non-negative number in an annotation.
@@ -76,12 +76,12 @@ mod tests {
 
     #[test]
     fn a_set_that_is_newest_again_remembers_what_it_was() {
-        let mut set = StringMap::from([(REVISION.into(), "1".into()), (HISTORY.into(), String::new())]);
-        inherit(&mut set, &StringMap::from([("team".into(), "a".into()), (REVISION.into(), "7".into())]), 3);
-        assert_eq!((set[REVISION].as_str(), set[HISTORY].as_str(), set["team"].as_str()), ("3", "1", "a"));
+        let mut set = StringMap::from([(REVISION, "1"), (HISTORY, "")]);
+        inherit(&mut set, &StringMap::from([("team", "a"), (REVISION, "7")]), 3);
+        assert_eq!((&set[REVISION], &set[HISTORY], &set["team"]), ("3", "1", "a"));
         inherit(&mut set, &StringMap::new(), 5);
-        assert_eq!((set[REVISION].as_str(), set[HISTORY].as_str()), ("5", "1,3"));
+        assert_eq!((&set[REVISION], &set[HISTORY]), ("5", "1,3"));
         inherit(&mut set, &StringMap::new(), 4);
-        assert_eq!(set[REVISION], "5", "revisions only rise");
+        assert_eq!(&set[REVISION], "5", "revisions only rise");
     }
 }

@@ -92,7 +92,7 @@ impl<'a> Rollout<'a> {
 
     /// The revision of the new set, when it is there.
     pub fn revision(&self) -> Option<&str> {
-        self.new_set().and_then(|sized| sized.annotations.get(revision::REVISION)).map(String::as_str)
+        self.new_set().and_then(|sized| sized.annotations.get(revision::REVISION))
     }
 
     fn next_revision(&self) -> i64 {

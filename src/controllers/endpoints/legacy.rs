@@ -71,9 +71,9 @@ fn labels(service: &Seen<Service>) -> Tree {
     let mut labels = service.meta().labels.clone();
     labels.remove(HEADLESS);
     if is_headless(service) {
-        labels.insert(HEADLESS.into(), String::new());
+        labels.insert(HEADLESS, "");
     }
-    labels.insert(MANAGED_BY.into(), OURS.into());
+    labels.insert(MANAGED_BY, OURS);
     json!(labels)
 }
 

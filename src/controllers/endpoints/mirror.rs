@@ -68,10 +68,10 @@ fn write_family(
         }
     }
     let mut labels = endpoints.meta().labels.clone();
-    labels.insert(SERVICE_NAME.into(), endpoints.name().into());
-    labels.insert(MANAGED_BY.into(), OURS.into());
+    labels.insert(SERVICE_NAME, endpoints.name());
+    labels.insert(MANAGED_BY, OURS);
     let mut annotations = endpoints.meta().annotations.clone();
-    annotations.retain(|key, _| !NOT_MIRRORED.contains(&key.as_str()));
+    annotations.retain(|key, _| !NOT_MIRRORED.contains(&key));
     let slices = Slices {
         namespace: endpoints.namespace().into(),
         prefix: format!("{}-", endpoints.name()),

@@ -36,8 +36,9 @@ fn service_of_slice(_: &Snapshot, change: &Change) -> Vec<Key> {
 
 /// A node that comes, goes or changes zone changes the endpoints of its pods.
 fn services_near_node(snap: &Snapshot, change: &Change) -> Vec<Key> {
-    let zone =
-        |node: &Option<_>| node.as_ref().map(|node: &crate::object::ObjectRef| node.meta().labels.get(ZONE).cloned());
+    let zone = |node: &Option<_>| {
+        node.as_ref().map(|node: &crate::object::ObjectRef| node.meta().labels.get(ZONE).map(str::to_owned))
+    };
     if zone(&change.before) == zone(&change.after) {
         return Vec::new();
     }
@@ -110,9 +111,9 @@ fn reconcile_family(
 
 /// A slice has its service's labels, and those that tell whose it is.
 fn labels(service: &Seen<Service>) -> Tree {
-    let reserved = |key: &String| [MANAGED_BY, SERVICE_NAME, HEADLESS].contains(&key.as_str());
+    let reserved = |key: &str| [MANAGED_BY, SERVICE_NAME, HEADLESS].contains(&key);
     let inherited = service.meta().labels.iter().filter(|(key, _)| !reserved(key));
-    let mut labels: Map = inherited.map(|(key, value)| (key.clone(), Tree::from(value.as_str()))).collect();
+    let mut labels: Map = inherited.map(|(key, value)| (key.to_owned(), Tree::from(value))).collect();
     if is_headless(service) {
         labels.insert(HEADLESS.into(), "".into());
     }

@@ -62,7 +62,7 @@ pub fn claims(set: &Seen<StatefulSet>, ordinal: i64) -> Vec<Tree> {
         claim.set("metadata.namespace", set.namespace());
         claim.set_default("metadata.labels", json!({}));
         for (key, value) in &set.spec.selector.match_labels {
-            claim["metadata"]["labels"][key] = value.as_str().into();
+            claim["metadata"]["labels"][key] = value.into();
         }
         claim.unset("status");
         if goes_with_set {

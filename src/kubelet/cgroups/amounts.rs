@@ -121,9 +121,8 @@ mod tests {
     use super::*;
 
     fn spec(containers: &[&str]) -> PodSpec {
-        let list = |text: &str| -> StringMap {
-            text.split_whitespace().filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect()
-        };
+        let list =
+            |text: &str| -> StringMap { text.split_whitespace().filter_map(|pair| pair.split_once('=')).collect() };
         let make = |text: &&str| Container {
             resources: Resources { requests: list(text), limits: list(text) },
             ..Default::default()
@@ -144,7 +143,7 @@ mod tests {
     fn who_requests_little_is_killed_first() {
         let pod = |text: &str| {
             let mut spec = spec(&[text]);
-            spec.containers[0].resources.limits.clear();
+            spec.containers[0].resources.limits = StringMap::new();
             Pod { spec, ..Pod::default() }
         };
         let score = |pod: &Pod| of_container(pod, &pod.spec.containers[0], 1 << 30).oom_score_adj;

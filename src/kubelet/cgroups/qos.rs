@@ -38,7 +38,7 @@ impl QosClass {
 /// CPU and memory amounts that are not zero.
 fn amounts(resources: &Resources) -> impl Iterator<Item = Quantity> {
     let both = resources.requests.iter().chain(&resources.limits);
-    both.filter(|(name, _)| matches!(name.as_str(), "cpu" | "memory"))
+    both.filter(|(name, _)| matches!(*name, "cpu" | "memory"))
         .filter_map(|(_, amount)| Quantity::parse(amount).ok())
         .filter(|amount| !amount.is_zero())
 }
@@ -57,9 +57,7 @@ mod tests {
     use super::*;
 
     fn class_of(containers: &[(&str, &str)]) -> QosClass {
-        let parse = |text: &str| {
-            text.split_whitespace().filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect()
-        };
+        let parse = |text: &str| text.split_whitespace().filter_map(|pair| pair.split_once('=')).collect();
         let containers = containers.iter().map(|(requests, limits)| crate::kubelet::spec::Container {
             resources: Resources { requests: parse(requests), limits: parse(limits) },
             ..Default::default()

@@ -89,7 +89,7 @@ async fn write(channel: Channel, blob: &Blob, labels: StringMap) -> Result<(), S
         expected: blob.digest.clone(),
         offset: 0,
         data: blob.bytes.clone(),
-        labels: labels.into_iter().collect(),
+        labels: labels.to_pairs().collect(),
     };
     let stream = futures_util::stream::iter([request]);
     let mut answers = match ContentClient::new(channel).write(scoped(stream)).await {

@@ -43,10 +43,10 @@ impl Facts {
 
     fn amounts(&self, memory_bytes: u64, disk: String) -> StringMap {
         StringMap::from([
-            ("cpu".into(), self.cpus.to_string()),
-            ("memory".into(), format!("{}Ki", memory_bytes / 1024)),
-            ("ephemeral-storage".into(), disk),
-            ("pods".into(), self.pods_max.to_string()),
+            ("cpu", self.cpus.to_string()),
+            ("memory", format!("{}Ki", memory_bytes / 1024)),
+            ("ephemeral-storage", disk),
+            ("pods", self.pods_max.to_string()),
         ])
     }
 }
@@ -106,8 +106,8 @@ mod tests {
     #[test]
     fn some_of_the_machine_is_kept_back() {
         let facts = Facts { cpus: 4, memory_bytes: 1 << 30, disk_bytes: 1000 << 20, pods_max: 110 };
-        assert_eq!(facts.capacity()["memory"], "1048576Ki");
-        assert_eq!(facts.allocatable()["memory"], "946176Ki");
-        assert_eq!(facts.allocatable()["ephemeral-storage"], (900u64 << 20).to_string());
+        assert_eq!(&facts.capacity()["memory"], "1048576Ki");
+        assert_eq!(&facts.allocatable()["memory"], "946176Ki");
+        assert_eq!(&facts.allocatable()["ephemeral-storage"], (900u64 << 20).to_string());
     }
 }

@@ -63,12 +63,8 @@ pub fn admit(pod: &Pod, node: &Node) -> Result<(), Waiting> {
         }
     }
     for (name, amount) in pod.spec.containers.iter().flat_map(|container| &container.resources.requests) {
-        let is_known = node.allocatable.contains_key(name) || matches!(name.as_str(), "cpu" | "memory");
-        if !is_known
-            && !is_extended(name)
-            && name != "ephemeral-storage"
-            && whole(&[(name.clone(), amount.clone())].into(), name) > 0
-        {
+        let is_known = node.allocatable.contains_key(name) || matches!(name, "cpu" | "memory");
+        if !is_known && !is_extended(name) && name != "ephemeral-storage" && whole(&[(name, amount)].into(), name) > 0 {
             return Err(short_of(name, request(&pod.spec, name, whole), 0, 0));
         }
     }
@@ -174,8 +170,8 @@ mod tests {
 
     fn reason(wanted: serde_json::Value, other: serde_json::Value) -> Result<(), String> {
         let others = [&pod(other)];
-        let labels = StringMap::from([("disk".into(), "ssd".into())]);
-        let allocatable = StringMap::from([("cpu".into(), "2".into()), ("memory".into(), "1Gi".into())]);
+        let labels = StringMap::from([("disk", "ssd")]);
+        let allocatable = StringMap::from([("cpu", "2"), ("memory", "1Gi")]);
         let node = Node {
             labels: &labels,
             allocatable: &allocatable,

@@ -95,10 +95,10 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_waits_or_is_refused() {
-        let allocatable = StringMap::from([("cpu".into(), "2".into()), ("memory".into(), "1Gi".into())]);
+        let allocatable = StringMap::from([("cpu", "2"), ("memory", "1Gi")]);
         let run = |asked: &str| {
             let (pod, pending) = allocate(pod(asked), &pod("500m"), &[&pod("1")], &allocatable);
-            (pod.spec.containers[0].resources.requests["cpu"].clone(), pending.map(|pending| pending.reason))
+            (pod.spec.containers[0].resources.requests["cpu"].to_owned(), pending.map(|pending| pending.reason))
         };
         assert_eq!(run("1"), ("1".into(), None));
         assert_eq!(run("1500m"), ("500m".into(), Some("Deferred")));
@@ -107,6 +107,6 @@ mod tests {
 
     #[test]
     fn a_newer_process_goes_by_the_status() {
-        assert_eq!(held_by_status(&pod("2")).spec.containers[0].resources.requests["cpu"], "250m");
+        assert_eq!(&held_by_status(&pod("2")).spec.containers[0].resources.requests["cpu"], "250m");
     }
 }

@@ -21,8 +21,8 @@ pub struct OnNode {
 pub fn field(pod: &Pod, on_node: &OnNode, path: &str) -> Result<String, String> {
     if let Some((map, key)) = subscripted(path) {
         return match map {
-            "metadata.labels" => Ok(pod.metadata.labels.get(key).cloned().unwrap_or_default()),
-            "metadata.annotations" => Ok(pod.metadata.annotations.get(key).cloned().unwrap_or_default()),
+            "metadata.labels" => Ok(pod.metadata.labels.get(key).unwrap_or_default().to_owned()),
+            "metadata.annotations" => Ok(pod.metadata.annotations.get(key).unwrap_or_default().to_owned()),
             _ => Err(format!("fieldPath {path:?} does not support subscript")),
         };
     }
@@ -107,8 +107,8 @@ mod tests {
     #[test]
     fn amounts_are_rounded_up_and_default_to_the_node() {
         let mut container = Container::default();
-        container.resources.limits.insert("cpu".into(), "1250m".into());
-        let on_node = OnNode { allocatable: [("memory".into(), "2Gi".into())].into(), ..OnNode::default() };
+        container.resources.limits.insert("cpu", "1250m");
+        let on_node = OnNode { allocatable: [("memory", "2Gi")].into(), ..OnNode::default() };
         let read = |resource_name: &str, divisor: &str| {
             let reference = ResourceFieldRef {
                 resource: resource_name.into(),

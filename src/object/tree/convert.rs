@@ -9,6 +9,7 @@ use std::ops::{Index, IndexMut};
 use serde_json::Number;
 
 use super::{Map, Name, Tree};
+use crate::object::StringMap;
 
 static MISSING: Tree = Tree::Null;
 
@@ -26,6 +27,12 @@ impl ToTree for Tree {
 impl ToTree for Map {
     fn to_tree(&self) -> Tree {
         Tree::Object(self.clone())
+    }
+}
+
+impl ToTree for StringMap {
+    fn to_tree(&self) -> Tree {
+        Tree::Object(self.iter().map(|(key, value)| (key.to_owned(), Tree::from(value))).collect())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::common::{Condition, IntOrPercent, Raw};
 use super::selector::LabelSelector;
-use crate::object::meta::StringMap;
+use crate::object::StringMap;
 
 views! {
     Deployment = "deployments.apps",

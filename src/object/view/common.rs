@@ -1,6 +1,6 @@
 //! Pieces that many views share.
 
-use std::collections::BTreeMap;
+use crate::object::StringMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer};
@@ -10,7 +10,7 @@ use crate::object::time::Timestamp;
 use crate::object::tree::Tree;
 
 /// Amounts by resource name, as written (`cpu: 500m`).
-pub type Amounts = BTreeMap<String, String>;
+pub type Amounts = StringMap;
 
 fields! {
     /// A condition of any kind; kinds differ only in which times they keep.

@@ -3,7 +3,7 @@
 //! The matching rules live here because scheduler, daemonset controller and taint eviction share them.
 
 use super::selector::{LabelSelector, Requirement};
-use crate::object::meta::StringMap;
+use crate::object::StringMap;
 use crate::object::time::Timestamp;
 
 fields! {

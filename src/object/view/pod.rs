@@ -2,7 +2,7 @@
 
 use super::common::{Amounts, Condition, Named, Raw, Resources, condition};
 use super::placement::{Affinity, SpreadConstraint, Toleration};
-use crate::object::meta::StringMap;
+use crate::object::StringMap;
 use crate::object::time::Timestamp;
 
 views! { Pod = "pods" }

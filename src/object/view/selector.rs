@@ -1,6 +1,6 @@
 //! Label selectors as objects carry them.
 
-use crate::object::meta::StringMap;
+use crate::object::StringMap;
 
 fields! {
     /// `metav1.LabelSelector`: all requirements must hold; an empty one selects everything.
@@ -33,7 +33,7 @@ impl LabelSelector {
     /// In the syntax of a `labelSelector` query, as a scale's `status.selector` shows it.
     pub fn to_query(&self) -> String {
         let equal = self.match_labels.iter().map(|(key, value)| (key, format!("{key}={value}")));
-        let others = self.match_expressions.iter().map(|r| (&r.key, r.to_query()));
+        let others = self.match_expressions.iter().map(|r| (r.key.as_str(), r.to_query()));
         let mut parts: Vec<_> = equal.chain(others).collect();
         parts.sort();
         parts.into_iter().map(|(_, part)| part).collect::<Vec<_>>().join(",")
@@ -44,8 +44,8 @@ impl Requirement {
     pub fn matches(&self, labels: &StringMap) -> bool {
         let value = labels.get(&self.key);
         match self.operator.as_str() {
-            "In" => value.is_some_and(|value| self.values.contains(value)),
-            "NotIn" => value.is_none_or(|value| !self.values.contains(value)),
+            "In" => value.is_some_and(|value| self.has(value)),
+            "NotIn" => value.is_none_or(|value| !self.has(value)),
             "Exists" => value.is_some(),
             "DoesNotExist" => value.is_none(),
             "Gt" => self.compare(value, |have, want| have > want),
@@ -54,9 +54,13 @@ impl Requirement {
         }
     }
 
-    fn compare(&self, value: Option<&String>, holds: impl Fn(i64, i64) -> bool) -> bool {
-        let number = |text: Option<&String>| text.and_then(|text| text.parse::<i64>().ok());
-        match (number(value), number(self.values.first())) {
+    fn has(&self, value: &str) -> bool {
+        self.values.iter().any(|known| known == value)
+    }
+
+    fn compare(&self, value: Option<&str>, holds: impl Fn(i64, i64) -> bool) -> bool {
+        let number = |text: Option<&str>| text.and_then(|text| text.parse::<i64>().ok());
+        match (number(value), number(self.values.first().map(String::as_str))) {
             (Some(have), Some(want)) => holds(have, want),
             _ => false,
         }

@@ -2,7 +2,7 @@
 
 use super::common::{Condition, IntOrPercent, Raw, Reference};
 use super::selector::LabelSelector;
-use crate::object::meta::StringMap;
+use crate::object::StringMap;
 
 views! {
     Service = "services",

@@ -37,7 +37,7 @@ impl Constraint {
         if let Some(selector) = &mut selector {
             for key in &constraint.match_label_keys {
                 if let Some(value) = labels.get(key) {
-                    let (key, values) = (key.clone(), vec![value.clone()]);
+                    let (key, values) = (key.clone(), vec![value.to_owned()]);
                     selector.match_expressions.push(Requirement { key, operator: "In".into(), values });
                 }
             }
@@ -213,7 +213,7 @@ fn siblings(attempt: &Attempt) -> Option<LabelSelector> {
     for service in snap.list::<Service>(pod.namespace()) {
         let wanted = service.spec.selector.as_ref().filter(|wanted| !wanted.is_empty());
         if let Some(wanted) = wanted.filter(|w| w.iter().all(|(k, v)| pod.meta().labels.get(k) == Some(v))) {
-            selector.match_labels.extend(wanted.clone());
+            selector.match_labels.extend(wanted);
         }
     }
     if let Some(owner) = pod.meta().controller() {
@@ -228,7 +228,7 @@ fn siblings(attempt: &Attempt) -> Option<LabelSelector> {
             _ => None,
         };
         if let Some(of_owner) = of_owner {
-            selector.match_labels.extend(of_owner.match_labels);
+            selector.match_labels.extend(&of_owner.match_labels);
             selector.match_expressions.extend(of_owner.match_expressions);
         }
     }

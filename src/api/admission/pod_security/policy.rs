@@ -71,14 +71,14 @@ fn read(labels: &StringMap, mode: &str, fallback: Level, wrong: &mut Vec<Wrong>)
     let (level, version) = (format!("{PREFIX}{mode}"), format!("{PREFIX}{mode}-version"));
     if let Some(text) = labels.get(&level) {
         standard.level = level_of(text).unwrap_or_else(|| {
-            wrong.push((level, text.clone(), "must be one of privileged, baseline, restricted"));
+            wrong.push((level, text.to_owned(), "must be one of privileged, baseline, restricted"));
             fallback
         });
     }
     if let Some(text) = labels.get(&version) {
         match version_of(text) {
             Some(version) => standard.version = version,
-            None => wrong.push((version, text.clone(), "must be \"latest\" or \"v1.x\"")),
+            None => wrong.push((version, text.to_owned(), "must be \"latest\" or \"v1.x\"")),
         }
     }
     standard

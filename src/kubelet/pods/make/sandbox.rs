@@ -22,7 +22,7 @@ pub fn config(
     dns: DnsConfig,
     domain: &str,
 ) -> PodSandboxConfig {
-    let mut labels: HashMap<String, String> = pod.metadata.labels.clone().into_iter().collect();
+    let mut labels: HashMap<String, String> = pod.metadata.labels.to_pairs().collect();
     labels.extend([
         (names::POD_NAME.to_owned(), pod.name().to_owned()),
         (names::POD_NAMESPACE.to_owned(), pod.namespace().to_owned()),
@@ -41,7 +41,7 @@ pub fn config(
         dns_config: Some(dns),
         port_mappings: if pod.spec.host_network { Vec::new() } else { port_mappings(pod) },
         labels,
-        annotations: pod.metadata.annotations.clone().into_iter().collect(),
+        annotations: pod.metadata.annotations.to_pairs().collect(),
         linux: Some(linux(pod, paths, cgroup_parent)),
         windows: None,
     }
