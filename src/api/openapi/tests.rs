@@ -80,3 +80,34 @@ fn hashes_differ_between_group_versions() {
     assert_eq!(hash(apps, "v1"), hash(apps, "v1"));
     assert_ne!(hash(apps, "v1"), hash(core, "v1"));
 }
+
+#[test]
+fn a_custom_kind_with_the_name_of_a_built_in_one_is_told_of_by_itself() {
+    let registry = Registry::built_in();
+    let spec = json!({"type": "object", "description": "Of ours.", "properties": {"dummy": {"type": "string"}}});
+    let schema = json!({"type": "object", "properties": {"spec": spec}});
+    let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
+    let names = json!({"plural": "services", "singular": "service", "kind": "Service", "listKind": "ServiceList"});
+    let definition = json!({
+        "metadata": {"name": "services.example.com"}, "status": {"acceptedNames": names},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]},
+    });
+    registry.add(std::sync::Arc::new(crate::resources::custom::resource_of(&definition).unwrap()));
+    let served = registry.load();
+    let ours = json!([{"group": "example.com", "kind": "Service", "version": "v1"}]);
+    let kinds = |all: &Tree, name: &str| all[name]["x-kubernetes-group-version-kind"].clone();
+    let own = v3(&served, &Descriptions::default(), "example.com", "v1").unwrap();
+    let get = &own["paths"]["/apis/example.com/v1/namespaces/{namespace}/services/{name}"]["get"];
+    assert_eq!(get["x-kubernetes-group-version-kind"], ours[0]);
+    let whole = v2(&served, &Descriptions::default());
+    for all in [&own["components"]["schemas"], &whole["definitions"]] {
+        let of_ours = all.as_object().unwrap().keys().filter(|name| kinds(all, name) == ours);
+        assert_eq!(of_ours.collect::<Vec<_>>(), ["com.example.v1.Service"]);
+        assert_eq!(all["com.example.v1.Service"]["properties"]["spec"]["description"], "Of ours.");
+    }
+    let core = v3(&served, &Descriptions::default(), "", "v1").unwrap();
+    for all in [&core["components"]["schemas"], &whole["definitions"]] {
+        let theirs = json!([{"group": "", "kind": "Service", "version": "v1"}]);
+        assert_eq!(kinds(all, "io.k8s.api.core.v1.Service"), theirs);
+    }
+}
