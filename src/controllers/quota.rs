@@ -2,7 +2,7 @@
 //!
 //! Admission checks writes against these numbers and raises them together with the write; this
 //! controller puts them right when things go. The quota that it sees may already be charged for an object that
-//! it does not see yet: before it writes anything it asks the server for what was written until then.
+//! it does not see yet: before it writes a number it asks the server for what was written until then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,11 +49,13 @@ fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
     let counted = seen.spec.hard.keys().filter(|name| quota::resource_of(name).is_some());
     let used: BTreeMap<&str, String> =
         counted.map(|name| (name, used.get(name).copied().unwrap_or(Quantity::ZERO).to_string())).collect();
-    let status = json!({"hard": seen.spec.hard, "used": used});
-    if quota.at("status.used") != status.get("used") {
-        resources.iter().for_each(|resource| confirm(snap, &seen, resource, plan));
-    }
-    plan.status(&seen, status);
+    let is_told = |name: &str, number: &str| {
+        quota.at("status.used").and_then(|told| told.get(name)).and_then(Tree::as_str) == Some(number)
+    };
+    let changed = used.iter().filter(|(name, number)| !is_told(name, number));
+    let changed: BTreeSet<&str> = changed.filter_map(|(name, _)| quota::resource_of(name)).collect();
+    changed.into_iter().for_each(|resource| confirm(snap, &seen, resource, plan));
+    plan.status(&seen, json!({"hard": seen.spec.hard, "used": used}));
 }
 
 /// Lets nothing be written if an object was counted otherwise than it was when the quota was written last.
@@ -113,5 +115,21 @@ mod tests {
             "#]],
         );
         check(&CONTROLLER, &format!("{charged}\n pod a"), expect![[""]]);
+    }
+
+    #[test]
+    fn only_resources_whose_numbers_change_are_asked_for() {
+        check(
+            &CONTROLLER,
+            r#"
+            resourcequota q spec.hard={"pods":"5","count/configmaps":"9"} status.hard={"pods":"5"} status.used={"pods":"1","count/configmaps":"2","count/secrets":"1"}
+            configmap c
+            pod a
+            "#,
+            expect![[r#"
+                end if configmaps in default are known to less than 1
+                status resourcequota/q hard={"count/configmaps":"9","pods":"5"} used={"count/configmaps":"1","pods":"1"}
+            "#]],
+        );
     }
 }
