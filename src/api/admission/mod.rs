@@ -205,13 +205,13 @@ struct Asked {
     of: &'static [&'static str],
 }
 
+const NEVER: Asked = on(&[], &[]);
+
+const fn on(on: &'static [Operation], of: &'static [&'static str]) -> Asked {
+    Asked { on, of }
+}
+
 impl Asked {
-    const NEVER: Self = Self { on: &[], of: &[] };
-
-    const fn on(on: &'static [Operation], of: &'static [&'static str]) -> Self {
-        Self { on, of }
-    }
-
     fn is(&self, on: &Attributes<'_>) -> bool {
         self.on.contains(&on.operation) && (self.of.is_empty() || self.of.contains(&on.resource.name.as_str()))
     }
@@ -237,10 +237,6 @@ static PLUGINS: &[Row] = {
     const PODS: &[&str] = &["pods"];
     const CLAIMS: &[&str] = &["persistentvolumeclaims"];
     const REQUESTS: &[&str] = &["certificatesigningrequests.certificates.k8s.io"];
-    const NEVER: Asked = Asked::NEVER;
-    const fn on(on: &'static [Operation], of: &'static [&'static str]) -> Asked {
-        Asked::on(on, of)
-    }
     &[
         row(
             "NamespaceLifecycle",
