@@ -169,7 +169,9 @@ impl Pool {
         if let Some(terms) = self.0.known().peers.get(peer).filter(|terms| terms.since.elapsed() <= AGE_MAX) {
             return Ok((terms.tls.clone(), terms.since));
         }
-        let (tls, since) = (Arc::new((self.0.tls)(&peer.trust)?), Instant::now());
+        let mut tls = (self.0.tls)(&peer.trust)?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let (tls, since) = (Arc::new(tls), Instant::now());
         let mut known = self.0.known();
         if known.peers.len() >= PEERS_MAX {
             let oldest = known.peers.iter().min_by_key(|(_, terms)| terms.since).map(|(peer, _)| peer.clone());
