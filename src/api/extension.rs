@@ -20,6 +20,11 @@ pub trait Extension: Send + Sync + 'static {
         BODY_BYTES_MAX
     }
 
+    /// What it adds to the page of metrics.
+    fn metrics(&self) -> String {
+        String::new()
+    }
+
     fn answer<'a>(&'a self, exchange: &'a Exchange, body: Bytes) -> BoxFuture<'a, Result<Reply, Status>>;
 }
 

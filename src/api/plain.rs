@@ -91,6 +91,9 @@ fn metrics(api: &Api) -> Answer {
     api.flow.render(&mut page);
     measures::render(api, &mut page);
     page.push_str(&api.store.metrics_page());
+    if let Some(extension) = api.extension.get() {
+        page.push_str(&extension.metrics());
+    }
     let body = body::full(page);
     write(Written { code: 200, content_type, gzip: false, body })
 }

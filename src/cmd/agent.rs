@@ -10,11 +10,12 @@ use super::config::AgentConfig;
 use super::join;
 use super::node;
 use super::notify;
+use super::renewal::{OfAgent, Renewal};
 use super::signals::Signals;
 use crate::base::clock::SystemClock;
 use crate::base::service::Scope;
 use crate::base::{fs, telemetry};
-use crate::client::{Backend, Cache, Client, Follow};
+use crate::client::{Backend, Cache, Client, Follow, Recorder};
 use crate::object::kind::{ENDPOINT_SLICE, NODE, POD, SERVICE};
 use crate::object::{Kind, User};
 use crate::security::pki::node_client;
@@ -25,6 +26,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 pub async fn run(config: AgentConfig) -> Result<()> {
     telemetry::start(&config.log);
     fs::private_dir(&config.data_dir).context("cannot make --data-dir")?;
+    let config = Arc::new(config);
     let root = Scope::root("skiff");
     let mut signals = Signals::listen()?;
     tokio::select! {
@@ -40,19 +42,24 @@ pub async fn run(config: AgentConfig) -> Result<()> {
     }
 }
 
-async fn start(root: &Scope, config: &AgentConfig) -> Result<()> {
+async fn start(root: &Scope, config: &Arc<AgentConfig>) -> Result<()> {
     let clock = SystemClock::shared();
     let joined = join::agent::join(config).await?;
-    let backend: Arc<dyn Backend> = Arc::new(joined.backend);
+    let backend: Arc<dyn Backend> = joined.held.backend.clone();
     let node_user = User::named(&node_client(&config.node.name).common_name, &[]);
     let reader = Client::new(backend.clone(), node_user, "skiff-agent");
+    let recorder = Recorder::start(root, reader.clone(), clock.clone(), "skiff", &config.node.name);
+    let of = OfAgent::new(config.clone(), joined.held.clone());
+    let node = config.node.name.clone();
+    Renewal { of, clock: clock.clone(), node, recorder: Some(recorder) }.start(root);
     let cache = Cache::start(root, reader, clock.clone(), follows(&config.node.name));
     let setup = node::Setup {
         data_dir: config.data_dir.clone(),
         node: config.node.clone(),
         network: joined.network,
         control_plane: false,
-        serving: joined.serving,
+        serving: joined.held.serving,
+        shown: Some(joined.held.kubelet),
         client_ca: joined.client_ca,
         backend,
         cache,

@@ -24,7 +24,7 @@ pub struct Direct {
 
 impl Direct {
     pub fn new(pki: &Pki) -> Result<Self, SecurityError> {
-        let kubelets = tls::client_config(pki.server_ca.pem(), Some(&pki.kubelet_client))?;
+        let kubelets = tls::client_config_as(pki.server_ca.pem(), pki.kubelet_client.current().clone())?;
         Ok(Self { kubelets: Arc::new(kubelets), anybody: Arc::new(tls::unverified_client_config(None)?) })
     }
 }

@@ -20,7 +20,7 @@ use crate::client::{Backend, Cache, Client};
 use crate::kubelet::config::{Config, Paths, ServingTls, Taint};
 use crate::object::User;
 use crate::object::view::Node;
-use crate::security::Identity;
+use crate::security::current::Current;
 use crate::{kubelet, network, proxy, security};
 
 const PODS_MAX: u32 = 110;
@@ -33,7 +33,9 @@ pub struct Setup {
     pub network: NetworkConfig,
     pub control_plane: bool,
     /// What the kubelet's server shows, and whose certificates it accepts.
-    pub serving: Identity,
+    pub serving: Arc<Current>,
+    /// What it shows to the API, if that is elsewhere.
+    pub shown: Option<Arc<Current>>,
     pub client_ca: String,
     pub backend: Arc<dyn Backend>,
     pub cache: Arc<Cache>,
@@ -76,8 +78,8 @@ impl Setup {
             pause_image: node.pause_image.clone(),
             listen: SocketAddr::new(unspecified(node.ips[0]), node.kubelet_port),
             tls: ServingTls {
-                cert_pem: self.serving.certificate.clone(),
-                key_pem: self.serving.key.clone(),
+                serving: self.serving.clone(),
+                client: self.shown.clone(),
                 client_ca_pem: self.client_ca.clone(),
             },
             pods_max: PODS_MAX,

@@ -24,10 +24,12 @@ use super::datastore::{self, Opened};
 use super::dialer::Direct;
 use super::encryption::{self, Encryption};
 use super::join::{self, server::JoinServer};
+use super::kubeconfig::Kubeconfig;
 use super::loops::{self, Loops};
 use super::node;
 use super::notify;
 use super::published::Published;
+use super::renewal::{OfServer, Renewal};
 use super::signals::Signals;
 use crate::api::authn::{Authn, Trust};
 use crate::api::started::Step;
@@ -38,13 +40,13 @@ use crate::base::rand::{RandRef, SystemRand};
 use crate::base::service::Scope;
 use crate::base::{fs, telemetry};
 use crate::client::remote::Endpoint;
-use crate::client::{Cache, Client, Follow};
+use crate::client::{Cache, Client, Follow, Recorder};
 use crate::controllers::addons::Kinds;
 use crate::object::{Gvk, Kind, Status, Timestamp, User};
 use crate::resources::Registry;
 use crate::security::join::JoinToken;
 use crate::security::pki::Pki;
-use crate::security::{kubeconfig, tls};
+use crate::security::tls;
 use crate::store::{Health, Options, Role, Store};
 
 /// How long a start waits for somebody to lead. The node must run also when nobody does.
@@ -220,8 +222,7 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
         cluster,
     };
     let _ = api.extension.set(Arc::new(joining));
-    let serving = tls::Serving::new(&pki.serving)?;
-    let tls = tls::server_config(serving, &[pki.client_ca.der(), pki.request_header_ca.der()])?;
+    let tls = tls::server_config(pki.serving.current().clone(), &[pki.client_ca.der(), pki.request_header_ca.der()])?;
     api::server::serve(api.clone(), listener, tls, &http);
     if is_new {
         cluster::enter(&carrier, &store, seed).await?;
@@ -251,10 +252,15 @@ async fn start(root: &Scope, config: ServerConfig, clock: ClockRef) -> Result<St
         true => api.started.reached(Step::Bootstrap),
         false => furnish_later(&http, api.clone(), client.clone(), facts.clone()),
     }
-    Published { store: store.clone(), carrier, client: client.clone(), facts }.start(&http);
+    Published { store: store.clone(), carrier: carrier.clone(), client: client.clone(), facts }.start(&http);
     let node = config.node.name.as_str().into();
     Reporter { store: store.clone(), client: client.clone(), node, clock: clock.clone() }.start(&http);
-    write_kubeconfig(config, &pki)?;
+    let kubeconfig = Kubeconfig::of(config);
+    kubeconfig.write(&pki)?;
+    let of = OfServer::new(pki.clone(), carrier, Some(kubeconfig));
+    let node = config.node.name.clone();
+    let recorder = Recorder::start(&http, client.clone(), clock.clone(), "skiff", &node);
+    Renewal { of, clock: clock.clone(), node, recorder: Some(recorder) }.start(&http);
     if config.run_controllers || config.run_scheduler || config.run_node {
         let cache = Cache::start(&stages.next(root, "cache"), client, clock.clone(), Follow::built_in());
         cache.follow_custom_resources();
@@ -413,7 +419,7 @@ fn api(
         authn,
         token_key: pki.token_key.clone(),
         dialer: Arc::new(Direct::new(pki)?),
-        proxy_identity: Some(pki.proxy_client.clone()),
+        proxy_identity: Some(pki.proxy_client.current().clone()),
         scope: scope.clone(),
         clock,
         rand,
@@ -460,26 +466,13 @@ fn start_node(
         network: config.network.clone(),
         control_plane: true,
         serving,
+        shown: None,
         client_ca: pki.client_ca.pem().to_owned(),
         backend,
         cache,
         clock,
     };
     setup.start(scope)
-}
-
-fn write_kubeconfig(config: &ServerConfig, pki: &Pki) -> Result<()> {
-    let host = match config.bind_address {
-        any if any.is_unspecified() => "127.0.0.1".to_owned(),
-        std::net::IpAddr::V6(address) => format!("[{address}]"),
-        address => address.to_string(),
-    };
-    let text = kubeconfig::render(&format!("https://{host}:{}", config.port), pki.server_ca.pem(), &pki.admin);
-    if let Some(folder) = config.kubeconfig.parent() {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder of --write-kubeconfig {}", config.kubeconfig.display()))?;
-    }
-    fs::write_atomic(&config.kubeconfig, text.as_bytes(), config.kubeconfig_mode).context("--write-kubeconfig")
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::cluster::{self, Book, Carrier, WitnessServer};
 use super::config::ServerConfig;
 use super::encryption::{self, Encryption};
+use super::renewal::{OfServer, Renewal};
 use super::signals::Signals;
 use super::{notify, server};
 use crate::base::clock::SystemClock;
@@ -80,16 +81,19 @@ async fn start(root: &Scope, config: ServerConfig) -> Result<Store> {
     }
     let site = WitnessServer {
         authn,
+        pki: pki.clone(),
         store: store.clone(),
         carrier: carrier.clone(),
         data_dir: config.data_dir.clone(),
         encryption: Encryption { keyring, store: store.clone(), carrier: carrier.clone() },
     };
     let seed = config.server.as_ref().map(|url| Endpoint { host: url.host.clone(), port: url.port }.authority());
-    let serving = tls::Serving::new(&pki.serving)?;
-    let tls = tls::server_config(serving, &[pki.client_ca.der(), pki.request_header_ca.der()])?;
+    let tls = tls::server_config(pki.serving.current().clone(), &[pki.client_ca.der(), pki.request_header_ca.der()])?;
     let site = Arc::new(site);
     site.start(&http, seed.clone());
+    let of = OfServer::new(pki, carrier.clone(), None);
+    let node = config.node.name.clone();
+    Renewal { of, clock: SystemClock::shared(), node, recorder: None }.start(&http);
     crate::api::server::serve(site, listener, tls, &http);
     if store.is_outside() {
         cluster::enter(&carrier, &store, seed).await?;

@@ -2,8 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+
+use crate::security::current::Current;
 
 /// The data directory of a server that was told nothing else.
 const DEFAULT_DATA_DIR: &str = "/var/lib/skiff";
@@ -43,11 +46,12 @@ pub struct Taint {
     pub effect: String,
 }
 
-/// The certificate the kubelet shows, and whose client certificates it accepts.
+/// The certificates the kubelet shows, and whose client certificates it accepts.
 #[derive(Clone)]
 pub struct ServingTls {
-    pub cert_pem: String,
-    pub key_pem: String,
+    pub serving: Arc<Current>,
+    /// What it shows to the API, if that is elsewhere.
+    pub client: Option<Arc<Current>>,
     pub client_ca_pem: String,
 }
 

@@ -16,8 +16,9 @@ use crate::base::fs;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const AUTHORITY_LIFETIME: Duration = DAY.saturating_mul(3650);
 pub const LEAF_LIFETIME: Duration = DAY.saturating_mul(365);
-/// Leaves are made anew at a start of the server when they have less than this left.
-pub const RENEW_BEFORE: Duration = DAY.saturating_mul(90);
+/// Leaves are made anew when they have less than this left: a third of their life. What one has left says when it is
+/// due, and not how long it is good, because it is good from the first moment of its authority on.
+pub const RENEW_BEFORE: Duration = Duration::from_secs(LEAF_LIFETIME.as_secs() / 3);
 /// Clocks of a cluster's machines may differ by so much when it is founded.
 const SKEW_SECS: i64 = 60 * 60;
 /// The same for certificates that somebody asked for by a CertificateSigningRequest, as upstream has it: they
@@ -38,6 +39,7 @@ pub struct Authority {
     der: CertificateDer<'static>,
     subject: String,
     since_secs: i64,
+    ends_secs: i64,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -94,7 +96,8 @@ impl Authority {
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
         let facts = x509::facts(&der).ok_or(rcgen::Error::CouldNotParseCertificate)?;
         let issuer = Issuer::from_ca_cert_der(&der, KeyPair::from_pem(key_pem)?)?;
-        Ok(Self { pem: pem.to_owned(), der, subject: facts.common_name, since_secs: facts.not_before_secs, issuer })
+        let (since_secs, ends_secs) = (facts.not_before_secs, facts.not_after_secs);
+        Ok(Self { pem: pem.to_owned(), der, subject: facts.common_name, since_secs, ends_secs, issuer })
     }
 
     pub fn pem(&self) -> &str {
@@ -103,6 +106,11 @@ impl Authority {
 
     pub fn der(&self) -> &CertificateDer<'static> {
         &self.der
+    }
+
+    /// Its last moment, and that of all it signed.
+    pub fn ends_secs(&self) -> i64 {
+        self.ends_secs
     }
 
     /// A new key and certificate for `subject`.
@@ -197,8 +205,13 @@ impl Authority {
             && facts.issuer == format!("CN={}", self.subject)
             && contains(&der, key.public_key_raw())
             && facts.not_before_secs <= now_secs.max(self.since_secs)
-            && facts.not_after_secs - now_secs > RENEW_BEFORE.as_secs() as i64
+            && !is_due(facts.not_after_secs, now_secs)
     }
+}
+
+/// Whether a leaf that ends then should be renewed now.
+pub fn is_due(ends_secs: i64, now_secs: i64) -> bool {
+    ends_secs.saturating_sub(now_secs) <= RENEW_BEFORE.as_secs() as i64
 }
 
 /// A new private key in PEM.
@@ -283,10 +296,10 @@ mod tests {
         let subject = Subject::server("web", vec!["web".into(), "10.0.0.1".into()]);
         let first = keep(&subject, NOW);
         assert_eq!(keep(&subject, NOW + 1), first);
-        let almost_a_year = NOW + 300 * 24 * 3600;
-        let second = keep(&subject, almost_a_year);
+        let two_thirds = NOW + 244 * 24 * 3600;
+        let second = keep(&subject, two_thirds);
         assert_ne!(second, first);
-        let third = keep(&Subject::server("web", vec!["web".into(), "10.0.0.2".into()]), almost_a_year);
+        let third = keep(&Subject::server("web", vec!["web".into(), "10.0.0.2".into()]), two_thirds);
         assert_ne!(third, second);
     }
 

@@ -4,7 +4,9 @@
 
 pub mod ca;
 pub mod csr;
+pub mod current;
 pub mod encryption;
+pub mod held;
 pub mod join;
 pub mod kubeconfig;
 pub mod pki;

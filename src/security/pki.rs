@@ -1,15 +1,17 @@
 //! The authorities and certificates of one server, kept in `<data-dir>/server/tls`.
 //!
-//! Authorities are made once and stay; leaves are made anew when they are due or when what they
-//! must say has changed. Every file is readable by its owner only.
+//! Authorities are made once and stay; leaves are made anew when they are due, also while they are in use, or when
+//! what they must say has changed. Every file is readable by its owner only.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use super::SecurityError;
 use super::ca::{Authority, Subject};
+use super::current::Current;
+use super::held::Held;
 use super::tokens::TokenKey;
-use super::{Identity, SecurityError};
 use crate::base::fs;
 
 /// The user that the servers of a cluster are for each other.
@@ -28,21 +30,23 @@ const SHARED: &[&str] = &[
 
 /// Everything a server proves itself and others with.
 pub struct Pki {
-    pub server_ca: Authority,
-    pub client_ca: Authority,
+    pub server_ca: Arc<Authority>,
+    pub client_ca: Arc<Authority>,
     /// Signs those who may say on whose behalf they ask (aggregated API servers trust it).
-    pub request_header_ca: Authority,
+    pub request_header_ca: Arc<Authority>,
     pub token_key: Arc<TokenKey>,
     /// What the API listens with.
-    pub serving: Identity,
+    pub serving: Held,
     /// The administrator: a member of `system:masters`.
-    pub admin: Identity,
+    pub admin: Held,
     /// How the API calls kubelets.
-    pub kubelet_client: Identity,
+    pub kubelet_client: Held,
     /// How the API calls aggregated API servers.
-    pub proxy_client: Identity,
+    pub proxy_client: Held,
     /// How servers of a cluster call each other.
-    pub server_client: Identity,
+    pub server_client: Held,
+    /// What the kubelet of the node in this process listens with, if there is one.
+    kubelet: OnceLock<Held>,
     folder: PathBuf,
 }
 
@@ -55,12 +59,13 @@ impl Pki {
         let authority = |name: &str| {
             // With the time in it: an authority made anew must not look like the old one.
             let common_name = format!("skiff-{name}@{now_secs}");
-            Authority::open(&at(&format!("{name}.crt")), &at(&format!("{name}.key")), &common_name, now_secs)
+            let (certificate, key) = (at(&format!("{name}.crt")), at(&format!("{name}.key")));
+            Authority::open(&certificate, &key, &common_name, now_secs).map(Arc::new)
         };
         let (server_ca, client_ca) = (authority("server-ca")?, authority("client-ca")?);
         let request_header_ca = authority("request-header-ca")?;
-        let leaf = |authority: &Authority, name: &str, subject: Subject| {
-            authority.keep(&at(&format!("{name}.crt")), &at(&format!("{name}.key")), &subject, now_secs)
+        let leaf = |authority: &Arc<Authority>, name: &'static str, subject: Subject| {
+            Held::open(authority, folder, name, subject, now_secs)
         };
         Ok(Self {
             serving: leaf(&server_ca, "serving-kube-apiserver", Subject::server("kube-apiserver", sans))?,
@@ -76,6 +81,7 @@ impl Pki {
             server_ca,
             client_ca,
             request_header_ca,
+            kubelet: OnceLock::new(),
             folder: folder.to_owned(),
         })
     }
@@ -100,9 +106,20 @@ impl Pki {
     }
 
     /// What the kubelet of the node in this process listens with.
-    pub fn node(&self, name: &str, sans: Vec<String>, now_secs: i64) -> Result<Identity, SecurityError> {
-        let at = |end: &str| self.folder.join(format!("serving-kubelet.{end}"));
-        self.server_ca.keep(&at("crt"), &at("key"), &node_server(name, sans), now_secs)
+    pub fn node(&self, name: &str, sans: Vec<String>, now_secs: i64) -> Result<Arc<Current>, SecurityError> {
+        let held = Held::open(&self.server_ca, &self.folder, "serving-kubelet", node_server(name, sans), now_secs)?;
+        Ok(self.kubelet.get_or_init(|| held).current().clone())
+    }
+
+    /// Every certificate that this process shows, or writes for others to show.
+    pub fn held(&self) -> impl Iterator<Item = &Held> {
+        let always = [&self.serving, &self.admin, &self.kubelet_client, &self.proxy_client, &self.server_client];
+        always.into_iter().chain(self.kubelet.get())
+    }
+
+    /// By the names of their files.
+    pub fn authorities(&self) -> [(&'static str, &Authority); 3] {
+        [("server-ca", &self.server_ca), ("client-ca", &self.client_ca), ("request-header-ca", &self.request_header_ca)]
     }
 }
 

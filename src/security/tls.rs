@@ -6,16 +6,17 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
+use super::current::Current;
 use super::{Identity, SecurityError};
 
 /// HTTP/2 first.
@@ -25,31 +26,9 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// A server's certificate, replaceable while it runs.
-#[derive(Debug)]
-pub struct Serving(ArcSwap<CertifiedKey>);
-
-impl Serving {
-    pub fn new(identity: &Identity) -> Result<Arc<Self>, SecurityError> {
-        Ok(Arc::new(Self(ArcSwap::from_pointee(certified(identity)?))))
-    }
-
-    /// New connections get this one.
-    pub fn replace(&self, identity: &Identity) -> Result<(), SecurityError> {
-        self.0.store(Arc::new(certified(identity)?));
-        Ok(())
-    }
-}
-
-impl ResolvesServerCert for Serving {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
-    }
-}
-
 /// How to listen: certificates are asked for, naming `authorities`, and left to be judged later.
 pub fn server_config(
-    serving: Arc<Serving>,
+    serving: Arc<Current>,
     authorities: &[&CertificateDer<'static>],
 ) -> Result<Arc<ServerConfig>, SecurityError> {
     let verifier = AnyHolder { hints: hints(authorities), algorithms: provider().signature_verification_algorithms };
@@ -61,15 +40,22 @@ pub fn server_config(
     Ok(Arc::new(config))
 }
 
-/// How to call a server that `authority_pem` vouches for, as `identity` if one is given.
-pub fn client_config(authority_pem: &str, identity: Option<&Identity>) -> Result<ClientConfig, SecurityError> {
-    let mut roots = RootCertStore::empty();
-    for authority in certificates(authority_pem)? {
-        roots.add(authority)?;
-    }
+/// How to call a server that `authority_pem` vouches for, as whoever `current` is when a connection is made.
+pub fn client_config_as(authority_pem: &str, current: Arc<Current>) -> Result<ClientConfig, SecurityError> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots);
+        .with_root_certificates(roots(authority_pem)?);
+    let mut config = builder.with_client_cert_resolver(current);
+    // A session that is taken up again is that of the certificate which was shown when it began.
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// How to call a server that `authority_pem` vouches for, as `identity` if one is given.
+pub fn client_config(authority_pem: &str, identity: Option<&Identity>) -> Result<ClientConfig, SecurityError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots(authority_pem)?);
     Ok(match identity {
         Some(identity) => builder.with_client_auth_cert(certificates(&identity.certificate)?, key(&identity.key)?)?,
         None => builder.with_no_client_auth(),
@@ -199,6 +185,14 @@ impl ServerCertVerifier for AnyServer {
     }
 }
 
+fn roots(authority_pem: &str) -> Result<RootCertStore, SecurityError> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(authority_pem)? {
+        roots.add(authority)?;
+    }
+    Ok(roots)
+}
+
 fn hints(authorities: &[&CertificateDer<'static>]) -> Vec<DistinguishedName> {
     let mut roots = RootCertStore::empty();
     // One that cannot be read is no hint; judging by it fails where it is used.
@@ -206,9 +200,12 @@ fn hints(authorities: &[&CertificateDer<'static>]) -> Vec<DistinguishedName> {
     roots.subjects()
 }
 
-fn certified(identity: &Identity) -> Result<CertifiedKey, SecurityError> {
+/// What TLS shows; refused if the key is not that of the certificate.
+pub(super) fn certified(identity: &Identity) -> Result<CertifiedKey, SecurityError> {
     let key = provider().key_provider.load_private_key(key(&identity.key)?)?;
-    Ok(CertifiedKey::new(certificates(&identity.certificate)?, key))
+    let certified = CertifiedKey::new(certificates(&identity.certificate)?, key);
+    certified.keys_match()?;
+    Ok(certified)
 }
 
 pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, SecurityError> {

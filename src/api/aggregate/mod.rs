@@ -21,7 +21,7 @@ use super::subresources::connect::Dialer;
 use crate::base::service::Scope;
 use crate::object::Target;
 use crate::object::tree::{Tree, TreePath};
-use crate::security::Identity;
+use crate::security::current::Current;
 
 pub const SERVICES: &str = "apiservices.apiregistration.k8s.io";
 
@@ -92,7 +92,7 @@ pub struct Aggregator {
 
 impl Aggregator {
     /// `identity` proves that we may speak for others.
-    pub fn new(identity: Option<Identity>, dialer: Arc<dyn Dialer>, scope: Scope) -> Self {
+    pub fn new(identity: Option<Arc<Current>>, dialer: Arc<dyn Dialer>, scope: Scope) -> Self {
         Self { table: ArcSwap::default(), pool: remote::pool(identity, dialer, scope) }
     }
 

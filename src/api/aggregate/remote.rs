@@ -17,7 +17,8 @@ use crate::base::error::Chain;
 use crate::base::service::Scope;
 use crate::object::tree::Tree;
 use crate::object::{Reason, Status, User};
-use crate::security::{Identity, tls};
+use crate::security::current::Current;
+use crate::security::tls;
 
 /// A longer list of resources is not read.
 const DOCUMENT_BYTES_MAX: usize = 3 * 1024 * 1024;
@@ -29,9 +30,11 @@ const SPOKEN_FOR: &str = "x-remote-";
 /// Trusts whoever answers. No bundle of authorities, which are in Base64, reads so.
 const ANYBODY: &str = "*";
 
-/// Connections to other API servers, on which `identity` is shown.
-pub fn pool(identity: Option<Identity>, dialer: Arc<dyn Dialer>, scope: Scope) -> Pool {
+/// Connections to other API servers, on which `identity` is shown. The pool asks anew every few minutes, so that no
+/// connection is older than that.
+pub fn pool(identity: Option<Arc<Current>>, dialer: Arc<dyn Dialer>, scope: Scope) -> Pool {
     let tls = move |trust: &str| {
+        let identity = identity.as_ref().map(|current| current.identity());
         let config = match trust {
             ANYBODY => tls::unverified_client_config(identity.as_ref()),
             ca_bundle => tls::client_config(&authorities(ca_bundle)?, identity.as_ref()),

@@ -27,7 +27,7 @@ use crate::base::service::Scope;
 use crate::object::schema::decode_untyped;
 use crate::object::{Answer, Call, ObjectRef, Reason, Status, Timestamp, Tree, TreePath, Verb};
 use crate::resources::{Registry, Resource};
-use crate::security::Identity;
+use crate::security::current::Current;
 use crate::security::tokens::TokenKey;
 use crate::store::{Command, CommandError, Outcome, Payload, ProposeError, State, Store};
 
@@ -102,7 +102,7 @@ pub struct Setup {
     pub token_key: Arc<TokenKey>,
     pub dialer: Arc<dyn Dialer>,
     /// What other API servers know us by.
-    pub proxy_identity: Option<Identity>,
+    pub proxy_identity: Option<Arc<Current>>,
     pub scope: Scope,
     pub clock: ClockRef,
     pub rand: RandRef,

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
@@ -64,15 +65,32 @@ pub struct Undelivered {
 
 pub struct Remote {
     endpoint: Endpoint,
-    identities: HashMap<String, Http>,
+    identities: HashMap<String, Identity>,
+}
+
+/// Connections of one user, and how more are made.
+struct Identity {
+    connector: Connector,
+    http: ArcSwap<Http>,
 }
 
 impl Remote {
     /// A client of `endpoint` that is, for each user in `identities`, who its TLS configuration says.
     pub fn new(endpoint: Endpoint, identities: impl IntoIterator<Item = (String, rustls::ClientConfig)>) -> Self {
-        let connect = |tls| http_client(Connector::new(endpoint.clone(), Arc::new(tls)));
+        let connect = |tls| {
+            let connector = Connector::new(endpoint.clone(), Arc::new(tls));
+            Identity { http: ArcSwap::from_pointee(http_client(connector.clone())), connector }
+        };
         let identities = identities.into_iter().map(|(user, tls)| (user, connect(tls))).collect();
         Self { endpoint, identities }
+    }
+
+    /// What is asked from now on goes over new connections, which show the certificates of now. What goes on over the
+    /// old ones does so to its end; then they are closed.
+    pub fn reconnect(&self) {
+        for identity in self.identities.values() {
+            identity.http.store(Arc::new(http_client(identity.connector.clone())));
+        }
     }
 
     /// Sends a request as it is, as one of the identities.
@@ -86,7 +104,7 @@ impl Remote {
         user: &str,
         mut request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Undelivered> {
-        let http = self.identities.get(user).ok_or_else(|| Undelivered {
+        let identity = self.identities.get(user).ok_or_else(|| Undelivered {
             status: Status::new(Reason::Unauthorized, format!("this machine has no certificate of user {user:?}")),
             was_sent: false,
         })?;
@@ -96,6 +114,7 @@ impl Remote {
             status: Status::bad_request(format!("{path:?} is no path: {error}")),
             was_sent: false,
         })?;
+        let http = identity.http.load_full();
         http.request(request.map(Whole)).await.map_err(|error| {
             let why = crate::base::error::Chain(&error).to_string();
             Undelivered {

@@ -50,10 +50,16 @@ impl Carrier {
 
     /// Until this is called, nobody is there to be asked.
     pub fn open(&self, member: Member, pki: &Pki) -> Result<(), SecurityError> {
-        let server = tls::client_config(pki.server_ca.pem(), Some(&pki.server_client))?;
-        let proxy = tls::client_config(pki.server_ca.pem(), Some(&pki.proxy_client))?;
+        let authority = pki.server_ca.pem();
+        let server = tls::client_config_as(authority, pki.server_client.current().clone())?;
+        let proxy = tls::client_config_as(authority, pki.proxy_client.current().clone())?;
         let _ = self.0.own.set(Own { member, server, proxy });
         Ok(())
+    }
+
+    /// What is asked from now on goes over new connections, which show the certificates of now.
+    pub fn reconnect(&self) {
+        self.0.remotes.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(|remote| remote.reconnect());
     }
 
     pub fn own(&self) -> Option<&Member> {

@@ -17,13 +17,15 @@ use crate::api::negotiate::Format;
 use crate::api::server::Site;
 use crate::base::service::Scope;
 use crate::cmd::encryption::{Encryption, KEYS, REWRITE, VIEW};
+use crate::cmd::renewal;
 use crate::object::{Reason, Status};
-use crate::security::pki::SERVER_USER;
+use crate::security::pki::{Pki, SERVER_USER};
 use crate::store::network::BODY_BYTES_MAX as MESSAGES_BYTES_MAX;
 use crate::store::{Ask, Store};
 
 pub struct WitnessServer {
     pub authn: Authn,
+    pub pki: Arc<Pki>,
     pub store: Store,
     pub carrier: Carrier,
     pub data_dir: std::path::PathBuf,
@@ -55,7 +57,7 @@ impl WitnessServer {
         };
         let user = self.authn.authenticate(&HeaderMap::new(), &peer.certificates, path)?;
         if path == "/metrics" && user.in_group("system:masters") {
-            return Ok(Reply::text(self.store.metrics_page()));
+            return Ok(Reply::text(self.store.metrics_page() + &renewal::page(&self.pki)));
         }
         if parts.method != Method::POST || user.name != SERVER_USER {
             return Err(Status::new(Reason::Forbidden, "only servers of this cluster may ask this"));

@@ -1,6 +1,7 @@
 //! The agent's side of joining.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +15,7 @@ use crate::base::fs;
 use crate::client::remote::{Endpoint, Remote, read};
 use crate::cmd::config::{AgentConfig, NetworkConfig};
 use crate::object::{Reason, Status, Timestamp};
+use crate::security::current::Current;
 use crate::security::join::JoinToken;
 use crate::security::pki::node_client;
 use crate::security::{Identity, ca, hex, random_bytes, tls};
@@ -22,13 +24,40 @@ use crate::security::{Identity, ca, hex, random_bytes, tls};
 const CLOCKS_APART_MAX_SECS: u64 = 86_400;
 const RETRY: Duration = Duration::from_secs(3);
 const NOBODY: &str = "";
+/// The files of its keys.
+const KUBELET: &str = "client-kubelet";
+const PROXY: &str = "client-kube-proxy";
+const SERVING: &str = "serving-kubelet";
 
 /// What a node got when it joined.
 pub struct Joined {
-    pub backend: Remote,
-    pub serving: Identity,
+    pub held: Held,
     pub client_ca: String,
     pub network: NetworkConfig,
+}
+
+/// The certificates of a node, and the connections on which it shows them. Clones share them.
+#[derive(Clone)]
+pub struct Held {
+    pub backend: Arc<Remote>,
+    pub kubelet: Arc<Current>,
+    pub proxy: Arc<Current>,
+    pub serving: Arc<Current>,
+}
+
+impl Held {
+    fn all(&self) -> [&Arc<Current>; 3] {
+        [&self.kubelet, &self.proxy, &self.serving]
+    }
+
+    /// When the first of them ends.
+    pub fn ends_secs(&self) -> i64 {
+        self.all().map(|current| current.ends_secs()).into_iter().min().unwrap_or_default()
+    }
+
+    pub fn count_failure(&self) {
+        self.all().into_iter().for_each(|current| current.count_failure());
+    }
 }
 
 /// Joins the server, however long it takes to come up. A wrong token is final; where the server
@@ -53,6 +82,18 @@ pub async fn join(config: &AgentConfig) -> Result<Joined> {
             }
         }
     }
+}
+
+/// Joins again, with the same keys. What comes is shown from now on, and found at the next start.
+pub async fn renew(config: &AgentConfig, held: &Held) -> Result<(), Failure> {
+    let files = Files(config.data_dir.join("agent"));
+    let answer = ask(config, &files).await?;
+    held.kubelet.replace(files.identity(KUBELET, &answer.kubelet)?)?;
+    held.proxy.replace(files.identity(PROXY, &answer.proxy)?)?;
+    held.serving.replace(files.identity(SERVING, &answer.serving)?)?;
+    held.backend.reconnect();
+    fs::write_atomic(&files.at("joined.json"), &serde_json::to_vec(&answer)?, 0o600)?;
+    Ok(())
 }
 
 pub enum Failure {
@@ -87,6 +128,10 @@ impl Files {
     fn key(&self, name: &str) -> Result<String> {
         self.keep(&format!("{name}.key"), || Ok(ca::new_key()?))
     }
+
+    fn identity(&self, name: &str, certificate: &str) -> Result<Identity> {
+        Ok(Identity { certificate: certificate.to_owned(), key: self.key(name)? })
+    }
 }
 
 async fn ask(config: &AgentConfig, files: &Files) -> Result<Answer, Failure> {
@@ -98,9 +143,9 @@ async fn ask(config: &AgentConfig, files: &Files) -> Result<Answer, Failure> {
         node_name: name.clone(),
         addresses: config.node.ips.clone(),
         password: files.keep("node-password", || Ok(hex(&random_bytes::<16>())))?,
-        kubelet: ca::request(&files.key("client-kubelet")?)?,
-        proxy: ca::request(&files.key("client-kube-proxy")?)?,
-        serving: ca::request(&files.key("serving-kubelet")?)?,
+        kubelet: ca::request(&files.key(KUBELET)?)?,
+        proxy: ca::request(&files.key(PROXY)?)?,
+        serving: ca::request(&files.key(SERVING)?)?,
     };
     let body = Bytes::from(serde_json::to_vec(&request)?);
     let answer = ask_with_token(&endpoint, &token, &files.at("server-ca.crt"), NODE, body).await?;
@@ -188,16 +233,16 @@ async fn send(server: &Remote, method: Method, path: &str, token: Option<&str>, 
 fn joined(config: &AgentConfig, files: &Files, answer: Answer) -> Result<Joined> {
     let authority = fs::read_if_there(&files.at("server-ca.crt"))?;
     let Some(authority) = authority else { bail!("{} is gone", files.at("server-ca.crt").display()) };
-    let identity = |name: &str, certificate: &str| -> Result<Identity> {
-        Ok(Identity { certificate: certificate.to_owned(), key: files.key(name)? })
-    };
-    let kubelet = tls::client_config(&authority, Some(&identity("client-kubelet", &answer.kubelet)?))?;
-    let proxy = tls::client_config(&authority, Some(&identity("client-kube-proxy", &answer.proxy)?))?;
+    let kubelet = Current::new(files.identity(KUBELET, &answer.kubelet)?)?;
+    let proxy = Current::new(files.identity(PROXY, &answer.proxy)?)?;
+    let serving = Current::new(files.identity(SERVING, &answer.serving)?)?;
     let endpoint = Endpoint { host: config.server.host.clone(), port: config.server.port };
-    let identities = [(node_client(&config.node.name).common_name, kubelet), (PROXY_USER.to_owned(), proxy)];
+    let identities = [
+        (node_client(&config.node.name).common_name, tls::client_config_as(&authority, kubelet.clone())?),
+        (PROXY_USER.to_owned(), tls::client_config_as(&authority, proxy.clone())?),
+    ];
     Ok(Joined {
-        backend: Remote::new(endpoint, identities),
-        serving: identity("serving-kubelet", &answer.serving)?,
+        held: Held { backend: Arc::new(Remote::new(endpoint, identities)), kubelet, proxy, serving },
         client_ca: answer.client_ca,
         network: answer.network.into(),
     })

@@ -4,10 +4,13 @@
 //! The agent fetches the server's authority and compares it with the hash in the join token; from
 //! then on it knows whom it talks to. With the token's secret it hands in certificate requests and
 //! gets them signed for its node name. A password that it made at its first start keeps others that
-//! know the token from taking over the name. It asks again at every start, which renews everything.
+//! know the token from taking over the name. It asks again at every start and
+//! when a third of its certificates' life is left, which renews everything.
 
 pub mod agent;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;

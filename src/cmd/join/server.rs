@@ -16,6 +16,7 @@ use crate::base::clock::ClockRef;
 use crate::client::Client;
 use crate::cmd::cluster::{ClusterServer, SERVER};
 use crate::cmd::config::NetworkConfig;
+use crate::cmd::renewal;
 use crate::object::kind::SECRET;
 use crate::object::tree::json;
 use crate::object::{Reason, Status, Timestamp, Tree};
@@ -46,6 +47,10 @@ impl Extension for JoinServer {
 
     fn body_bytes_max(&self, path: &str) -> usize {
         ClusterServer::body_bytes_max(path).unwrap_or(BODY_BYTES_MAX)
+    }
+
+    fn metrics(&self) -> String {
+        renewal::page(&self.pki)
     }
 
     fn answer<'a>(&'a self, exchange: &'a Exchange, body: Bytes) -> BoxFuture<'a, Result<Reply, Status>> {

@@ -21,8 +21,8 @@ use hyper::body::{Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::server::WebPkiClientVerifier;
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
@@ -50,7 +50,7 @@ const LOG_CHUNKS_MAX: usize = 16;
 pub enum ServeError {
     #[error("cannot use the kubelet's certificate")]
     Tls(#[from] rustls::Error),
-    #[error("cannot read the kubelet's certificate or key")]
+    #[error("cannot read the client authority")]
     Pem(#[from] rustls_pki_types::pem::Error),
     #[error("cannot use the client authority")]
     Authority(#[from] rustls::server::VerifierBuilderError),
@@ -310,12 +310,10 @@ fn tls_config(tls: &ServingTls) -> Result<rustls::ServerConfig, ServeError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .allow_unauthenticated()
         .build()?;
-    let chain = CertificateDer::pem_slice_iter(tls.cert_pem.as_bytes()).collect::<Result<Vec<_>, _>>()?;
-    let key = PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes())?;
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)?;
+        .with_cert_resolver(tls.serving.clone());
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

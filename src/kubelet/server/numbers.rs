@@ -1,5 +1,6 @@
 //! `/metrics` and what is below it, in the text format of Prometheus and under upstream's names.
 
+use crate::kubelet::config::ServingTls;
 use crate::kubelet::context::Context;
 use crate::kubelet::counts::Family;
 use crate::kubelet::node::facts::meminfo;
@@ -35,7 +36,31 @@ pub fn own(ctx: &Context, pods: &Pods) -> String {
         family.add(&[("container_state", state)], count);
     }
     ctx.counts.write(&mut text);
+    certificates(&mut text, &ctx.config.tls, ctx.now().as_secs());
     text
+}
+
+/// How long the kubelet's certificates are good for, and how often they could not be renewed.
+fn certificates(text: &mut String, tls: &ServingTls, now_secs: i64) {
+    let of = [
+        (
+            Some(&tls.serving),
+            "kubelet_certificate_manager_server_ttl_seconds",
+            "kubelet_server_expiration_renew_errors",
+            "Seconds that the kubelet's serving certificate is good for, negative once it is over.",
+        ),
+        (
+            tls.client.as_ref(),
+            "kubelet_certificate_manager_client_ttl_seconds",
+            "kubelet_certificate_manager_client_expiration_renew_errors",
+            "Seconds that the kubelet's client certificate is good for, negative once it is over.",
+        ),
+    ];
+    for (current, ttl, errors, help) in of {
+        let Some(current) = current else { continue };
+        Family::new(text, ttl, "gauge", help).add(&[], current.ends_secs().saturating_sub(now_secs));
+        Family::new(text, errors, "counter", "Counter of certificate renewal errors.").add(&[], current.failures());
+    }
 }
 
 /// `/metrics/resource`: what pods and containers use, for autoscaling.
