@@ -60,7 +60,8 @@ async fn watch(cache: &Cache, follow: &Follow, failures: &mut u32) -> Result<(),
         allow_watch_bookmarks: true,
         ..options(follow)
     };
-    let mut events = cache.client().watch(&follow.kind, &follow.namespace, options).await?;
+    // Its end may be met inside a batch, and is asked for once more.
+    let mut events = cache.client().watch(&follow.kind, &follow.namespace, options).await?.fuse();
     while let Some(first) = events.next().await {
         *failures = 0;
         let mut batch: Vec<Event> = vec![first?];
@@ -88,5 +89,49 @@ fn options(follow: &Follow) -> Options {
         label_selector: follow.label_selector.clone(),
         field_selector: follow.field_selector.clone(),
         ..Options::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use futures_util::future::BoxFuture;
+    use futures_util::stream;
+
+    use super::*;
+    use crate::base::clock::ManualClock;
+    use crate::base::service::Scope;
+    use crate::client::{Backend, Client, Events};
+    use crate::object::kind::POD;
+    use crate::object::{Answer, Call, List, Object, Reply, User};
+
+    /// Lists nothing; each of its watches brings one pod, and ends at once.
+    struct Short(AtomicU64);
+
+    impl Backend for Short {
+        fn call(&self, _: Call) -> BoxFuture<'_, Result<Answer, Status>> {
+            let list =
+                List { items: Vec::new(), revision: Revision(1), continue_token: String::new(), remaining: None };
+            Box::pin(async { Ok(Answer { reply: Reply::List(list), warnings: Vec::new() }) })
+        }
+
+        fn watch(&self, _: Call) -> BoxFuture<'_, Result<Events, Status>> {
+            let number = self.0.fetch_add(1, Ordering::SeqCst) + 2;
+            let pod = Object::new(POD.key("default", &format!("pod-{number}")), Revision(number), "{}".into());
+            let events = stream::unfold(Some(pod), |pod| async move { Some((Ok(Event::Added(pod?)), None)) });
+            Box::pin(async { Ok(events.boxed()) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_ends_right_after_an_event_is_begun_again() {
+        let scope = Scope::root("test");
+        let client = Client::new(Arc::new(Short(AtomicU64::new(0))), User::named("u", &[]), "test");
+        let cache = Cache::start(&scope, client, ManualClock::starting_at(0), vec![Follow::all(&POD)]);
+        let third = cache.until(|snap| snap.object(&POD.key("default", "pod-4")).map(|pod| pod.revision()));
+        let third = tokio::time::timeout(Duration::from_secs(60), third).await;
+        assert_eq!(third.expect("it goes on"), Revision(4));
     }
 }
