@@ -35,11 +35,10 @@ pub static CONTROLLER: Controller = Controller {
 
 /// A recreating deployment waits for its last old pod to go.
 fn owner_of_ended_pod(snap: &Snapshot, change: &Change) -> Vec<Key> {
-    let ended = change.after.as_ref().and_then(Seen::<Pod>::new).is_none_or(|pod| pod.is_terminal());
-    let pod = change.latest().filter(|_| ended);
-    let set = pod.and_then(|pod| {
+    let set = change.latest().and_then(|pod| {
         let owner = pod.meta().controller().filter(|owner| owner.kind == "ReplicaSet")?;
-        snap.find::<ReplicaSet>(pod.key().namespace(), &owner.name)
+        let ended = change.after.as_ref().and_then(Seen::<Pod>::new).is_none_or(|pod| pod.is_terminal());
+        snap.find::<ReplicaSet>(pod.key().namespace(), &owner.name).filter(|_| ended)
     });
     let owner = set.and_then(|set| {
         let owner = set.meta().controller()?;
