@@ -63,6 +63,8 @@ struct Shared {
 
 /// What a follower has learnt.
 pub(super) enum News {
+    /// Some of what there is; more may be.
+    Found(Vec<ObjectRef>),
     /// Everything there is at `revision`.
     Listed {
         items: Vec<ObjectRef>,
@@ -150,22 +152,18 @@ impl Cache {
 
     /// Every change of these kinds from now on, beginning with what already exists.
     pub fn subscribe(&self, kinds: &[&Kind]) -> Subscription {
-        self.listen(Subscription::new(Some(kinds.iter().map(|kind| kind.resource()).collect())))
+        self.listen(Some(kinds.iter().map(|kind| kind.resource()).collect()))
     }
 
     /// As [`Cache::subscribe`], for all that is followed.
     pub fn subscribe_all(&self) -> Subscription {
-        self.listen(Subscription::new(None))
+        self.listen(None)
     }
 
-    fn listen(&self, subscription: Subscription) -> Subscription {
+    fn listen(&self, wanted: Option<Vec<GroupResource>>) -> Subscription {
         let mut shared = self.lock();
-        let existing = shared.state.range("").filter(|object| subscription.0.wants(object.key()));
-        let existing: Vec<_> = existing
-            .map(|object| (object.key().clone(), Change { before: None, after: Some(object.clone()) }))
-            .collect();
-        subscription.0.deliver(&existing);
-        shared.listeners.push(Arc::downgrade(&subscription.0));
+        let subscription = Subscription::new(wanted, shared.state.clone());
+        shared.listeners.push(Arc::downgrade(&subscription.mailbox));
         subscription
     }
 
@@ -206,6 +204,7 @@ impl Cache {
         }
         let (state, now) = (&mut shared.state, self.now());
         let changes = match news {
+            News::Found(items) => items.into_iter().filter_map(|item| put(state, item, now)).collect(),
             News::Listed { items, revision } => relist(state, &follow.kind, items, revision, now),
             News::Changed(events) => absorb(state, &follow.kind, events, now),
         };

@@ -49,6 +49,12 @@ pub(super) async fn run(cache: &Cache, follow: &Follow) {
 
 async fn list(cache: &Cache, follow: &Follow) -> Result<(), Status> {
     let list = cache.client().list(&follow.kind, &follow.namespace, options(follow)).await?;
+    // Reading what is in very many objects takes a while, in which others have to come to their turn.
+    let most = list.items.len().saturating_sub(BATCH_EVENTS_MAX);
+    for part in list.items[..most].chunks(BATCH_EVENTS_MAX) {
+        cache.take_in(follow, News::Found(part.to_vec()));
+        tokio::task::yield_now().await;
+    }
     cache.take_in(follow, News::Listed { items: list.items, revision: list.revision });
     Ok(())
 }

@@ -70,7 +70,7 @@ async fn run(context: Arc<Context>) -> Result<(), Infallible> {
     loop {
         let news = changes.take();
         if !news.is_empty() {
-            state.take_in(&context, news);
+            state.take_in(&context, news).await;
         }
         for _ in 0..BATCH_PODS_MAX {
             if under_way.len() >= BINDINGS_MAX {
@@ -84,7 +84,7 @@ async fn run(context: Arc<Context>) -> Result<(), Infallible> {
         let pause = if may_try { Some(Duration::ZERO) } else { timer };
         tokio::select! {
             Some(done) = under_way.next() => state.finish(&context, done),
-            news = changes.next() => state.take_in(&context, news),
+            news = changes.next() => state.take_in(&context, news).await,
             () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => (),
         }
     }
@@ -98,10 +98,11 @@ struct State {
 }
 
 impl State {
-    fn take_in(&mut self, context: &Context, news: Vec<(Key, Change)>) {
+    async fn take_in(&mut self, context: &Context, news: Vec<(Key, Change)>) {
         self.cluster.snap = context.cache.snapshot();
         let now = context.cache.elapsed();
         for (key, change) in news {
+            tokio::task::consume_budget().await;
             match key.resource() {
                 "nodes" => self.take_in_node(&key, &change, now),
                 "pods" => self.take_in_pod(&key, &change, now),

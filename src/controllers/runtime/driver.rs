@@ -79,6 +79,8 @@ impl Driver {
         let mut failures: HashMap<Key, (u32, Failure)> = HashMap::new();
         let mut running = FuturesUnordered::new();
         loop {
+            // With very many objects there is always something to do, and others have to come to their turn.
+            tokio::task::consume_budget().await;
             let now = self.cache.elapsed();
             while running.len() < PARALLEL_KEYS_MAX {
                 let Some(key) = queue.pop(now) else { break };
@@ -90,6 +92,7 @@ impl Driver {
                 changes = changes.next() => {
                     let snap = self.cache.snapshot();
                     for (key, change) in changes {
+                        tokio::task::consume_budget().await;
                         self.wake(&snap, &key, &change, &mut queue);
                     }
                 }
