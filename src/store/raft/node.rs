@@ -73,6 +73,10 @@ impl Node {
     pub fn new(id: u64, log: Arc<Log>, members: &Members, applied: u64, rand: RandRef) -> Result<Self, LogError> {
         let storage = LogStorage::new(log.clone(), log.saved()?, members.to_raft(), applied);
         let written_index = storage.last().index;
+        if written_index < applied {
+            let reason = "it ends before the state that another server gave: there was no space to write that down";
+            return Err(LogError::Failed { reason: reason.into() });
+        }
         let config = Config {
             id,
             applied,
@@ -144,13 +148,26 @@ impl Node {
         Ok(to > committed)
     }
 
+    /// A state that another server gave takes the place of the log, and that is not on the disk yet. Until then
+    /// it does not count as applied, so that raft, before it tries to lead, would look for changes of members
+    /// in entries that are no more: it may not try.
+    fn is_installing(&self) -> bool {
+        [Some(&self.unwritten), self.writing.as_ref()].into_iter().flatten().any(|it| it.installed.is_some())
+    }
+
     pub fn campaign(&mut self) -> Result<(), LogError> {
+        if self.is_installing() {
+            return Ok(());
+        }
         self.work(|node| node.raw.campaign()).unwrap_or(Ok(())).map_err(|error| failed(&error))
     }
 
     /// Raft draws the patience of a follower from the thread's own source; ours is the one that a
     /// simulation repeats.
     pub fn tick(&mut self) {
+        if self.is_installing() {
+            return;
+        }
         if self.raw.raft.election_elapsed == 0 {
             let more = self.rand.next_u64() % ELECTION_TICKS as u64;
             self.raw.raft.set_randomized_election_timeout(ELECTION_TICKS + more as usize);
@@ -170,6 +187,8 @@ impl Node {
             if matches!(message.get_msg_type(), MsgAppend | MsgHeartbeat) && message.term >= *term {
                 (*term, *leader) = (message.term, Some(message.from));
             }
+        } else if message.get_msg_type() == MessageType::MsgTimeoutNow && self.is_installing() {
+            tracing::debug!("cannot lead yet: what another server gave is not on the disk");
         } else if let Some(Err(error)) = self.work(|node| node.raw.step(message)) {
             tracing::debug!(%error, "dropped a message");
         }
@@ -438,4 +457,67 @@ fn decode<M: protobuf::Message>(entry: &Entry) -> Result<M, LogError> {
 
 fn failed(error: &raft::Error) -> LogError {
     LogError::Failed { reason: error.to_string().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use raft::eraftpb::Snapshot;
+
+    use super::*;
+    use crate::base::rand::SystemRand;
+    use crate::base::seal::NoSeal;
+    use crate::store::files::SystemDisk;
+
+    const GIVEN: Position = Position { index: 50, term: 2 };
+
+    /// A server of three that has nothing yet, and is given a state.
+    fn given(dir: &std::path::Path) -> (Node, Members) {
+        let log = Log::open(dir, Arc::new(SystemDisk), NoSeal::shared(), 1 << 20).unwrap();
+        let members = Members { voters: vec![1, 2, 3], ..Members::default() };
+        let mut node = Node::new(1, Arc::new(log), &members, 0, SystemRand::seeded(1)).unwrap();
+        let mut snapshot = Snapshot::default();
+        (snapshot.mut_metadata().index, snapshot.mut_metadata().term) = (GIVEN.index, GIVEN.term);
+        snapshot.mut_metadata().set_conf_state(members.to_raft());
+        let mut message =
+            Message { msg_type: MessageType::MsgSnapshot.into(), from: 2, to: 1, term: 2, ..Message::default() };
+        message.set_snapshot(snapshot);
+        node.receive(message);
+        assert_eq!(node.step().installed, Some(GIVEN));
+        (node, members)
+    }
+
+    fn asks_for_votes(node: &mut Node) -> bool {
+        let is_asked = |message: &Message| message.get_msg_type() == MessageType::MsgRequestPreVote;
+        (0..4 * ELECTION_TICKS).any(|_| {
+            node.tick();
+            node.step().messages.iter().any(is_asked)
+        })
+    }
+
+    #[test]
+    fn what_was_given_is_written_before_its_new_owner_wants_to_lead() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut node, _) = given(dir.path());
+        assert!(!asks_for_votes(&mut node), "before the write is begun");
+        let write = node.start_write().unwrap();
+        node.receive(Message {
+            msg_type: MessageType::MsgTimeoutNow.into(),
+            from: 2,
+            to: 1,
+            term: 2,
+            ..Message::default()
+        });
+        assert!(!asks_for_votes(&mut node), "while it is under way");
+        node.log().append(&write).unwrap();
+        node.written(0);
+        assert!(asks_for_votes(&mut node));
+    }
+
+    #[test]
+    fn a_state_that_the_log_could_not_be_told_of_ends_raft_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (node, members) = given(dir.path());
+        let again = Node::new(1, node.log().clone(), &members, GIVEN.index, SystemRand::seeded(2));
+        assert!(matches!(again.err(), Some(LogError::Failed { .. })));
+    }
 }
