@@ -51,6 +51,17 @@ mod tests {
     }
 
     #[test]
+    fn a_text_may_begin_with_any_letter() {
+        for text in ["\u{ff21}", "\u{f5d0}: 1", "\u{feff}a: 1"] {
+            let json = to_json(text.as_bytes()).unwrap();
+            let tree = serde_json::from_slice(&json).unwrap();
+            let again = to_json(to_yaml(&tree).as_bytes()).unwrap();
+            assert_eq!(again, json, "{text:?}");
+        }
+        assert_eq!(to_json("\u{feff}a: 1".as_bytes()).unwrap(), br#"{"a":1}"#);
+    }
+
+    #[test]
     fn alias_bombs_and_nonsense_are_refused() {
         let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
         for level in 1..10 {

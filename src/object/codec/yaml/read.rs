@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 
-use libyaml_safer::{Error, ErrorKind, Event, EventData, Parser, ScalarStyle};
+use libyaml_safer::{Encoding, Error, ErrorKind, Event, EventData, Parser, ScalarStyle};
 
 use super::super::super::schema::DecodeError;
 use super::super::super::tree::Tree;
@@ -57,6 +57,8 @@ struct Reader<'r> {
     repeated: Vec<String>,
 }
 
+const UTF8_MARK: &[u8] = "\u{feff}".as_bytes();
+
 fn bad(why: impl std::fmt::Display) -> DecodeError {
     DecodeError::Syntax(format!("error converting YAML to JSON: yaml: {why}"))
 }
@@ -75,6 +77,11 @@ fn complaint(error: &Error) -> DecodeError {
 impl<'r> Reader<'r> {
     fn over(input: &'r mut &'r [u8]) -> Self {
         let mut parser = Parser::new();
+        // The library takes every text that begins with this byte, as one in full-width letters does, for one with
+        // a damaged mark.
+        if input.starts_with(&UTF8_MARK[..1]) && !input.starts_with(UTF8_MARK) {
+            parser.set_encoding(Encoding::Utf8);
+        }
         parser.set_input(input);
         Self { parser, out: Vec::new(), anchors: HashMap::new(), repeated: Vec::new() }
     }
