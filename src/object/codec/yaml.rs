@@ -51,6 +51,13 @@ mod tests {
     }
 
     #[test]
+    fn anchors_in_what_is_merged_stay_known() {
+        let text = b"<<:\n- &x {a: 1}\n- {b: &y two}\nc: *x\nd: [*y]\n";
+        assert_eq!(to_json(text).unwrap(), br#"{"c":{"a":1},"d":["two"],"a":1,"b":"two"}"#);
+        assert_eq!(to_json(b"<<: {k: &k key}\n*k : 1").unwrap(), br#"{"key":1,"k":"key"}"#);
+    }
+
+    #[test]
     fn a_text_may_begin_with_any_letter() {
         for text in ["\u{ff21}", "\u{f5d0}: 1", "\u{feff}a: 1"] {
             let json = to_json(text.as_bytes()).unwrap();

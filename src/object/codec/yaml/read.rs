@@ -53,8 +53,19 @@ type Read<T> = Result<T, DecodeError>;
 struct Reader<'r> {
     parser: Parser<&'r mut &'r [u8]>,
     out: Vec<u8>,
-    anchors: HashMap<String, Range<usize>>,
+    anchors: HashMap<String, Anchored>,
+    /// Their names, as they came.
+    named: Vec<String>,
+    /// What was merged and holds anchors, since it does not stay in `out`.
+    aside: Vec<u8>,
     repeated: Vec<String>,
+}
+
+/// Where the JSON of an anchored node is: in what is written, or put aside.
+#[derive(Clone)]
+enum Anchored {
+    Here(Range<usize>),
+    Aside(Range<usize>),
 }
 
 const UTF8_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -83,7 +94,14 @@ impl<'r> Reader<'r> {
             parser.set_encoding(Encoding::Utf8);
         }
         parser.set_input(input);
-        Self { parser, out: Vec::new(), anchors: HashMap::new(), repeated: Vec::new() }
+        Self {
+            parser,
+            out: Vec::new(),
+            anchors: HashMap::new(),
+            named: Vec::new(),
+            aside: Vec::new(),
+            repeated: Vec::new(),
+        }
     }
 
     /// The parser's next event. The library gives up with a panic at a tag that ends in a comma (`{a: !t, b: c}`);
@@ -103,6 +121,8 @@ impl<'r> Reader<'r> {
                     let first = self.next()?;
                     self.node(first, 0)?;
                     self.anchors.clear();
+                    self.named.clear();
+                    self.aside.clear();
                     return Ok(Some(std::mem::take(&mut self.out)));
                 }
                 _ => (), // the stream's start, or the end of a document
@@ -120,10 +140,11 @@ impl<'r> Reader<'r> {
         let start = self.out.len();
         let anchor = match event.data {
             EventData::Alias { anchor } => {
-                let Some(range) = self.anchors.get(&anchor).cloned() else {
-                    return Err(bad(format!("unknown anchor '{anchor}' referenced")));
-                };
-                self.out.extend_from_within(range);
+                match self.anchors.get(&anchor).cloned() {
+                    Some(Anchored::Here(range)) => self.out.extend_from_within(range),
+                    Some(Anchored::Aside(range)) => self.out.extend_from_slice(&self.aside[range]),
+                    None => return Err(bad(format!("unknown anchor '{anchor}' referenced"))),
+                }
                 None
             }
             EventData::Scalar { anchor, tag, value, style, .. } => {
@@ -141,7 +162,8 @@ impl<'r> Reader<'r> {
             _ => None,
         };
         if let Some(anchor) = anchor {
-            self.anchors.insert(anchor, start..self.out.len());
+            self.named.push(anchor.clone());
+            self.anchors.insert(anchor, Anchored::Here(start..self.out.len()));
         }
         Ok(())
     }
@@ -195,11 +217,12 @@ impl<'r> Reader<'r> {
                 write_string(&mut self.out, &key);
                 self.out.push(b':');
             }
-            let value_start = self.out.len();
+            let (value_start, named) = (self.out.len(), self.named.len());
             let event = self.next()?;
             self.node(event, depth + 1)?;
             if is_merge {
                 merged.push(serde_json::from_slice::<Tree>(&self.out[value_start..]).unwrap_or_default());
+                self.put_aside(value_start, named)?;
                 self.out.truncate(before);
             } else {
                 if keys.contains(&key) {
@@ -212,6 +235,28 @@ impl<'r> Reader<'r> {
             self.merge(source, start, &mut keys)?;
         }
         self.out.push(b'}');
+        Ok(())
+    }
+
+    /// Keeps what lies in `out` from `start` on, if there are anchors in it: those behind the first `named`.
+    fn put_aside(&mut self, start: usize, named: usize) -> Read<()> {
+        let end = self.aside.len();
+        let mut is_needed = false;
+        for name in self.named.drain(named..) {
+            if let Some(anchored @ Anchored::Here(_)) = self.anchors.get_mut(&name)
+                && let Anchored::Here(range) = anchored
+                && range.start >= start
+            {
+                *anchored = Anchored::Aside(range.start - start + end..range.end - start + end);
+                is_needed = true;
+            }
+        }
+        if is_needed {
+            self.aside.extend_from_slice(&self.out[start..]);
+        }
+        if self.aside.len() > BYTES_MAX {
+            return Err(bad("document contains excessive aliasing"));
+        }
         Ok(())
     }
 
@@ -240,8 +285,11 @@ impl<'r> Reader<'r> {
     }
 
     fn aliased_key(&self, anchor: &str) -> Read<String> {
-        let range = self.anchors.get(anchor).cloned();
-        let text = range.and_then(|range| serde_json::from_slice::<Tree>(&self.out[range]).ok());
+        let json = self.anchors.get(anchor).map(|anchored| match anchored {
+            Anchored::Here(range) => &self.out[range.clone()],
+            Anchored::Aside(range) => &self.aside[range.clone()],
+        });
+        let text = json.and_then(|json| serde_json::from_slice::<Tree>(json).ok());
         match text {
             Some(Tree::String(text)) => Ok(text),
             Some(scalar @ (Tree::Bool(_) | Tree::Number(_))) => Ok(scalar.to_string()),
