@@ -57,7 +57,7 @@ impl Reference {
             kind: kind.kind.to_string(),
             namespace: object.key().namespace().into(),
             name: object.key().name().into(),
-            uid: object.meta().uid.clone(),
+            uid: object.meta().uid().to_owned(),
             resource_version: object.revision().to_string(),
             field_path: String::new(),
         }

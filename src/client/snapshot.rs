@@ -312,7 +312,7 @@ impl<V> Seen<V> {
     }
 
     pub fn uid(&self) -> &str {
-        &self.object.meta().uid
+        self.object.meta().uid()
     }
 
     pub fn is_deleting(&self) -> bool {

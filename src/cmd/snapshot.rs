@@ -98,7 +98,7 @@ pub async fn reset(data_dir: &Path, encryption: &EncryptionConfig, from: Option<
 
 /// Where nothing is yet, any snapshot is right.
 fn is_same_cluster(here: &State, given: &State) -> bool {
-    let uid = |state: &State| Some(state.get(&Key::parse(CLUSTER)?)?.meta().uid.to_string());
+    let uid = |state: &State| Some(state.get(&Key::parse(CLUSTER)?)?.meta().uid().to_owned());
     match (uid(here), uid(given)) {
         (Some(here), Some(given)) => here == given,
         _ => true,

@@ -34,7 +34,7 @@ fn concerned(snap: &Snapshot, change: &Change) -> Vec<Key> {
         keys.push(object.key().clone());
     }
     if !present || meta.is_deleting() {
-        keys.extend(snap.dependents(&meta.uid).map(|dependent| dependent.key().clone()));
+        keys.extend(snap.dependents(meta.uid()).map(|dependent| dependent.key().clone()));
     }
     let owners = change.states().flat_map(|state| &state.meta().owner_references);
     let waiting = owners.filter_map(|owner| owner_object(snap, object, owner)).filter(|owner| waits(owner));
@@ -59,7 +59,7 @@ fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
     } else if has_finalizer(object, ORPHAN) {
         orphan_dependents(snap, kind, object, plan);
     } else if has_finalizer(object, FOREGROUND) {
-        let blocked = snap.dependents(&object.meta().uid).any(|dependent| blocks(dependent, &object.meta().uid));
+        let blocked = snap.dependents(object.meta().uid()).any(|dependent| blocks(dependent, object.meta().uid()));
         if !blocked {
             remove_finalizer(kind, object, FOREGROUND, plan);
         }
@@ -102,7 +102,7 @@ fn collect(snap: &Snapshot, kind: &Kind, object: &ObjectRef, plan: &mut Plan) {
         let kept = owners.iter().filter(|(_, owner)| matches!(owner, Owner::Solid)).map(|(reference, _)| *reference);
         return keep_owners(kind, object, kept.collect(), plan);
     }
-    let uid = &object.meta().uid;
+    let uid = object.meta().uid();
     let has_dependents = snap.dependents(uid).next().is_some();
     if has_waiting && has_dependents && snap.dependents(uid).any(waits) {
         unblock_owners(kind, object, plan);
@@ -135,7 +135,7 @@ fn look_up(snap: &Snapshot, object: &ObjectRef, reference: &OwnerReference) -> O
 fn owner_object<'s>(snap: &'s Snapshot, object: &ObjectRef, reference: &OwnerReference) -> Option<&'s ObjectRef> {
     let kind = snap.kind_named(&reference.api_version, &reference.kind)?;
     let owner = snap.object(&kind.key(object.key().namespace(), &reference.name))?;
-    (owner.meta().uid == reference.uid).then_some(owner)
+    (owner.meta().uid() == reference.uid).then_some(owner)
 }
 
 fn keep_owners(kind: &Kind, object: &ObjectRef, kept: Vec<&OwnerReference>, plan: &mut Plan) {
@@ -151,7 +151,7 @@ fn unblock_owners(kind: &Kind, object: &ObjectRef, plan: &mut Plan) {
 }
 
 fn orphan_dependents(snap: &Snapshot, kind: &Kind, object: &ObjectRef, plan: &mut Plan) {
-    let uid = &object.meta().uid;
+    let uid = object.meta().uid();
     for dependent in snap.dependents(uid) {
         let Some(kind) = snap.kind_of(dependent.key()) else { continue };
         let kept = dependent.meta().owner_references.iter().filter(|owner| owner.uid != *uid).collect();
@@ -168,7 +168,7 @@ fn remove_finalizer(kind: &Kind, object: &ObjectRef, name: &str, plan: &mut Plan
 /// Replaces a list in the metadata of this very state of the object.
 fn patch_meta(kind: &Kind, object: &ObjectRef, field: &str, list: crate::object::Tree, plan: &mut Plan) {
     let mut body = json!({"metadata": {
-        "uid": object.meta().uid, "resourceVersion": object.revision().to_string(),
+        "uid": object.meta().uid(), "resourceVersion": object.revision().to_string(),
     }});
     body.set(&format!("metadata.{field}"), list);
     plan.patch(kind, object.key(), PatchKind::Merge, body);

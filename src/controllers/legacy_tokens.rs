@@ -62,7 +62,7 @@ fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
         Some(_) if label(INVALID_SINCE) >= limit.as_str() => plan.again_after(DAY),
         Some(_) => {
             // One that was used just now has another version.
-            let version = Some(secret.meta().resource_version.clone());
+            let version = Some(secret.object().revision().to_string());
             let options = DeleteOptions { resource_version: version, ..DeleteOptions::of_uid(secret.uid()) };
             plan.delete_with(&secret, options, None);
         }

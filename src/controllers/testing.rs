@@ -62,7 +62,7 @@ const MARKS: &[(&str, fn(&mut Tree, &str, &[ObjectRef]))] = &[
         let owner = others.iter().find(|other| other.key().name() == name).expect("owners come first");
         let kind = Kind::built_in(owner.key().resource()).expect("a built-in owner");
         let reference = json!({
-            "apiVersion": kind.api_version(), "kind": kind.kind, "name": name, "uid": owner.meta().uid,
+            "apiVersion": kind.api_version(), "kind": kind.kind, "name": name, "uid": owner.meta().uid(),
             "controller": true, "blockOwnerDeletion": true,
         });
         tree.set("metadata.ownerReferences", json!([reference]));

@@ -9,25 +9,49 @@ use serde::{Deserialize, Serialize};
 use super::string_map::StringMap;
 use super::time::Timestamp;
 
-/// An object's metadata, without managed fields.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
+/// What is kept of an object's metadata for as long as the object is. Its name, namespace and revision
+/// are in its key and beside it, managed fields and the rest in its JSON.
+///
+/// A large cluster has hundreds of thousands of these: nothing in here has room to grow.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "Written")]
 pub struct Meta {
-    pub name: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub generate_name: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub namespace: String,
-    pub uid: String,
-    pub resource_version: String,
+    uid: Box<str>,
     pub generation: i64,
     pub creation_timestamp: Option<Timestamp>,
-    pub deletion_timestamp: Option<Timestamp>,
-    pub deletion_grace_period_seconds: Option<i64>,
     pub labels: StringMap,
     pub annotations: StringMap,
-    pub owner_references: Vec<OwnerReference>,
-    pub finalizers: Vec<String>,
+    pub owner_references: Box<[OwnerReference]>,
+    pub finalizers: Box<[String]>,
+    /// Since when it is being deleted, and the seconds of grace that it has for that.
+    deletion: Option<Box<(Timestamp, Option<i64>)>>,
+}
+
+const _: () = assert!(size_of::<Meta>() <= 160, "an allocator's step");
+
+/// The fields of [`Meta`] as JSON has them.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Written {
+    uid: Box<str>,
+    generation: i64,
+    creation_timestamp: Option<Timestamp>,
+    deletion_timestamp: Option<Timestamp>,
+    deletion_grace_period_seconds: Option<i64>,
+    labels: StringMap,
+    annotations: StringMap,
+    owner_references: Box<[OwnerReference]>,
+    finalizers: Box<[String]>,
+}
+
+impl From<Written> for Meta {
+    fn from(written: Written) -> Self {
+        let Written { uid, generation, creation_timestamp, labels, annotations, owner_references, finalizers, .. } =
+            written;
+        let grace = written.deletion_grace_period_seconds;
+        let deletion = written.deletion_timestamp.map(|since| Box::new((since, grace)));
+        Self { uid, generation, creation_timestamp, labels, annotations, owner_references, finalizers, deletion }
+    }
 }
 
 /// Another object that this one depends on, by name and uid.
@@ -76,8 +100,21 @@ impl Meta {
         }
     }
 
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
     pub fn is_deleting(&self) -> bool {
-        self.deletion_timestamp.is_some()
+        self.deletion.is_some()
+    }
+
+    pub fn deletion_timestamp(&self) -> Option<Timestamp> {
+        self.deletion.as_ref().map(|deletion| deletion.0)
+    }
+
+    /// Zero for what may go at once; `None` for what is not being deleted.
+    pub fn deletion_grace_period_seconds(&self) -> Option<i64> {
+        self.deletion.as_ref().and_then(|deletion| deletion.1)
     }
 
     /// The owner that manages this object, if one does.

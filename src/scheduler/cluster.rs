@@ -140,9 +140,10 @@ impl Cluster {
     /// Takes in a changed pod: it counts while it is bound to a node and not finished.
     pub fn see_pod(&mut self, before: Option<&ObjectRef>, after: Option<&ObjectRef>) {
         let after = after.and_then(Seen::<Pod>::new);
-        if let Some(before) = before.filter(|before| after.as_ref().is_none_or(|pod| pod.uid() != before.meta().uid)) {
-            self.forget(&before.meta().uid);
-            self.denominate(&before.meta().uid);
+        if let Some(before) = before.filter(|before| after.as_ref().is_none_or(|pod| pod.uid() != before.meta().uid()))
+        {
+            self.forget(before.meta().uid());
+            self.denominate(before.meta().uid());
         }
         let Some(pod) = after else { return };
         if pod.is_terminal() {

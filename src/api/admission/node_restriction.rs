@@ -123,7 +123,7 @@ fn check_mirror(on: &Attributes<'_>, node: &str, pod: &Tree) -> Result<(), Strin
     if owner.flag("blockOwnerDeletion") == Some(true) {
         return Err(format!("node {node:?} must not set blockOwnerDeletion on an owner reference"));
     }
-    let uid = on.get("nodes", "", node).map_or("", |stored| stored.meta().uid.as_str());
+    let uid = on.get("nodes", "", node).map_or("", |stored| stored.meta().uid());
     if owner.text("uid") != uid {
         return Err(format!("node {node} UID mismatch: expected {} got {uid}", owner.text("uid")));
     }
@@ -213,7 +213,7 @@ fn check_token(on: &Attributes<'_>, node: &str, request: &Tree) -> Result<(), St
     let Some(pod) = on.get("pods", on.namespace, bound.text("name")) else {
         return Err(format!("pods {:?} not found", bound.text("name")));
     };
-    if pod.meta().uid != bound.text("uid") {
+    if pod.meta().uid() != bound.text("uid") {
         return Err(format!(
             "the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated",
             bound.text("uid")

@@ -110,8 +110,8 @@ fn check_bound(
     let alive = |resource: &str, namespace: &str, wanted: &Ref| {
         let object = objects.get(&Key::of(resource, namespace, &wanted.name)).filter(|object| {
             let meta = object.meta();
-            (wanted.uid.is_empty() || meta.uid == wanted.uid)
-                && meta.deletion_timestamp.is_none_or(|since| since + DELETION_LEEWAY >= now)
+            (wanted.uid.is_empty() || meta.uid() == wanted.uid)
+                && meta.deletion_timestamp().is_none_or(|since| since + DELETION_LEEWAY >= now)
         });
         object.ok_or_else(|| {
             Refused::because(format!("{resource} {:?}, to which the token is bound, is gone", wanted.name))

@@ -130,12 +130,12 @@ impl DeleteOptions {
         let meta = object.meta();
         let conflict = |why: String| {
             let kind = GroupResource::new(&act.resource.group, &act.resource.kind);
-            Err(Status::conflict(&kind, &meta.name, why))
+            Err(Status::conflict(&kind, object.key().name(), why))
         };
         match (&self.uid, &self.resource_version) {
-            (Some(uid), _) if *uid != meta.uid => conflict(format!(
+            (Some(uid), _) if uid != meta.uid() => conflict(format!(
                 "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
-                meta.uid
+                meta.uid()
             )),
             (_, Some(version)) if *version != object.revision().to_string() => conflict(format!(
                 "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). The object might have been modified",
@@ -358,7 +358,7 @@ fn is_over(act: &Act, object: &ObjectRef) -> bool {
     let meta = object.meta();
     act.resource.name.as_str() == GRACEFUL
         && meta.finalizers.is_empty()
-        && meta.deletion_grace_period_seconds == Some(0)
+        && meta.deletion_grace_period_seconds() == Some(0)
 }
 
 /// A namespace is closed first, and stays until what is in it is gone.

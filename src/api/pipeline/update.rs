@@ -53,8 +53,8 @@ impl Api {
         }
         self.change(act, part, |_, _, old| {
             let uid = tree.text("metadata.uid");
-            if !uid.is_empty() && uid != old.meta().uid {
-                return Err(uid_mismatch(&key, uid, &old.meta().uid));
+            if !uid.is_empty() && uid != old.meta().uid() {
+                return Err(uid_mismatch(&key, uid, old.meta().uid()));
             }
             Ok(tree.clone())
         })

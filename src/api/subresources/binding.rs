@@ -35,9 +35,9 @@ pub async fn bind(api: &Api, mut act: Act) -> Result<Answer, Status> {
     api.change(act, Part::Special("binding"), |_, act, old| {
         let mut pod = old.tree();
         let uid = binding.text("metadata.uid");
-        if !uid.is_empty() && uid != old.meta().uid {
+        if !uid.is_empty() && uid != old.meta().uid() {
             let why =
-                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", old.meta().uid);
+                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", old.meta().uid());
             return Err(conflict(&act.resource, &name, &why));
         }
         if old.meta().is_deleting() {

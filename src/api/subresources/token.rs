@@ -42,15 +42,15 @@ pub async fn request(api: &Api, mut act: Act) -> Result<Answer, Status> {
         request.set(&path, expected.as_str());
     }
     let account = api.state().get(&act.key()).cloned().ok_or_else(|| act.not_found())?;
-    if !wanted_uid.is_empty() && wanted_uid != account.meta().uid {
+    if !wanted_uid.is_empty() && wanted_uid != account.meta().uid() {
         let why = format!(
             "the UID in the token request ({wanted_uid}) does not match the UID of the service account ({})",
-            account.meta().uid
+            account.meta().uid()
         );
         return Err(Status::conflict(&GroupResource::new(KIND.group.as_ref(), KIND.kind.as_ref()), &name, why));
     }
     let now = api.now();
-    request.set("metadata.uid", account.meta().uid.as_str());
+    request.set("metadata.uid", account.meta().uid());
     request.set("metadata.creationTimestamp", now);
     request.unset("status");
     check(&request)?;
@@ -60,7 +60,7 @@ pub async fn request(api: &Api, mut act: Act) -> Result<Answer, Status> {
 
     let mut bound = Bound {
         namespace,
-        serviceaccount: Ref { name: name.clone(), uid: account.meta().uid.clone() },
+        serviceaccount: Ref { name: name.clone(), uid: account.meta().uid().to_owned() },
         ..Bound::default()
     };
     bind(api, &request, &mut bound)?;
@@ -126,7 +126,7 @@ fn bind(api: &Api, request: &Tree, bound: &mut Bound) -> Result<(), Status> {
     };
     let found =
         find(place.0, place.1, name).ok_or_else(|| Status::not_found(&GroupResource::new("", place.0), name))?;
-    let uid = found.meta().uid.clone();
+    let uid = found.meta().uid().to_owned();
     let wanted = to.text("uid");
     if !wanted.is_empty() && wanted != uid {
         let why = format!(
@@ -147,7 +147,7 @@ fn bind(api: &Api, request: &Tree, bound: &mut Bound) -> Result<(), Status> {
             }
             let node = pod.text("spec.nodeName");
             if !node.is_empty() {
-                let uid = find("nodes", "", node).map(|node| node.meta().uid.clone()).unwrap_or_default();
+                let uid = find("nodes", "", node).map(|node| node.meta().uid().to_owned()).unwrap_or_default();
                 bound.node = Some(Ref { name: node.into(), uid });
             }
             bound.pod = Some(reference);

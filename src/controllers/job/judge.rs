@@ -186,5 +186,5 @@ fn ended_at(pod: &Seen<Pod>, now: Timestamp) -> Timestamp {
     let finished =
         pod.status.container_statuses.iter().filter_map(|status| status.state.terminated.as_ref()?.finished_at);
     let ready = || pod.condition("Ready").and_then(|ready| ready.last_transition_time);
-    finished.max().or(pod.meta().deletion_timestamp.filter(|_| !pod.is_terminal())).or_else(ready).unwrap_or(now)
+    finished.max().or(pod.meta().deletion_timestamp().filter(|_| !pod.is_terminal())).or_else(ready).unwrap_or(now)
 }

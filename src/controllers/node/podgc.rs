@@ -27,7 +27,7 @@ fn pods_of_lost_node(snap: &Snapshot, change: &Change) -> Vec<Key> {
 
 fn reconcile(snap: &Snapshot, key: &Key, plan: &mut Plan) {
     let Some(pod) = snap.get::<Pod>(key) else { return };
-    if pod.is_deleting() && pod.meta().deletion_grace_period_seconds == Some(0) {
+    if pod.is_deleting() && pod.meta().deletion_grace_period_seconds() == Some(0) {
         return; // whoever has a finalizer on it is next
     }
     if !pod.is_scheduled() {

@@ -195,7 +195,7 @@ impl Driver {
                 Held::Written(resource, revision) => self.cache.reached(&resource, revision).await,
                 Held::Deleted(key, uid) => {
                     let is_gone = |snap: &Snapshot| {
-                        snap.object(&key).is_none_or(|object| object.meta().uid != uid || object.meta().is_deleting())
+                        snap.object(&key).is_none_or(|object| object.meta().uid() != uid || object.meta().is_deleting())
                     };
                     self.cache.until(|snap| is_gone(snap).then_some(())).await;
                 }

@@ -89,7 +89,7 @@ async fn take(client: &Client, recorder: &Recorder, step: Step) -> Result<Option
                 let found = client.find(kind, key.namespace(), key.name()).await;
                 if found
                     .map_err(|status| failure("get", &status))?
-                    .is_some_and(|object| uid.is_empty() || object.meta().uid == *uid)
+                    .is_some_and(|object| uid.is_empty() || object.meta().uid() == *uid)
                 {
                     let message = format!("{key} exists after all");
                     return Err(Failure { verb: "check", reason: Reason::Conflict, message });

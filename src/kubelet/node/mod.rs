@@ -252,7 +252,7 @@ impl Node {
     async fn own(&self, lease: &mut Tree) -> Result<(), Status> {
         let name = &self.config.node_name;
         if let Some(node) = self.client.find(&NODE, "", name).await? {
-            let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": name, "uid": node.meta().uid });
+            let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": name, "uid": node.meta().uid() });
             lease.set("metadata.ownerReferences", vec![owner]);
         }
         Ok(())

@@ -29,7 +29,7 @@ impl Report {
         }
         for _ in 0..ATTEMPTS_MAX {
             let Some(object) = client.find(&POD, pod.namespace(), pod.name()).await? else { return Ok(()) };
-            if object.meta().uid != pod.uid() {
+            if object.meta().uid() != pod.uid() {
                 return Ok(());
             }
             let mut tree = object.tree();

@@ -12,16 +12,36 @@ use serde::Deserialize;
 pub use container::{Container, ContainerSecurity, EnvVar, Handler, Lifecycle, Probe, Resources, VolumeMount};
 pub use volume::{KeyToPath, Volume};
 
-use crate::object::{Meta, StringMap, Timestamp, Tree};
+use crate::object::{StringMap, Timestamp, Tree};
 
 /// One pod bound to this node.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Pod {
-    pub metadata: Meta,
+    pub metadata: Metadata,
     pub spec: PodSpec,
     /// As last seen in the API; the kubelet keeps what others wrote into it.
     pub status: Tree,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Metadata {
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+    pub resource_version: String,
+    pub generation: i64,
+    pub deletion_timestamp: Option<Timestamp>,
+    pub deletion_grace_period_seconds: Option<i64>,
+    pub labels: StringMap,
+    pub annotations: StringMap,
+}
+
+impl Metadata {
+    pub fn is_deleting(&self) -> bool {
+        self.deletion_timestamp.is_some()
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
