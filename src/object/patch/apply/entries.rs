@@ -146,22 +146,30 @@ impl Entry {
     }
 
     fn write(&self, manager: &Manager) -> Tree {
-        let mut entry = json!({
-            "operation": if manager.is_apply { "Apply" } else { "Update" },
-            "apiVersion": self.api_version,
-            "fieldsType": "FieldsV1",
-        });
-        entry["fieldsV1"] = self.fields.to_fields();
-        for (name, value) in [("manager", &manager.name), ("subresource", &manager.subresource)] {
-            if !value.is_empty() {
-                entry[name] = value.as_str().into();
-            }
-        }
-        if let Some(time) = &self.time {
-            entry["time"] = time.as_str().into();
-        }
-        entry
+        written(manager, &self.api_version, self.time.as_deref(), self.fields.to_fields())
     }
+}
+
+/// An entry as the object has it.
+fn written(manager: &Manager, api_version: &str, time: Option<&str>, fields: Tree) -> Tree {
+    let mut entry = json!({
+        "operation": if manager.is_apply { "Apply" } else { "Update" },
+        "apiVersion": api_version,
+        "fieldsType": "FieldsV1",
+    });
+    entry["fieldsV1"] = fields;
+    let others =
+        [("manager", &*manager.name), ("subresource", &manager.subresource), ("time", time.unwrap_or_default())];
+    for (name, value) in others.into_iter().filter(|(_, value)| !value.is_empty()) {
+        entry[name] = value.into();
+    }
+    entry
+}
+
+/// Makes one entry the only one of an object that nobody wrote to before.
+pub fn write_first(object: &mut Tree, manager: &Manager, api_version: &str, now: Timestamp, fields: Map) {
+    let entry = written(manager, api_version, Some(&now.to_string()), Tree::Object(fields));
+    object.set(PATH, vec![entry]);
 }
 
 /// Takes back new times of entries if nothing else about the object changed, so that a write that

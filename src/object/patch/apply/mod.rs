@@ -4,6 +4,7 @@
 //! the other patches, [`FieldManager::apply`] for apply. Both are pure: live object, new object and
 //! time in, object with its `managedFields` out. Objects are in the version of the request.
 
+mod created;
 mod entries;
 mod last_applied;
 mod set;
@@ -20,6 +21,7 @@ use crate::object::status::{Cause, Details, Reason, Status};
 use crate::object::time::Timestamp;
 use crate::object::tree::{Map, Tree, TreePath};
 
+use created::{Hidden, fields_of_created};
 use entries::{Entry, Managed, Manager};
 use typed::Place;
 use walk::{Comparison, compare, fields_of, merge, remove};
@@ -84,14 +86,29 @@ impl FieldManager<'_> {
             return new;
         };
         new.unset(entries::PATH);
-        if managed.0.is_empty() && live.is_some() {
-            return new; // nobody has kept track so far
+        if managed.0.is_empty() {
+            if live.is_none() {
+                self.write_first(&mut new, manager);
+            }
+            return new; // of what was there, nobody has kept track so far
         }
         let empty = self.empty();
         let mut managed = self.updated(live.unwrap_or(&empty), &new, managed, manager);
         managed.cap();
         managed.write(&mut new);
         new
+    }
+
+    /// What [`Self::updated`] comes to where nothing was there.
+    fn write_first(&self, new: &mut Tree, name: &str) {
+        let version = self.kind.api_version();
+        let Some(schema) = self.versions.schema(&version) else { return };
+        let hidden = Hidden { whole: Some(self.reset), alone: Some(&NOT_OWNED_SET) };
+        let fields = fields_of_created(new, &zeroes(schema), Place(Some(schema)), hidden);
+        if !fields.is_empty() {
+            let manager = Manager::new(name, false, &version, self.subresource);
+            entries::write_first(new, &manager, &version, self.now, fields);
+        }
     }
 
     /// The entries to start from; `None` if they are to be forgotten.

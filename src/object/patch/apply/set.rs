@@ -93,6 +93,12 @@ impl Set {
         Some(&self.0[at].below).filter(|below| !below.is_empty())
     }
 
+    /// What is below the field `name`, and whether that is a member itself.
+    pub fn field(&self, name: &str) -> (Option<&Self>, bool) {
+        let found = self.0.iter().find(|node| matches!(&node.element, Element::Field(field) if field == name));
+        found.map_or((None, false), |node| (Some(&node.below).filter(|below| !below.is_empty()), node.is_member))
+    }
+
     fn place(&self, element: &Element) -> Result<usize, usize> {
         self.0.binary_search_by(|node| node.element.cmp(element))
     }
@@ -264,13 +270,15 @@ impl Element {
         Self::Key(fields)
     }
 
-    fn write(&self) -> String {
+    /// As `fieldsV1` names it.
+    pub fn write(&self) -> String {
         let json = |tree: &Tree| String::from_utf8_lossy(&to_json(tree, None)).into_owned();
         match self {
             Self::Field(name) => ["f:", name].concat(),
             Self::Key(fields) => {
-                let map = fields.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect();
-                format!("k:{}", json(&Tree::Object(map)))
+                let shown =
+                    fields.iter().map(|(name, value)| format!("{}:{}", json(&name.as_str().into()), json(&value.0)));
+                format!("k:{{{}}}", shown.collect::<Vec<_>>().join(","))
             }
             Self::Value(value) => format!("v:{}", json(&value.0)),
             Self::Index(index) => format!("i:{index}"),
