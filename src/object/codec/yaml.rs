@@ -3,6 +3,7 @@
 //!
 //! Reading turns documents into JSON text, which then goes the way of all JSON.
 
+mod anchors;
 mod read;
 mod resolve;
 mod write;

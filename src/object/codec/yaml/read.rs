@@ -1,10 +1,9 @@
 //! YAML documents to JSON text.
 //!
-//! What an anchor stands for is a stretch of the text that was written for it; an alias copies that
-//! stretch. The text may not outgrow [`BYTES_MAX`], which is how alias bombs end.
+//! An alias is a copy of the JSON that its anchor stands for. The text may not outgrow [`BYTES_MAX`], which
+//! is how alias bombs end.
 
-use std::collections::{HashMap, HashSet};
-use std::ops::Range;
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 
 use libyaml_safer::{Encoding, Error, ErrorKind, Event, EventData, Parser, ScalarStyle};
@@ -13,6 +12,7 @@ use super::super::super::schema::DecodeError;
 use super::super::super::tree::Tree;
 use super::super::json::{to_json as json_of, write_string};
 use super::super::reader::DEPTH_MAX;
+use super::anchors::Anchors;
 use super::resolve::{Scalar, resolve};
 
 /// The most JSON that one stream may become.
@@ -53,19 +53,8 @@ type Read<T> = Result<T, DecodeError>;
 struct Reader<'r> {
     parser: Parser<&'r mut &'r [u8]>,
     out: Vec<u8>,
-    anchors: HashMap<String, Anchored>,
-    /// Their names, as they came.
-    named: Vec<String>,
-    /// What was merged and holds anchors, since it does not stay in `out`.
-    aside: Vec<u8>,
+    anchors: Anchors,
     repeated: Vec<String>,
-}
-
-/// Where the JSON of an anchored node is: in what is written, or put aside.
-#[derive(Clone)]
-enum Anchored {
-    Here(Range<usize>),
-    Aside(Range<usize>),
 }
 
 const UTF8_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -94,14 +83,7 @@ impl<'r> Reader<'r> {
             parser.set_encoding(Encoding::Utf8);
         }
         parser.set_input(input);
-        Self {
-            parser,
-            out: Vec::new(),
-            anchors: HashMap::new(),
-            named: Vec::new(),
-            aside: Vec::new(),
-            repeated: Vec::new(),
-        }
+        Self { parser, out: Vec::new(), anchors: Anchors::default(), repeated: Vec::new() }
     }
 
     /// The parser's next event. The library gives up with a panic at a tag that ends in a comma (`{a: !t, b: c}`);
@@ -120,9 +102,7 @@ impl<'r> Reader<'r> {
                 EventData::DocumentStart { .. } => {
                     let first = self.next()?;
                     self.node(first, 0)?;
-                    self.anchors.clear();
-                    self.named.clear();
-                    self.aside.clear();
+                    self.anchors = Anchors::default();
                     return Ok(Some(std::mem::take(&mut self.out)));
                 }
                 _ => (), // the stream's start, or the end of a document
@@ -140,11 +120,8 @@ impl<'r> Reader<'r> {
         let start = self.out.len();
         let anchor = match event.data {
             EventData::Alias { anchor } => {
-                match self.anchors.get(&anchor).cloned() {
-                    Some(Anchored::Here(range)) => self.out.extend_from_within(range),
-                    Some(Anchored::Aside(range)) => self.out.extend_from_slice(&self.aside[range]),
-                    None => return Err(bad(format!("unknown anchor '{anchor}' referenced"))),
-                }
+                let json = self.aliased(&anchor)?.to_vec();
+                self.out.extend(json);
                 None
             }
             EventData::Scalar { anchor, tag, value, style, .. } => {
@@ -162,8 +139,7 @@ impl<'r> Reader<'r> {
             _ => None,
         };
         if let Some(anchor) = anchor {
-            self.named.push(anchor.clone());
-            self.anchors.insert(anchor, Anchored::Here(start..self.out.len()));
+            self.anchors.insert(anchor, start..self.out.len());
         }
         Ok(())
     }
@@ -217,12 +193,12 @@ impl<'r> Reader<'r> {
                 write_string(&mut self.out, &key);
                 self.out.push(b':');
             }
-            let (value_start, named) = (self.out.len(), self.named.len());
+            let (value_start, anchors) = (self.out.len(), self.anchors.count());
             let event = self.next()?;
             self.node(event, depth + 1)?;
             if is_merge {
                 merged.push(serde_json::from_slice::<Tree>(&self.out[value_start..]).unwrap_or_default());
-                self.put_aside(value_start, named)?;
+                self.put_aside(value_start, anchors)?;
                 self.out.truncate(before);
             } else {
                 if keys.contains(&key) {
@@ -238,23 +214,10 @@ impl<'r> Reader<'r> {
         Ok(())
     }
 
-    /// Keeps what lies in `out` from `start` on, if there are anchors in it: those behind the first `named`.
-    fn put_aside(&mut self, start: usize, named: usize) -> Read<()> {
-        let end = self.aside.len();
-        let mut is_needed = false;
-        for name in self.named.drain(named..) {
-            if let Some(anchored @ Anchored::Here(_)) = self.anchors.get_mut(&name)
-                && let Anchored::Here(range) = anchored
-                && range.start >= start
-            {
-                *anchored = Anchored::Aside(range.start - start + end..range.end - start + end);
-                is_needed = true;
-            }
-        }
-        if is_needed {
-            self.aside.extend_from_slice(&self.out[start..]);
-        }
-        if self.aside.len() > BYTES_MAX {
+    /// What was merged does not stay, but what its anchors stand for does: those behind the first `count`.
+    fn put_aside(&mut self, start: usize, count: usize) -> Read<()> {
+        self.anchors.put_aside(count, &self.out, start);
+        if self.anchors.bytes_aside() > BYTES_MAX {
             return Err(bad("document contains excessive aliasing"));
         }
         Ok(())
@@ -284,15 +247,15 @@ impl<'r> Reader<'r> {
         Ok(())
     }
 
+    fn aliased(&self, anchor: &str) -> Read<&[u8]> {
+        let json = self.anchors.json(anchor, &self.out);
+        json.ok_or_else(|| bad(format!("unknown anchor '{anchor}' referenced")))
+    }
+
     fn aliased_key(&self, anchor: &str) -> Read<String> {
-        let json = self.anchors.get(anchor).map(|anchored| match anchored {
-            Anchored::Here(range) => &self.out[range.clone()],
-            Anchored::Aside(range) => &self.aside[range.clone()],
-        });
-        let text = json.and_then(|json| serde_json::from_slice::<Tree>(json).ok());
-        match text {
-            Some(Tree::String(text)) => Ok(text),
-            Some(scalar @ (Tree::Bool(_) | Tree::Number(_))) => Ok(scalar.to_string()),
+        match serde_json::from_slice(self.aliased(anchor)?) {
+            Ok(Tree::String(text)) => Ok(text),
+            Ok(scalar @ (Tree::Bool(_) | Tree::Number(_))) => Ok(scalar.to_string()),
             _ => Err(bad("invalid map key")),
         }
     }
