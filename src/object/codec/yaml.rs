@@ -59,6 +59,12 @@ mod tests {
     }
 
     #[test]
+    fn a_key_may_be_an_anchor() {
+        assert_eq!(to_json(b"&a x: 1\n&b 2: *a\nc: *b\n").unwrap(), br#"{"x":1,"2":"x","c":2}"#);
+        assert_eq!(to_json(b"<<: {&a x: 1}\n*a : 2\n").unwrap(), br#"{"x":2}"#);
+    }
+
+    #[test]
     fn a_text_may_begin_with_any_letter() {
         for text in ["\u{ff21}", "\u{f5d0}: 1", "\u{feff}a: 1"] {
             let json = to_json(text.as_bytes()).unwrap();

@@ -1,7 +1,8 @@
 //! What the anchors of a document stand for: each for the JSON of its node.
 //!
 //! That is a stretch of what was written of the document, which only grows, and is therefore never
-//! copied. What was merged (`<<`) is the exception: it is taken back, so its stretches are put aside.
+//! copied. Exceptions are put aside: what was merged (`<<`), since it is taken back, and keys, which are
+//! written as texts whatever they are.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -25,6 +26,13 @@ impl Anchors {
     pub fn insert(&mut self, name: String, stretch: Range<usize>) {
         self.named.push(name.clone());
         self.places.insert(name, Place::Written(stretch));
+    }
+
+    /// From now on, this name stands for this JSON, which is not written anywhere.
+    pub fn insert_aside(&mut self, name: String, json: &[u8]) {
+        let start = self.aside.len();
+        self.aside.extend_from_slice(json);
+        self.places.insert(name, Place::Aside(start..self.aside.len()));
     }
 
     /// The JSON that a name stands for.

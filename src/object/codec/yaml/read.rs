@@ -178,8 +178,14 @@ impl<'r> Reader<'r> {
             let line = event.start_mark.line + 1;
             let (key, is_merge) = match event.data {
                 EventData::MappingEnd => break,
-                EventData::Scalar { value, style, tag, .. } => {
+                EventData::Scalar { anchor, value, style, tag, .. } => {
                     let is_plain = style == ScalarStyle::Plain && tag.as_deref() != Some(TEXT_TAG);
+                    if let Some(anchor) = anchor {
+                        let before = self.out.len();
+                        self.scalar(&value, is_plain)?;
+                        self.anchors.insert_aside(anchor, &self.out[before..]);
+                        self.out.truncate(before);
+                    }
                     (key(&value, is_plain), is_plain && value == "<<")
                 }
                 EventData::Alias { anchor } => (self.aliased_key(&anchor)?, false),
