@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 pub struct Loopback {
-    /// `https://localhost:…`
+    /// `https://localhost:…`; the certificate is also for the service `hook` in `default`.
     pub url: String,
     /// Whom to trust to believe that, in PEM.
     pub authority: String,
@@ -24,7 +24,7 @@ pub struct Loopback {
 
 /// A place to listen, and what speaks TLS there.
 pub async fn listen() -> (Loopback, TcpListener, TlsAcceptor) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "hook.default.svc".to_owned()]).unwrap();
     let key = made.signing_key.serialize_der().try_into().unwrap();
     let config =
         ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();

@@ -1,5 +1,6 @@
 //! What knows nothing of Kubernetes.
 
+pub mod address;
 pub mod backoff;
 pub mod clock;
 pub mod error;

@@ -49,9 +49,7 @@ where
     strip(&mut headers, is_upgrade);
     headers.remove(header::AUTHORIZATION);
     remote::speak_for(&mut headers, &exchange.user);
-    if let Ok(host) = HeaderValue::from_str(&format!("{}.{}.svc", remote.service, remote.namespace)) {
-        headers.insert(header::HOST, host);
-    }
+    remote::name(&mut headers, &peer);
     if let Ok(client) = HeaderValue::from_str(&exchange.peer.address.ip().to_string()) {
         headers.append("x-forwarded-for", client);
     }

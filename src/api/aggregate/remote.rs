@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Limited};
 
@@ -49,6 +49,13 @@ pub fn peer(api: &Api, remote: &Remote) -> Result<Peer, String> {
     let (address, port) = api.caller.backend(&remote.namespace, &remote.service, remote.port)?;
     let trust = if remote.insecure { ANYBODY } else { &remote.ca_bundle };
     Ok(Peer { address, port, name: format!("{}.{}.svc", remote.service, remote.namespace), trust: trust.into() })
+}
+
+/// Says whom a request is for: as upstream's, the address that it is sent to.
+pub fn name(headers: &mut HeaderMap, peer: &Peer) {
+    if let Ok(host) = HeaderValue::from_str(&peer.authority()) {
+        headers.insert(header::HOST, host);
+    }
 }
 
 /// Says in whose name a request is made; what the client said about that is taken out.
@@ -106,7 +113,8 @@ pub async fn read(api: &Api, remote: &Remote, user: &User, path: &str) -> Result
         return Err(unavailable("service unavailable".into()));
     }
     let asked = async {
-        let (peer, request) = (peer(api, remote)?, request(remote, path, user)?);
+        let peer = peer(api, remote)?;
+        let request = request(&peer, path, user)?;
         let response = api.aggregator.pool.send(&peer, request).await.map_err(|error| error.to_string())?;
         let code = response.status();
         let read = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
@@ -120,16 +128,14 @@ pub async fn read(api: &Api, remote: &Remote, user: &User, path: &str) -> Result
     }
 }
 
-fn request(remote: &Remote, path: &str, user: &User) -> Result<Request<Bytes>, String> {
+fn request(peer: &Peer, path: &str, user: &User) -> Result<Request<Bytes>, String> {
     let mut request = Request::new(Bytes::new());
     *request.method_mut() = Method::GET;
     *request.uri_mut() = path.parse().map_err(|error| format!("{error}"))?;
     let headers = request.headers_mut();
     headers.insert("accept", HeaderValue::from_static("application/json"));
     headers.insert("user-agent", HeaderValue::from_static("kube-aggregator"));
-    if let Ok(host) = HeaderValue::from_str(&format!("{}.{}.svc", remote.service, remote.namespace)) {
-        headers.insert("host", host);
-    }
+    name(headers, peer);
     speak_for(headers, user);
     Ok(request)
 }
@@ -141,7 +147,7 @@ pub async fn document(api: &Api, remote: &Remote) -> Result<Tree, String> {
     let unanswered = |why: String| failed(format!("Get {place:?}: {why}"));
     let peer = peer(api, remote).map_err(unanswered)?;
     let user = User::named("system:kube-aggregator", &["system:masters"]);
-    let request = request(remote, &remote.root(), &user).map_err(&failed)?;
+    let request = request(&peer, &remote.root(), &user).map_err(&failed)?;
     let response = api.aggregator.pool.send(&peer, request).await.map_err(|error| unanswered(error.to_string()))?;
     let code = response.status();
     if !code.is_success() && !code.is_redirection() {

@@ -5,18 +5,17 @@
 //! there: after a change of either, the old ones are not used again. What cannot be sent on a kept connection,
 //! because the other side closed it in the meantime, is sent on a new one.
 
+mod kept;
+
 use std::collections::HashMap;
 use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
-use http_body::{Frame, SizeHint};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -27,8 +26,12 @@ use tokio_rustls::TlsConnector;
 use super::Unanswered;
 use crate::api::body::{self, AnswerBody};
 use crate::api::subresources::connect::BoxWire;
+use crate::base::address;
 use crate::base::error::Chain;
 use crate::base::service::Scope;
+
+use kept::Back;
+pub use kept::Kept;
 
 /// How long a connection waits for its next request.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -53,6 +56,13 @@ pub struct Peer {
     pub name: String,
     /// What the pool makes its TLS configuration of.
     pub trust: String,
+}
+
+impl Peer {
+    /// Address and port, as they stand in a URL.
+    pub fn authority(&self) -> String {
+        address::join(&self.address, self.port)
+    }
 }
 
 /// Opens a connection to an address.
@@ -188,7 +198,7 @@ impl Pool {
     fn kept(&self, peer: &Peer, response: Response<Incoming>, line: Line) -> Response<Kept> {
         let is_over = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let back = (!is_over).then(|| Back { pool: self.0.clone(), peer: peer.clone(), line });
-        response.map(|body| Kept { is_read: body.is_end_stream(), body, back })
+        response.map(|body| Kept::new(body, back))
     }
 }
 
@@ -221,56 +231,6 @@ impl Shared {
             if !known.is_swept {
                 return;
             }
-        }
-    }
-}
-
-/// The body of an answer, whose connection is kept once it has been read.
-pub struct Kept {
-    body: Incoming,
-    is_read: bool,
-    back: Option<Back>,
-}
-
-struct Back {
-    pool: Arc<Shared>,
-    peer: Peer,
-    line: Line,
-}
-
-impl Kept {
-    /// The body of an answer whose connection is not used again.
-    pub fn once(body: Incoming) -> Self {
-        Self { body, is_read: false, back: None }
-    }
-}
-
-impl Body for Kept {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        self.is_read |= matches!(frame, Poll::Ready(None)) || self.body.is_end_stream();
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        if let Some(Back { pool, peer, line }) = self.back.take_if(|_| self.is_read) {
-            pool.keep(&peer, line);
         }
     }
 }
@@ -310,6 +270,9 @@ fn unanswered(error: &hyper::Error) -> Unanswered {
     }
 }
 
+#[cfg(test)]
+#[path = "rig.rs"]
+mod rig;
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;

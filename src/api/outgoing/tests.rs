@@ -1,150 +1,9 @@
-//! Admission webhooks of the tests' own, on loopback with TLS: how often they are connected to, and that no
+//! Webhooks and API servers of the tests' own: how often they are connected to and by what name, and that no
 //! connection of theirs, however it ends, makes a call fail.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-
+use super::rig::{Act, Webhook, create, create_twenty, world};
 use super::*;
-use crate::api::loopback::{Loopback, listen};
-use crate::api::subresources::connect::Dialer;
-use crate::api::tests::{World, world_of};
 use crate::object::tree::{Tree, TreePath, json};
-use crate::store::Store;
-
-/// What the webhook does with a request.
-#[derive(Clone, Copy)]
-enum Act {
-    Answer,
-    /// Without having said that it will.
-    AnswerAndClose,
-    Close,
-    Hang,
-}
-
-/// A webhook that allows everything, if it answers.
-struct Webhook {
-    url: String,
-    authority: String,
-    connections: Arc<AtomicUsize>,
-    requests: Arc<AtomicUsize>,
-    scope: Scope,
-}
-
-impl Webhook {
-    /// Does with the request of a number, on its connection, what `act` says; both count from 0.
-    async fn start(act: impl Fn(usize, usize) -> Act + Send + Sync + Copy + 'static) -> Self {
-        let (Loopback { url, authority }, listener, acceptor) = listen().await;
-        let (connections, requests) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let scope = Scope::root("webhook");
-        let (inner, counts) = (scope.clone(), (connections.clone(), requests.clone()));
-        scope.spawn("listen", async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                counts.0.fetch_add(1, Ordering::SeqCst);
-                let (acceptor, requests) = (acceptor.clone(), counts.1.clone());
-                inner.spawn("serve", async move {
-                    let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let mut stream = BufReader::new(stream);
-                    let mut of_connection = 0;
-                    while let Some(review) = next(&mut stream).await {
-                        let act = act(requests.fetch_add(1, Ordering::SeqCst), of_connection);
-                        of_connection += 1;
-                        match act {
-                            Act::Hang => std::future::pending().await,
-                            Act::Close => break,
-                            Act::Answer | Act::AnswerAndClose => stream.write_all(&allowed(&review)).await.unwrap(),
-                        }
-                        if matches!(act, Act::AnswerAndClose) {
-                            break;
-                        }
-                    }
-                    let _ = stream.shutdown().await;
-                });
-            }
-        });
-        Self { url, authority, connections, requests, scope }
-    }
-
-    /// Asked about every ConfigMap.
-    async fn configure(&self, world: &World, authority: &str) {
-        let authority = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, authority);
-        let hooks = json!([{
-            "name": "hook.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 1,
-            "clientConfig": {"url": format!("{}/check", self.url), "caBundle": authority},
-            "rules": [{"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}],
-        }]);
-        let api_version = "admissionregistration.k8s.io/v1";
-        let kind = "ValidatingWebhookConfiguration";
-        let config = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "w"}, "webhooks": hooks});
-        let at = format!("/apis/{api_version}/validatingwebhookconfigurations");
-        world.send(&format!("DELETE {at}/w"), Tree::Null).await;
-        assert_eq!(world.send(&format!("POST {at}"), config).await.0, 201);
-    }
-
-    fn counts(&self) -> (usize, usize) {
-        (self.connections.load(Ordering::SeqCst), self.requests.load(Ordering::SeqCst))
-    }
-}
-
-impl Drop for Webhook {
-    fn drop(&mut self) {
-        self.scope.cancel();
-    }
-}
-
-/// The body of the next request.
-async fn next(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Option<Tree> {
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line).await.ok()? == 0 {
-            return None;
-        }
-        match line.trim_end().to_ascii_lowercase().split_once(": ") {
-            Some(("content-length", value)) => length = value.parse().unwrap(),
-            None if line.trim_end().is_empty() => break,
-            _ => (),
-        }
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.ok()?;
-    serde_json::from_slice(&body).ok()
-}
-
-fn allowed(review: &Tree) -> Vec<u8> {
-    let response = json!({"uid": review.text("request.uid"), "allowed": true});
-    let answer = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
-    let answer = answer.to_string();
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{answer}", answer.len()).into_bytes()
-}
-
-struct Direct;
-
-impl Dialer for Direct {
-    fn kubelet<'a>(&'a self, _: &'a str, _: &'a str, _: u16) -> BoxFuture<'a, io::Result<BoxWire>> {
-        Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
-    }
-
-    fn address<'a>(&'a self, host: &'a str, port: u16, _: bool) -> BoxFuture<'a, io::Result<BoxWire>> {
-        Box::pin(async move { Ok(Box::new(tokio::net::TcpStream::connect((host, port)).await?) as BoxWire) })
-    }
-}
-
-async fn world() -> World {
-    world_of(Store::temporary().await, Arc::new(Direct)).await
-}
-
-async fn create(world: &World, name: &str) -> (u16, Tree) {
-    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
-    world.send("POST /api/v1/namespaces/default/configmaps", object).await
-}
-
-async fn create_twenty(world: &World) {
-    for number in 0..20 {
-        let (code, told) = create(world, &format!("c{number}")).await;
-        assert_eq!(code, 201, "{told}");
-    }
-}
 
 #[tokio::test]
 async fn one_connection_serves_many_calls_until_somebody_else_is_trusted() {
@@ -155,6 +14,46 @@ async fn one_connection_serves_many_calls_until_somebody_else_is_trusted() {
     webhook.configure(&world, &format!("{}\n", webhook.authority)).await;
     assert_eq!(create(&world, "other").await.0, 201);
     assert_eq!(webhook.counts(), (2, 21));
+}
+
+#[tokio::test]
+async fn requests_name_the_host_as_the_configuration_does_with_its_port() {
+    let (webhook, world) = (Webhook::start(|_, _| Act::Answer).await, world().await);
+    webhook.configure(&world, &webhook.authority).await;
+    assert_eq!(create(&world, "a").await.0, 201);
+    webhook.serve_behind_a_service(&world).await;
+    let service = json!({"service": {"namespace": "default", "name": "hook", "port": 8443, "path": "/check"}});
+    webhook.configure_at(&world, service, &webhook.authority).await;
+    assert_eq!(create(&world, "b").await.0, 201);
+    assert_eq!(webhook.hosts(), [format!("localhost:{}", webhook.port()), "hook.default.svc:8443".into()]);
+}
+
+#[tokio::test]
+async fn requests_to_other_api_servers_name_the_address_that_they_are_sent_to() {
+    let (webhook, world) = (Webhook::start(|_, _| Act::Answer).await, world().await);
+    webhook.serve_behind_a_service(&world).await;
+    let spec = json!({
+        "group": "wardle.example.com", "version": "v1", "groupPriorityMinimum": 10, "versionPriority": 1,
+        "caBundle": base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &webhook.authority),
+        "service": {"namespace": "default", "name": "hook", "port": 8443},
+    });
+    let metadata = json!({"name": "v1.wardle.example.com"});
+    let service =
+        json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": metadata, "spec": spec});
+    assert_eq!(world.send("POST /apis/apiregistration.k8s.io/v1/apiservices", service).await.0, 201);
+    crate::api::aggregate::start(&world.api, &world.api.scope);
+    let mut asked = (503, Tree::Null);
+    for _ in 0..1_000 {
+        asked = world.send("GET /apis/wardle.example.com/v1/flunders", Tree::Null).await;
+        if asked.0 == 200 {
+            break;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    world.api.scope.cancel();
+    assert_eq!((asked.0, asked.1.text("kind")), (200, "AdmissionReview"));
+    let hosts = webhook.hosts();
+    assert!(hosts.len() > 1 && hosts.iter().all(|host| *host == format!("192.0.2.7:{}", webhook.port())), "{hosts:?}");
 }
 
 #[tokio::test]
@@ -213,7 +112,7 @@ async fn connections_that_nobody_uses_are_closed_and_the_scope_does_not_wait_for
     let authority = webhook.authority.clone();
     let tls: Tls = Box::new(move |_| crate::api::outgoing::trusting(Some(&authority)));
     let pool = Pool::new(scope.clone(), dial, tls);
-    let port = webhook.url.rsplit(':').next().unwrap().parse().unwrap();
+    let port = webhook.port();
     let peer = Peer { address: "127.0.0.1".into(), port, name: "localhost".into(), trust: String::new() };
     let ask = async || {
         let request = Request::post("/").header("content-length", 2).body("{}".into()).unwrap();

@@ -25,6 +25,7 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::backend::{Backend, Events};
+use crate::base::address;
 use crate::object::{Answer, Call, Reason, Status};
 use connect::Connector;
 use reply::Lines;
@@ -50,8 +51,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// `host:port`, with brackets around an IPv6 address.
     pub fn authority(&self) -> String {
-        let Self { host, port } = self;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        address::join(&self.host, self.port)
     }
 }
 

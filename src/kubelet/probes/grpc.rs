@@ -5,6 +5,8 @@ use std::time::Duration;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Endpoint;
 
+use crate::base::address;
+
 #[derive(Clone, PartialEq, prost::Message)]
 struct HealthCheckRequest {
     #[prost(string, tag = "1")]
@@ -21,7 +23,7 @@ const SERVING: i32 = 1;
 
 /// `Ok` if the service says that it serves; `Err` says what it says else.
 pub async fn check(host: &str, port: u16, service: &str, limit: Duration) -> Result<(), String> {
-    let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let address = address::join(host, port);
     let run = async {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| error.to_string())?;
         let channel = endpoint

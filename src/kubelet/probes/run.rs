@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::http::{self, HttpError};
+use crate::base::address;
 use crate::kubelet::context::Context;
 use crate::kubelet::spec::container::{HttpGet, port_number};
 use crate::kubelet::spec::{Container, Probe};
@@ -105,7 +106,7 @@ pub fn http_request(
 }
 
 async fn tcp_probe(host: &str, port: u16, limit: Duration) -> Outcome {
-    let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let address = address::join(host, port);
     match tokio::time::timeout(limit, tokio::net::TcpStream::connect(&address)).await {
         Ok(Ok(_)) => Outcome::Success,
         Ok(Err(error)) => Outcome::Failure(http::dial_error(&address, &error)),

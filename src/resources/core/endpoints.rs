@@ -1,5 +1,6 @@
 //! Endpoints: addresses behind a service, in one object.
 
+use crate::base::address;
 use crate::object::field::FieldErrors;
 use crate::object::tree::{Tree, TreePath};
 use crate::resources::cells::some_of;
@@ -36,16 +37,12 @@ fn addresses(object: &Tree) -> String {
             ports => {
                 for port in ports {
                     let port = port.int("port").unwrap_or(0);
-                    list.extend(ips.clone().map(|ip| join_host_port(ip, port)));
+                    list.extend(ips.clone().map(|ip| address::join(ip, port)));
                 }
             }
         }
     }
     if list.is_empty() { String::new() } else { some_of(list, 3) }
-}
-
-fn join_host_port(ip: &str, port: i64) -> String {
-    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
 }
 
 pub struct Endpoints;

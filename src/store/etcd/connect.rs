@@ -14,6 +14,7 @@ use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint as Settings};
 
 use super::error::EtcdErrorKind;
+use crate::base::address;
 
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// etcd by default closes connections that are asked for life signs more often than every 5 s.
@@ -33,10 +34,7 @@ pub struct Endpoint {
 impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let scheme = if self.is_tls { "https" } else { "http" };
-        match self.host.contains(':') {
-            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
-            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
-        }
+        write!(f, "{scheme}://{}", address::join(&self.host, self.port))
     }
 }
 

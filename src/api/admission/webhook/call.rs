@@ -38,6 +38,8 @@ pub struct Place {
     /// The name that the certificate has to be for.
     pub host: String,
     pub port: u16,
+    /// What the Host header says: a service's name and port, and of a URL what stands there.
+    authority: String,
     path: String,
     /// Namespace and name, for services.
     service: Option<(String, String)>,
@@ -51,14 +53,16 @@ impl Place {
             let port = config.int("service.port").and_then(|port| u16::try_from(port).ok()).unwrap_or(443);
             let path = format!("/{}", config.text("service.path").trim_start_matches('/'));
             let host = format!("{name}.{namespace}.svc");
-            let url = format!("https://{host}:{port}{path}");
-            return Some(Self { url, host, port, path, service: Some((namespace.into(), name.into())) });
+            let authority = format!("{host}:{port}");
+            let url = format!("https://{authority}{path}");
+            return Some(Self { url, host, port, authority, path, service: Some((namespace.into(), name.into())) });
         }
         let url = config.text("url");
         let uri = url.parse::<http::Uri>().ok().filter(|uri| uri.scheme_str() == Some("https"))?;
         let host = uri.host()?.trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(443);
-        Some(Self { url: url.into(), host, port, path: uri.path().into(), service: None })
+        let authority = uri.authority()?.as_str().into();
+        Some(Self { url: url.into(), host, port, authority, path: uri.path().into(), service: None })
     }
 }
 
@@ -111,7 +115,7 @@ impl Caller {
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("{}?timeout={}s", place.path, timeout.as_secs().max(1)))
-            .header(header::HOST, &place.host)
+            .header(header::HOST, &place.authority)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json, */*")
             .header(header::USER_AGENT, "kube-apiserver-admission")
@@ -202,6 +206,8 @@ mod tests {
         assert_eq!((place.url.as_str(), place.host.as_str()), ("https://hook.ns.svc:443/check", "hook.ns.svc"));
         let place = Place::of(&json!({"url": "https://h.example.com:8443/x"})).unwrap();
         assert_eq!((place.host.as_str(), place.port, place.path.as_str()), ("h.example.com", 8443, "/x"));
+        let place = Place::of(&json!({"url": "https://[2001:db8::1]/x"})).unwrap();
+        assert_eq!((place.host.as_str(), place.port, place.authority.as_str()), ("2001:db8::1", 443, "[2001:db8::1]"));
         assert_eq!(Place::of(&json!({"url": "nonsense"})), None);
     }
 }

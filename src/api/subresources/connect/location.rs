@@ -7,6 +7,7 @@ use std::io;
 use super::{BoxWire, Connect, Dialer};
 use crate::api::exchange::Exchange;
 use crate::api::pipeline::Api;
+use crate::base::address;
 use crate::object::tree::{Tree, TreePath};
 use crate::object::{GroupResource, Key, ObjectRef, Reason, Status, Target};
 use crate::store::KeyRange;
@@ -32,11 +33,7 @@ impl Location {
     }
 
     pub fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        address::join(&self.host, self.port)
     }
 }
 
