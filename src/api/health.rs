@@ -37,6 +37,15 @@ struct Check {
     probe: Probe,
 }
 
+impl Check {
+    fn is_of(&self, page: Page) -> bool {
+        page != Page::Live || !self.ready_only
+    }
+}
+
+/// The check of whether this process stops.
+const STOPPING: &str = "shutdown";
+
 /// The checks of this process, in the order they were added, and last of all whether it stops.
 pub struct Health {
     checks: RwLock<Vec<Check>>,
@@ -85,10 +94,22 @@ impl Health {
         let mut results = Vec::new();
         for check in checks.iter() {
             let passes = (check.probe)().is_ok();
-            let pages = Page::ALL.iter().filter(|(_, page)| *page != Page::Live || !check.ready_only);
+            let pages = Page::ALL.iter().filter(|(_, page)| check.is_of(*page));
             results.extend(pages.map(|(page, _)| (check.name, *page, passes)));
         }
         results
+    }
+
+    /// Every path that [`Self::answer`] knows.
+    pub fn paths(&self) -> Vec<String> {
+        let checks = self.checks.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut paths = vec![format!("/{}/{STOPPING}", Page::Ready.name())];
+        for (name, page) in Page::ALL {
+            paths.push(format!("/{name}"));
+            let of_page = checks.iter().filter(|check| check.is_of(page));
+            paths.extend(of_page.map(|check| format!("/{name}/{}", check.name)));
+        }
+        paths
     }
 
     /// From now on the server is not ready any more, so that nobody new is sent to it.
@@ -102,11 +123,11 @@ impl Health {
             true => Err("process is shutting down".to_owned()),
             false => Ok(()),
         };
-        let of_page = checks.iter().filter(|check| page != Page::Live || !check.ready_only);
+        let of_page = checks.iter().filter(|check| check.is_of(page));
         let mut asked: Vec<(&str, &dyn Fn() -> Result<(), String>)> =
             of_page.map(|check| (check.name, &*check.probe as &dyn Fn() -> Result<(), String>)).collect();
         if page == Page::Ready {
-            asked.push(("shutdown", &stopping));
+            asked.push((STOPPING, &stopping));
         }
         if let Some(only) = only {
             return one(asked.iter().find(|(name, _)| *name == only), page);

@@ -24,6 +24,7 @@ mod gather;
 pub mod health;
 pub mod hooks;
 mod http;
+mod index;
 #[cfg(test)]
 mod loopback;
 mod measures;

@@ -13,22 +13,16 @@ use super::negotiate::{self, Format};
 use super::pipeline::Api;
 use super::pipeline::act::no_such_resource;
 use super::respond::Written;
-use super::{aggregate, discovery, encode, measures, openapi, version};
+use super::{aggregate, discovery, encode, index, measures, openapi, version};
 
-/// The index at `/`.
-const PATHS: &[&str] = &[
-    "/.well-known/openid-configuration",
-    "/api",
-    "/api/v1",
-    "/apis",
-    "/healthz",
-    "/livez",
-    "/metrics",
-    "/openapi/v2",
-    "/openapi/v3",
-    "/openid/v1/jwks",
-    "/readyz",
-    "/version",
+type Page = fn(&Api) -> Answer;
+
+/// What is one page and nothing below it.
+pub const PAGES: &[(&str, Page)] = &[
+    ("/.well-known/openid-configuration", issuer),
+    ("/metrics", metrics),
+    ("/openid/v1/jwks", |api| public(&api.token_key.jwks().into(), "application/jwk-set+json")),
+    ("/version", |_| json(&version::document())),
 ];
 
 /// Answers what is no resource.
@@ -43,23 +37,20 @@ pub fn answer(api: &Api, exchange: &Exchange) -> Result<Answer, Status> {
     if !matches!(line.verb, "get" | "head") {
         return Ok(text(405, "405 method not allowed\n"));
     }
-    match line.path.trim_end_matches('/') {
-        "" => Ok(json(&crate::object::tree::json!({"paths": PATHS}))),
-        "/version" => Ok(json(&version::document())),
-        "/metrics" => Ok(metrics(api)),
-        "/.well-known/openid-configuration" => {
-            let keys = format!("https://{}/openid/v1/jwks", api.settings.server_address());
-            Ok(public(&tokens::discovery(&api.settings.issuer, &keys).into(), "application/json"))
+    let path = line.path.trim_end_matches('/');
+    if let Some((_, page)) = PAGES.iter().find(|(known, _)| *known == path) {
+        return Ok(page(api));
+    }
+    match path.split('/').skip(1).collect::<Vec<_>>().as_slice() {
+        [] | ["index.html"] => {
+            Ok(json(&index::document(&api.registry.load(), &api.aggregator.load(), api.health.paths())))
         }
-        "/openid/v1/jwks" => Ok(public(&api.token_key.jwks().into(), "application/jwk-set+json")),
-        path => match path.split('/').skip(1).collect::<Vec<_>>().as_slice() {
-            ["api" | "apis", ..] => discover(api, exchange, path),
-            ["debug", "api_priority_and_fairness", name] => {
-                Ok(api.flow.dump(name).map_or_else(not_found, |page| text(200, page)))
-            }
-            ["openapi", steps @ ..] => Ok(describe(api, exchange, steps)),
-            _ => Ok(not_found()),
-        },
+        ["api" | "apis", ..] => discover(api, exchange, path),
+        ["debug", "api_priority_and_fairness", name] => {
+            Ok(api.flow.dump(name).map_or_else(not_found, |page| text(200, page)))
+        }
+        ["openapi", steps @ ..] => Ok(describe(api, exchange, steps)),
+        _ => Ok(not_found()),
     }
 }
 
@@ -83,6 +74,12 @@ fn public(tree: &Tree, content_type: &str) -> Answer {
     let mut answer = document(tree, Format::JSON, content_type);
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
     answer
+}
+
+/// Where others find what they need to check our tokens.
+fn issuer(api: &Api) -> Answer {
+    let keys = format!("https://{}/openid/v1/jwks", api.settings.server_address());
+    public(&tokens::discovery(&api.settings.issuer, &keys).into(), "application/json")
 }
 
 fn metrics(api: &Api) -> Answer {
