@@ -11,12 +11,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::news::{News, gone_change};
 use super::snapshot::{Snapshot, State};
 use super::subscription::{Change, Mailbox, Subscription};
 use super::{Client, custom, follow};
 use crate::base::clock::ClockRef;
 use crate::base::service::Scope;
-use crate::object::{Event, GroupResource, Key, Kind, ObjectRef, Revision, Timestamp};
+use crate::object::{GroupResource, Key, Kind, Revision, Timestamp};
 
 /// A resource to follow, or the part of it that the selectors choose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,18 +60,6 @@ struct Shared {
     state: State,
     listeners: Vec<Weak<Mailbox>>,
     followers: HashMap<GroupResource, (Follow, Scope)>,
-}
-
-/// What a follower has learnt.
-pub(super) enum News {
-    /// Some of what there is; more may be.
-    Found(Vec<ObjectRef>),
-    /// Everything there is at `revision`.
-    Listed {
-        items: Vec<ObjectRef>,
-        revision: Revision,
-    },
-    Changed(Vec<Event>),
 }
 
 impl Cache {
@@ -203,11 +192,7 @@ impl Cache {
             return;
         }
         let (state, now) = (&mut shared.state, self.now());
-        let changes = match news {
-            News::Found(items) => items.into_iter().filter_map(|item| put(state, item, now)).collect(),
-            News::Listed { items, revision } => relist(state, &follow.kind, items, revision, now),
-            News::Changed(events) => absorb(state, &follow.kind, events, now),
-        };
+        let changes = news.apply(state, &follow.kind, now);
         self.publish(&mut shared, &changes);
     }
 
@@ -225,84 +210,5 @@ impl Cache {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn gone_change(before: ObjectRef) -> (Key, Change) {
-    (before.key().clone(), Change { before: Some(before), after: None })
-}
-
-fn relist(
-    state: &mut State,
-    kind: &Kind,
-    items: Vec<ObjectRef>,
-    revision: Revision,
-    now: Timestamp,
-) -> Vec<(Key, Change)> {
-    let prefix = kind.resource().prefix();
-    let listed: std::collections::HashSet<&Key> = items.iter().map(|item| item.key()).collect();
-    let known: Vec<ObjectRef> = state.range(&prefix).cloned().collect();
-    let missing = known.iter().filter(|known| known.revision() <= revision && !listed.contains(known.key()));
-    let mut changes: Vec<_> = missing.filter_map(|object| state.remove(object.key())).map(gone_change).collect();
-    changes.extend(items.into_iter().filter_map(|item| put(state, item, now)));
-    state.reach(kind, revision, true);
-    changes
-}
-
-fn absorb(state: &mut State, kind: &Kind, events: Vec<Event>, now: Timestamp) -> Vec<(Key, Change)> {
-    let mut changes = Vec::with_capacity(events.len());
-    for event in events {
-        let revision = match event {
-            Event::Added(object) | Event::Modified { object, .. } => {
-                let revision = object.revision();
-                changes.extend(put(state, object, now));
-                revision
-            }
-            Event::Deleted(object) => {
-                let is_newer = state.get(object.key()).is_some_and(|known| known.revision() > object.revision());
-                if !is_newer {
-                    changes.extend(state.remove(object.key()).map(gone_change));
-                }
-                object.revision()
-            }
-            Event::Bookmark { revision, .. } => revision,
-        };
-        state.reach(kind, revision, false);
-    }
-    changes
-}
-
-fn put(state: &mut State, object: ObjectRef, now: Timestamp) -> Option<(Key, Change)> {
-    let key = object.key().clone();
-    let before = state.put(object.clone(), now).ok()?;
-    Some((key, Change { before, after: Some(object) }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::object::Object;
-    use crate::object::kind::POD;
-
-    fn pod(name: &str, revision: u64) -> ObjectRef {
-        Object::new(POD.key("default", name), Revision(revision), "{}".into())
-    }
-
-    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
-
-    fn names(changes: &[(Key, Change)]) -> Vec<(&str, bool)> {
-        changes.iter().map(|(key, change)| (key.name(), change.after.is_some())).collect()
-    }
-
-    #[test]
-    fn a_list_replaces_what_was_known_and_stale_events_are_dropped() {
-        let mut state = State::default();
-        relist(&mut state, &POD, vec![pod("a", 3), pod("b", 5)], Revision(6), NOW);
-        assert!(absorb(&mut state, &POD, vec![Event::Added(pod("b", 5))], NOW).is_empty(), "seen before");
-        let changes = relist(&mut state, &POD, vec![pod("b", 8), pod("c", 9)], Revision(9), NOW);
-        assert_eq!(names(&changes), [("a", false), ("b", true), ("c", true)]);
-        assert!(absorb(&mut state, &POD, vec![Event::Deleted(pod("c", 7))], NOW).is_empty(), "made again since");
-        assert_eq!(names(&absorb(&mut state, &POD, vec![Event::Deleted(pod("c", 12))], NOW)), [("c", false)]);
-        assert_eq!(state.revision(&POD.resource()), Some(Revision(12)));
     }
 }

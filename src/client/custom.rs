@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::cache::{Cache, Follow};
-use super::snapshot::Seen;
+use super::seen::Seen;
 use crate::object::Kind;
 use crate::object::kind::CUSTOM_RESOURCE_DEFINITION;
 use crate::object::view::{CustomResourceDefinition, condition};

@@ -1,12 +1,14 @@
 //! Following one resource: list, watch, and again, whatever happens to the connection.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 
-use super::cache::{Cache, Follow, News};
+use super::cache::{Cache, Follow};
+use super::news::News;
 use crate::base::backoff::Backoff;
-use crate::object::{Event, Options, Reason, Revision, Status};
+use crate::object::{Event, ObjectRef, Options, Reason, Revision, Status};
 
 const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
 /// For a resource that the server does not have: it may come in a moment, as one does whose definition was
@@ -33,7 +35,10 @@ pub(super) async fn run(cache: &Cache, follow: &Follow) {
             }
             Err(status) if status.is(Reason::NotFound) => {
                 tracing::debug!(kind = ?follow.kind, "the server does not have this resource");
-                cache.take_in(follow, News::Listed { items: Vec::new(), revision: Revision::ZERO });
+                cache.take_in(
+                    follow,
+                    News::Listed { found: HashSet::new(), rest: Vec::new(), revision: Revision::ZERO },
+                );
                 absences += 1;
                 ABSENT_RETRY.delay(absences)
             }
@@ -49,13 +54,15 @@ pub(super) async fn run(cache: &Cache, follow: &Follow) {
 
 async fn list(cache: &Cache, follow: &Follow) -> Result<(), Status> {
     let list = cache.client().list(&follow.kind, &follow.namespace, options(follow)).await?;
+    let (mut items, mut found) = (list.items.into_iter(), HashSet::new());
     // Reading what is in very many objects takes a while, in which others have to come to their turn.
-    let most = list.items.len().saturating_sub(BATCH_EVENTS_MAX);
-    for part in list.items[..most].chunks(BATCH_EVENTS_MAX) {
-        cache.take_in(follow, News::Found(part.to_vec()));
+    while items.len() > BATCH_EVENTS_MAX {
+        let part: Vec<ObjectRef> = items.by_ref().take(BATCH_EVENTS_MAX).collect();
+        found.extend(part.iter().map(|item| item.key().clone()));
+        cache.take_in(follow, News::Found(part));
         tokio::task::yield_now().await;
     }
-    cache.take_in(follow, News::Listed { items: list.items, revision: list.revision });
+    cache.take_in(follow, News::Listed { found, rest: items.collect(), revision: list.revision });
     Ok(())
 }
 
@@ -129,6 +136,44 @@ mod tests {
             let events = stream::unfold(Some(pod), |pod| async move { Some((Ok(Event::Added(pod?)), None)) });
             Box::pin(async { Ok(events.boxed()) })
         }
+    }
+
+    /// Lists very many pods, the first time all of them, and lets nobody watch.
+    struct Forgetful(AtomicU64);
+
+    const PODS: u64 = 2 * BATCH_EVENTS_MAX as u64 + 100;
+
+    impl Backend for Forgetful {
+        fn call(&self, _: Call) -> BoxFuture<'_, Result<Answer, Status>> {
+            let is_first = self.0.fetch_add(1, Ordering::SeqCst) == 0;
+            let pod = |number| Object::new(POD.key("default", &format!("pod-{number}")), Revision(1), "{}".into());
+            let there = (0..PODS).filter(|number| is_first || !matches!(number, 7 | 2_100));
+            let items = there.map(pod).collect();
+            let revision = Revision(if is_first { 1 } else { 2 });
+            let list = List { items, revision, continue_token: String::new(), remaining: None };
+            Box::pin(async { Ok(Answer { reply: Reply::List(list), warnings: Vec::new() }) })
+        }
+
+        fn watch(&self, _: Call) -> BoxFuture<'_, Result<Events, Status>> {
+            Box::pin(async { Err(Status::new(Reason::Expired, "too old")) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_list_is_complete_at_its_end_and_what_it_lacks_is_gone() {
+        let scope = Scope::root("test");
+        let client = Client::new(Arc::new(Forgetful(AtomicU64::new(0))), User::named("u", &[]), "test");
+        let cache = Cache::start(&scope, client, ManualClock::starting_at(0), vec![Follow::all(&POD)]);
+        let count = |revision| {
+            let known = cache.until(move |snap| {
+                let is_known = snap.is_synced() && snap.has_reached(&POD.resource(), Revision(revision));
+                is_known.then(|| snap.range("pods/").count() as u64)
+            });
+            tokio::time::timeout(Duration::from_secs(60), known)
+        };
+        assert_eq!(count(1).await, Ok(PODS));
+        assert_eq!(count(2).await, Ok(PODS - 2));
+        scope.cancel();
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,9 @@ mod correlate;
 mod custom;
 mod events;
 mod follow;
+mod news;
 pub mod remote;
+mod seen;
 pub mod snapshot;
 mod subscription;
 
@@ -18,5 +20,6 @@ pub use backend::{Backend, Events};
 pub use cache::{Cache, Follow};
 pub use client::{Client, DeleteOptions, Propagation};
 pub use events::{Note, NoteKind, Recorder};
-pub use snapshot::{Seen, Snapshot};
+pub use seen::Seen;
+pub use snapshot::Snapshot;
 pub use subscription::{Change, Subscription};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use super::model::{Backends, Endpoint, Health, HostPort, Model, Protocol, ServicePort};
-use crate::client::snapshot::{Seen, Snapshot};
+use crate::client::{Seen, Snapshot};
 use crate::object::view::Pod;
 use crate::object::view::{EndpointSlice, Service};
 

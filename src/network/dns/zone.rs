@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::client::snapshot::{Seen, Snapshot};
+use crate::client::{Seen, Snapshot};
 use crate::object::view::{Endpoint, EndpointPort, EndpointSlice, Service};
 
 /// The version of the specification, which `dns-version` answers.
