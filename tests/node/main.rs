@@ -2,6 +2,7 @@
 
 #[path = "../common/admin.rs"]
 mod admin;
+mod clock;
 mod cni;
 mod three;
 #[path = "../common/watch.rs"]

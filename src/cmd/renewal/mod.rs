@@ -1,7 +1,7 @@
 //! Certificates are renewed while they are in use: a process that nobody restarts for years goes on.
 //!
-//! They are looked at once an hour, by the clock of this machine as it is then: one that was set meanwhile, forwards
-//! or back, is believed at the next look. What is due is made anew and shown on new connections. What fails is told
+//! They are looked at once an hour, and as soon as the clock of this machine is set or the machine wakes up: what the
+//! clock says then is believed. What is due is made anew and shown on new connections. What fails is told
 //! in the log, as an Event of the node and in the metrics, and tried again. Authorities are not renewed, only warned
 //! of.
 
@@ -34,6 +34,8 @@ const AGAIN: Backoff = Backoff::new(LOOK_EVERY, Duration::from_secs(6 * 3_600));
 /// What is over or will soon be has stopped the cluster or will: that is worth more than sleep.
 const URGENT: Duration = Duration::from_secs(24 * 3_600);
 const AGAIN_URGENT: Duration = Duration::from_secs(300);
+/// A clock that is put right by less than this is no news.
+const STEP_MIN: Duration = Duration::from_secs(60);
 
 /// A set of certificates that are renewed in the same way. Clones are the same set.
 pub trait Renewing: Clone + Send + 'static {
@@ -72,12 +74,14 @@ impl<R: Renewing> Renewal<R> {
     async fn run(self) -> Result<(), std::convert::Infallible> {
         let mut failures = 0;
         loop {
-            let now_secs = Timestamp::from_nanos(self.clock.wall_nanos()).as_secs();
+            let (now_secs, before) = (Timestamp::from_nanos(self.clock.wall_nanos()).as_secs(), ahead(&self.clock));
             let troubles = self.of.look(now_secs).await;
             let soonest = troubles.iter().filter_map(|trouble| trouble.ends_secs).min();
             failures = soonest.map_or(0, |_| failures + 1);
             troubles.into_iter().for_each(|trouble| self.tell(trouble));
-            tokio::time::sleep(wait(failures, soonest.map(|ends| ends.saturating_sub(now_secs)))).await;
+            let wait = wait(failures, soonest.map(|ends| ends.saturating_sub(now_secs)));
+            // Either way it is time for the next look.
+            let _ = tokio::time::timeout(wait, stepped(&self.clock, before)).await;
         }
     }
 
@@ -102,5 +106,21 @@ fn wait(failures: u32, left_secs: Option<i64>) -> Duration {
         None => LOOK_EVERY,
         Some(left) if left < URGENT.as_secs() as i64 => AGAIN_URGENT,
         Some(_) => AGAIN.delay(failures),
+    }
+}
+
+/// How far the wall clock is ahead of the one that nobody can set.
+fn ahead(clock: &ClockRef) -> i128 {
+    clock.wall_nanos() - clock.elapsed().as_nanos() as i128
+}
+
+/// Returns when the wall clock is somewhere else than when it was so far ahead.
+async fn stepped(clock: &ClockRef, before: i128) {
+    loop {
+        let set = clock.set();
+        if ahead(clock).abs_diff(before) >= STEP_MIN.as_nanos() {
+            return;
+        }
+        set.await;
     }
 }

@@ -70,6 +70,17 @@ async fn it_is_looked_once_an_hour_by_the_clock_of_that_moment() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_is_believed_at_once() {
+    for secs in [400 * DAY_SECS, -400 * DAY_SECS] {
+        let looks = looks(Vec::new(), false, |clock| clock.step(secs)).await;
+        assert_eq!((looks[1].0 - looks[0].0, looks[1].1), (HOUR / 2, NOW + secs));
+        assert_eq!(looks[2].0 - looks[1].0, HOUR);
+    }
+    let looks = looks(Vec::new(), false, |clock| clock.step(30)).await;
+    assert_eq!(looks[1].0 - looks[0].0, HOUR, "no news");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_fails_is_tried_again_ever_later_and_soon_when_it_is_about_to_end() {
     let hours = |looks: &[(Duration, i64)]| looks.iter().map(|look| look.0.as_secs() / 3_600).collect::<Vec<_>>();
     let far = looks(trouble(Some(NOW + 100 * DAY_SECS)), false, |_| ()).await;
