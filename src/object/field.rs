@@ -63,7 +63,10 @@ pub struct FieldError {
 
 /// Complaints in the order they were found; empty means valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FieldErrors(pub Vec<FieldError>);
+pub struct FieldErrors(pub Vec<FieldError>, Tolerated);
+
+/// What is wrong and may stay so, each as a warning.
+type Tolerated = Vec<String>;
 
 impl FieldErrors {
     pub fn is_empty(&self) -> bool {
@@ -80,6 +83,16 @@ impl FieldErrors {
 
     pub fn invalid(&mut self, field: impl Into<String>, value: impl Into<Tree>, detail: impl fmt::Display) {
         self.push(Complaint::Invalid, field, detail, Some(value.into()));
+    }
+
+    /// Makes warnings of complaints: what they are about was as wrong before.
+    pub fn tolerate(&mut self, complaints: Self) {
+        self.1.extend(complaints.0.into_iter().map(|error| format!("{}: {}", error.field, error.body)));
+    }
+
+    /// The warnings, which are told whether there are complaints or not.
+    pub fn take_tolerated(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.1)
     }
 
     /// As [`FieldErrors::invalid`], for a value that upstream shows in another form.

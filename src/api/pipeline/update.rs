@@ -147,7 +147,10 @@ impl Api {
             Part::Status => rules.validate_status(&new, &old, &mut errors),
             Part::Special(name) => rules.validate_subresource(name, &new, &old, &mut errors),
         }
+        warnings.extend(errors.take_tolerated());
         if !errors.is_empty() {
+            drop(attributes);
+            act.warnings.extend(warnings);
             return Err(errors.into_status(&act.gvk(), act.name()));
         }
         if part == Part::Main {

@@ -131,9 +131,7 @@ impl VersionRules {
         if errors.0.iter().any(|error| blocks_rules(error.complaint)) {
             return errors.invalid("<nil>", Tree::Null, UNCHECKED);
         }
-        let mut broken = FieldErrors::default();
-        expressions::check(new, old, &self.schema, &mut broken);
-        errors.0.extend(broken.0.into_iter().filter(|error| error.field == "<nil>" || is_within(&error.field, within)));
+        expressions::check(new, old, &self.schema, errors);
     }
 
     fn check_scale(&self, new: &Tree, with_spec: bool, errors: &mut FieldErrors) {
