@@ -58,3 +58,6 @@ pub fn start(api: &Arc<Api>, scope: &Scope) {
     let api = api.clone();
     scope.supervise("custom resources", move || controller::run(api.clone()));
 }
+
+#[cfg(test)]
+mod tests;
