@@ -18,6 +18,7 @@
 #   SKIFF_INSTALL_SKIP_ENABLE   "true": do not start at boot (and do not start now)
 #   SKIFF_INSTALL_SKIP_PACKAGES "true": do not install packages of the distribution
 #   SKIFF_INSTALL_WAIT_SECS     how long to wait for the node (120)
+#   SKIFF_BUILD_UNTRAINED       "true": build once, in half the time, a program that needs half as much CPU again
 # Every other SKIFF_* variable goes into the service's environment file, readable by root alone.
 set -eu
 
@@ -134,9 +135,44 @@ build() {
         fi
         rm -rf "$probe"
         export JEMALLOC_SYS_WITH_MALLOC_CONF="narenas:1,tcache_max:4096,dirty_decay_ms:1000,muzzy_decay_ms:0,background_thread:true"
+        if profile=$(train); then
+            # What is hot is known, so only the rest has to be small.
+            export CARGO_PROFILE_RELEASE_OPT_LEVEL=2
+            RUSTFLAGS="$RUSTFLAGS -C profile-use=$profile"
+        fi
         cargo build --release --locked --target "$target" --bin skiff
     ) >&2 || fail "the build failed"
     binary=${CARGO_TARGET_DIR:-$here/target}/$target/release/skiff
+}
+
+# Prints the path of a profile of this source under load, made by an instrumented build: the code that requests pass
+# through is laid out together then, and a request takes a third less CPU. Fails where the machine lacks the tools.
+train() {
+    if is_true "${SKIFF_BUILD_UNTRAINED:-}"; then return 1; fi
+    have curl && merger=$(profile_merger) || { say "building without training, which needs curl and llvm-profdata (rustup component add llvm-tools)" >&2; return 1; }
+    say "building twice: the first one learns what is hot" >&2
+    trained=${CARGO_TARGET_DIR:-$here/target}/trained
+    rm -rf "$trained/raw"
+    (
+        export CARGO_PROFILE_RELEASE_OPT_LEVEL=2 CARGO_PROFILE_RELEASE_LTO=off
+        RUSTFLAGS="$RUSTFLAGS -C profile-generate=$trained/raw" \
+            cargo build --release --locked --target "$target" --target-dir "$trained" --bin skiff &&
+            LLVM_PROFILE_FILE=$trained/raw/%p.profraw sh tests/bench/train.sh "$trained/$target/release/skiff" &&
+            "$merger" merge -o "$trained/new.profdata" "$trained"/raw/*.profraw
+    ) >&2 || { say "training failed; building without" >&2; return 1; }
+    # By its content, so that what was built with another is built again.
+    profile=$trained/$(cksum <"$trained/new.profdata" | cut -d ' ' -f 1).profdata
+    mv "$trained/new.profdata" "$profile"
+    printf '%s\n' "$profile"
+}
+
+# The program that reads what a build of this compiler writes: one of the same LLVM.
+profile_merger() {
+    llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+    for tool in "$(rustc --print sysroot)/lib/rustlib/$target/bin/llvm-profdata" "llvm-profdata-$llvm" llvm-profdata; do
+        if have "$tool" && "$tool" --version 2>/dev/null | grep -q "LLVM version $llvm\."; then echo "$tool"; return; fi
+    done
+    return 1
 }
 
 # The new file takes the old one's place at once: a running skiff keeps the old until it is restarted.
