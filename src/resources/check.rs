@@ -9,7 +9,7 @@ use crate::object::tree::{Tree, TreePath};
 static MISSING: Tree = Tree::Null;
 
 /// Longer paths take memory of their own.
-const SHORT_MAX: usize = 94;
+const SHORT_MAX: usize = 62;
 
 /// A path as complaints show it. Most are made for nothing, since most objects are fine: short ones
 /// take no memory of their own.

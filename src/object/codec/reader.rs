@@ -9,6 +9,11 @@ use std::borrow::Cow;
 /// objects, is willing to follow (128).
 pub const DEPTH_MAX: u32 = 120;
 
+/// Text as it is, which nearly all is, or with U+FFFD for what is no Unicode.
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
 /// The text is not JSON. The message is Go's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyntaxError(pub String);
@@ -144,7 +149,7 @@ impl<'a> Reader<'a> {
                 b'"' => {
                     let raw = &self.text[start..self.at];
                     self.at += 1;
-                    return Ok(String::from_utf8_lossy(raw));
+                    return Ok(lossy(raw));
                 }
                 b'\\' => return self.escaped_string(start).map(Cow::Owned),
                 0..0x20 => break,
@@ -166,7 +171,7 @@ impl<'a> Reader<'a> {
                 self.at += 1;
                 continue;
             }
-            out.push_str(&String::from_utf8_lossy(&self.text[plain..self.at]));
+            out.push_str(&lossy(&self.text[plain..self.at]));
             self.at += 1;
             if byte == b'"' {
                 return Ok(out);

@@ -132,7 +132,8 @@ impl Decoder<'_, '_> {
         path: &Path<'_>,
         old: Option<Tree>,
     ) -> Parsed<Map> {
-        let mut map = object_or_empty(old);
+        let mut map = object_or_empty(old, fields.len());
+        let merging = !map.is_empty();
         let mut seen = 0u128;
         let mut next = 0; // fields mostly come in the order of the schema, or at least near it
         self.reader.enter()?;
@@ -147,11 +148,15 @@ impl Decoder<'_, '_> {
             let field = &fields[index];
             let here = path.field(owner, &field.name);
             let bit = 1u128 << (index % 128);
+            let mut old = None;
+            if merging || seen & bit != 0 {
+                old = map.remove(&*field.name);
+            }
             if seen & bit != 0 {
                 self.complain("duplicate", &here);
             }
             seen |= bit;
-            let Some(value) = self.value(field.node, &here, map.remove(&*field.name))? else { continue };
+            let Some(value) = self.value(field.node, &here, old)? else { continue };
             if !(field.empty == Empty::Drop && is_empty(&value)) {
                 map.insert(field.name.clone().into(), value);
             }
@@ -175,7 +180,7 @@ impl Decoder<'_, '_> {
     }
 
     fn entries(&mut self, values: NodeId, path: &Path<'_>, old: Option<Tree>) -> Parsed<Map> {
-        let mut map = object_or_empty(old);
+        let mut map = object_or_empty(old, 0);
         let merging = !map.is_empty();
         let mut seen = Vec::new(); // only needed when merging into what another duplicate left
         self.reader.enter()?;
@@ -383,10 +388,11 @@ impl Decoder<'_, '_> {
     }
 }
 
-fn object_or_empty(old: Option<Tree>) -> Map {
+/// What was there before, or a map in which some of `likely` fields have room.
+fn object_or_empty(old: Option<Tree>, likely: usize) -> Map {
     match old {
         Some(Tree::Object(map)) => map,
-        _ => Map::new(),
+        _ => Map::with_capacity(likely.min(8)),
     }
 }
 
