@@ -154,8 +154,9 @@ train() {
     trained=${CARGO_TARGET_DIR:-$here/target}/trained
     rm -rf "$trained/raw"
     (
-        export CARGO_PROFILE_RELEASE_OPT_LEVEL=2 CARGO_PROFILE_RELEASE_LTO=off
-        RUSTFLAGS="$RUSTFLAGS -C profile-generate=$trained/raw" \
+        export CARGO_PROFILE_RELEASE_OPT_LEVEL=2
+        # Not static: code that counts keeps what a static C library does not have.
+        RUSTFLAGS="-C profile-generate=$trained/raw" \
             cargo build --release --locked --target "$target" --target-dir "$trained" --bin skiff &&
             LLVM_PROFILE_FILE=$trained/raw/%p.profraw sh tests/bench/train.sh "$trained/$target/release/skiff" &&
             "$merger" merge -o "$trained/new.profdata" "$trained"/raw/*.profraw
