@@ -4,7 +4,7 @@
 //! has and its kind does not begin with. So no sets are made and compared; what comes out is what
 //! comparing with an empty object gives.
 
-use crate::object::tree::{Map, Tree};
+use crate::object::tree::{Map, Name, Tree};
 
 use super::set::{Element, Set};
 use super::typed::{Kind, Place, filled_list, filled_map};
@@ -25,20 +25,16 @@ pub fn fields_of_created(new: &Tree, empty: &Tree, place: Place<'_>, hidden: Hid
 
 fn below(old: Option<&Tree>, new: &Tree, place: Place<'_>, hidden: Hidden<'_>, of_member: bool) -> Map {
     let kind = place.kind(Some(new));
-    let written = match kind {
+    let mut fields = match kind {
         Kind::Scalar | Kind::Atomic => return Map::new(),
         _ if is_leaf(kind, old, new, place) => return Map::new(),
         Kind::Map => of_map(filled_map(old), filled_map(Some(new)), place, hidden),
         Kind::List => of_list(filled_list(Some(new)), place, hidden),
     };
-    let mut map = Map::with_capacity(written.len() + usize::from(of_member));
-    if of_member && !written.is_empty() {
-        map.insert(".".into(), Tree::Object(Map::new()));
+    if of_member && !fields.is_empty() {
+        fields.insert(".".into(), Tree::Object(Map::new()));
     }
-    for (element, fields) in written {
-        map.insert(element.into(), Tree::Object(fields));
-    }
-    map
+    fields
 }
 
 /// Whether a value that is there from the beginning can only change as a whole.
@@ -52,10 +48,8 @@ fn is_leaf(kind: Kind, old: Option<&Tree>, new: &Tree, place: Place<'_>) -> bool
     }
 }
 
-type Written = Vec<(String, Map)>;
-
-fn of_map(old: Option<&Map>, new: Option<&Map>, place: Place<'_>, hidden: Hidden<'_>) -> Written {
-    let mut written = Vec::with_capacity(new.map_or(0, Map::len));
+fn of_map(old: Option<&Map>, new: Option<&Map>, place: Place<'_>, hidden: Hidden<'_>) -> Map {
+    let mut all = Map::with_capacity(new.map_or(0, |new| new.len() + 1));
     for (name, value) in new.into_iter().flatten() {
         let (hidden, is_whole, is_alone) = hidden.step(name);
         if is_whole {
@@ -66,23 +60,25 @@ fn of_map(old: Option<&Map>, new: Option<&Map>, place: Place<'_>, hidden: Hidden
         let is_member = is_new && !is_alone;
         let fields = below(old, value, place, hidden, is_member);
         if is_member || !fields.is_empty() {
-            written.push((["f:", name].concat(), fields));
+            all.insert(["f:", name].concat().into(), Tree::Object(fields));
         }
     }
-    written
+    all
 }
 
 /// The elements of a list, of which an empty object has none. What stands there twice has no fields of its own.
-fn of_list(new: Option<&[Tree]>, place: Place<'_>, hidden: Hidden<'_>) -> Written {
+fn of_list(new: Option<&[Tree]>, place: Place<'_>, hidden: Hidden<'_>) -> Map {
     debug_assert!(hidden.is_empty(), "fields of elements are never hidden");
     let items = new.into_iter().flatten();
     let mut items: Vec<(Element, &Tree)> = items.filter_map(|item| Some((place.element(item).ok()?, item))).collect();
     items.sort_by(|one, two| one.0.cmp(&two.0));
     let same = items.chunk_by(|one, two| one.0 == two.0);
-    same.map(|same| match same {
-        [(element, item)] => (element.write(), below(None, item, place.items(), hidden, true)),
-        [(element, _), ..] => (element.write(), Map::new()),
-        [] => Default::default(),
+    same.filter_map(|same| {
+        let fields = match same {
+            [(_, item)] => below(None, item, place.items(), hidden, true),
+            _ => Map::new(),
+        };
+        Some((Name::from(same.first()?.0.write()), Tree::Object(fields)))
     })
     .collect()
 }
