@@ -6,7 +6,7 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Of a pod about two kilobytes each.
@@ -14,7 +14,12 @@ const KEPT_MAX: usize = 16 << 10;
 /// How many get a second chance before one has to go in any case.
 const CHANCES: usize = 8;
 
+/// Fewer whose objects are gone are not worth a search for them.
+const GONE_MIN: usize = KEPT_MAX / 32;
+
 static KEPT: Mutex<VecDeque<Weak<Held>>> = Mutex::new(VecDeque::new());
+/// Of those, about how many have no object any more. Each still takes its place in memory.
+static GONE: AtomicUsize = AtomicUsize::new(0);
 
 type AnyView = Arc<dyn Any + Send + Sync>;
 
@@ -39,6 +44,27 @@ impl Held {
             keep(&mut lock(&KEPT), self, KEPT_MAX);
         }
         view
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let was_kept = self.view.get_mut().is_ok_and(|view| view.is_some());
+        if was_kept && GONE.fetch_add(1, Ordering::Relaxed) >= GONE_MIN {
+            // Who is at it drops one, or keeps one: the next who is dropped looks again.
+            if let Ok(mut kept) = KEPT.try_lock() {
+                forget(&mut kept, &GONE);
+            }
+        }
+    }
+}
+
+/// Lets go of those whose objects are gone, once they are half of all.
+fn forget(kept: &mut VecDeque<Weak<Held>>, gone: &AtomicUsize) {
+    if 2 * gone.load(Ordering::Relaxed) >= kept.len() {
+        gone.store(0, Ordering::Relaxed);
+        kept.retain(|held| held.strong_count() > 0);
+        kept.shrink_to(2 * kept.len());
     }
 }
 
@@ -84,6 +110,21 @@ mod tests {
         ["e", "f", "g"].map(held).iter().for_each(|view| keep(&mut kept, view, 3));
         assert!(!is_kept(&views[0]), "read once, long ago");
         assert_eq!(*views[0].get(|| Arc::new("again")).downcast::<&str>().unwrap(), "again");
+    }
+
+    #[test]
+    fn those_of_gone_objects_go_once_they_are_half() {
+        let views: Vec<_> = (0..8).map(|_| held("")).collect();
+        let mut kept: VecDeque<_> = views.iter().map(Arc::downgrade).collect();
+        let gone = AtomicUsize::new(3);
+        let rest = views[3..].to_vec();
+        drop(views);
+        forget(&mut kept, &gone);
+        assert_eq!(kept.len(), 8, "not worth it yet");
+        gone.store(4, Ordering::Relaxed);
+        forget(&mut kept, &gone);
+        assert_eq!((kept.len(), gone.into_inner()), (5, 0));
+        assert!(rest.iter().all(|view| is_kept(view)));
     }
 
     #[test]
