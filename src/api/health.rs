@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::object::Quoted;
 
+use super::slis::Slis;
+
 /// Which pages a check belongs to. Every check is part of `/healthz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
@@ -50,6 +52,8 @@ const STOPPING: &str = "shutdown";
 pub struct Health {
     checks: RwLock<Vec<Check>>,
     is_stopping: AtomicBool,
+    /// How it went when somebody asked.
+    pub slis: Slis,
 }
 
 /// The answer to a request for a health page.
@@ -61,7 +65,7 @@ pub struct Verdict {
 
 impl Default for Health {
     fn default() -> Self {
-        let health = Self { checks: RwLock::default(), is_stopping: AtomicBool::new(false) };
+        let health = Self { checks: RwLock::default(), is_stopping: AtomicBool::new(false), slis: Slis::default() };
         health.add("ping", false, Box::new(|| Ok(())));
         health.add("log", false, Box::new(|| Ok(())));
         health
@@ -80,24 +84,12 @@ impl Health {
         let first = steps.next()?;
         let page = Page::ALL.iter().find(|(name, _)| *name == first)?.1;
         let only = steps.next().filter(|name| !name.is_empty());
-        Some(self.judge(page, only, verbose, exclude))
+        Some(self.judge(page, only, verbose, exclude, &|check, passes| self.slis.observe(check, page.name(), passes)))
     }
 
     /// Whether every check of readiness passes.
     pub fn is_ready(&self) -> bool {
-        self.judge(Page::Ready, None, false, &[]).code == 200
-    }
-
-    /// Every check of every page, and whether it passes.
-    pub fn results(&self) -> Vec<(&'static str, &'static str, bool)> {
-        let checks = self.checks.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let mut results = Vec::new();
-        for check in checks.iter() {
-            let passes = (check.probe)().is_ok();
-            let pages = Page::ALL.iter().filter(|(_, page)| check.is_of(*page));
-            results.extend(pages.map(|(page, _)| (check.name, *page, passes)));
-        }
-        results
+        self.judge(Page::Ready, None, false, &[], &|_, _| ()).code == 200
     }
 
     /// Every path that [`Self::answer`] knows.
@@ -117,7 +109,14 @@ impl Health {
         self.is_stopping.store(true, Ordering::Release);
     }
 
-    fn judge(&self, page: Page, only: Option<&str>, verbose: bool, exclude: &[&str]) -> Verdict {
+    fn judge(
+        &self,
+        page: Page,
+        only: Option<&str>,
+        verbose: bool,
+        exclude: &[&str],
+        observe: &dyn Fn(&str, bool),
+    ) -> Verdict {
         let checks = self.checks.read().unwrap_or_else(|poisoned| poisoned.into_inner());
         let stopping = || match self.is_stopping.load(Ordering::Acquire) {
             true => Err("process is shutting down".to_owned()),
@@ -139,7 +138,9 @@ impl Health {
                 let _ = writeln!(text, "[+]{name} excluded: ok");
                 continue;
             }
-            match probe() {
+            let found = probe();
+            observe(name, found.is_ok());
+            match found {
                 Ok(()) => {
                     let _ = writeln!(text, "[+]{name} ok");
                 }

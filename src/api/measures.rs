@@ -46,7 +46,6 @@ pub fn render(api: &Api, page: &mut String) {
         crate::VERSION,
         std::env::consts::ARCH,
     );
-    health(api, page);
     process(page);
 }
 
@@ -71,15 +70,6 @@ fn count(state: &State) -> Vec<(String, u64, u64)> {
 fn group_and_resource(resource: &str) -> String {
     let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
     format!("group=\"{group}\",resource=\"{resource}\"")
-}
-
-fn health(api: &Api, page: &mut String) {
-    let results = api.health.results();
-    let labelled = |(name, kind, passes): (&str, &str, bool)| {
-        (format!("name=\"{name}\",type=\"{kind}\""), if passes { 1.0 } else { 0.0 })
-    };
-    let help = "Whether a health check passes.";
-    gauges(page, "kubernetes_healthcheck", help, results.into_iter().map(labelled));
 }
 
 /// What the kernel says of this process.
@@ -135,7 +125,6 @@ mod tests {
             r#"apiserver_admission_step_admission_duration_seconds_count{type="admit",operation="CREATE",rejected="false"} 1"#,
         );
         has(r#"authentication_attempts{result="success"}"#);
-        has(r#"kubernetes_healthcheck{name="etcd",type="readyz"} 1"#);
         has("process_resident_memory_bytes ");
     }
 }

@@ -348,13 +348,19 @@ impl Metrics {
             &self.hook_match_seconds,
         ];
         histograms.iter().for_each(|family| family.render(&mut page));
+        self.render_start(&mut page);
+        page
+    }
+}
+
+impl Metrics {
+    pub fn render_start(&self, page: &mut String) {
         let _ = write!(
             page,
             "# HELP process_start_time_seconds Start time of the process, in seconds since 1970.\n\
              # TYPE process_start_time_seconds gauge\nprocess_start_time_seconds {}\n",
             self.start_secs
         );
-        page
     }
 }
 
@@ -433,7 +439,7 @@ impl<C: Cell> Family<C> {
         key
     }
 
-    fn render(&self, page: &mut String) {
+    pub fn render(&self, page: &mut String) {
         let series: BTreeMap<Box<str>, Arc<C>> = self.read().values().cloned().collect();
         if series.is_empty() {
             return;

@@ -41,6 +41,7 @@ mod route;
 pub mod selector;
 pub mod server;
 pub mod settings;
+pub mod slis;
 pub mod started;
 mod stream;
 mod strict;

@@ -21,9 +21,12 @@ type Page = fn(&Api) -> Answer;
 pub const PAGES: &[(&str, Page)] = &[
     ("/.well-known/openid-configuration", issuer),
     ("/metrics", metrics),
+    (SLIS, slis),
     ("/openid/v1/jwks", |api| public(&api.token_key.jwks().into(), "application/jwk-set+json")),
     ("/version", |_| json(&version::document())),
 ];
+
+const SLIS: &str = "/metrics/slis";
 
 /// Answers what is no resource.
 pub fn answer(api: &Api, exchange: &Exchange) -> Result<Answer, Status> {
@@ -34,10 +37,14 @@ pub fn answer(api: &Api, exchange: &Exchange) -> Result<Answer, Status> {
     if let Some(verdict) = api.health.answer(&line.path, verbose, &exclude) {
         return Ok(text(verdict.code, verdict.text));
     }
+    let path = line.path.trim_end_matches('/');
+    if line.verb == "delete" && path == SLIS {
+        api.health.slis.reset();
+        return Ok(text(200, "metrics reset\n"));
+    }
     if !matches!(line.verb, "get" | "head") {
         return Ok(text(405, "405 method not allowed\n"));
     }
-    let path = line.path.trim_end_matches('/');
     if let Some((_, page)) = PAGES.iter().find(|(known, _)| *known == path) {
         return Ok(page(api));
     }
@@ -83,7 +90,6 @@ fn issuer(api: &Api) -> Answer {
 }
 
 fn metrics(api: &Api) -> Answer {
-    let content_type = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores".into();
     let mut page = api.metrics.render();
     api.flow.render(&mut page);
     measures::render(api, &mut page);
@@ -91,8 +97,20 @@ fn metrics(api: &Api) -> Answer {
     if let Some(extension) = api.extension.get() {
         page.push_str(&extension.metrics());
     }
-    let body = body::full(page);
-    write(Written { code: 200, content_type, gzip: false, body })
+    exposition(page)
+}
+
+fn slis(api: &Api) -> Answer {
+    let mut page = String::new();
+    api.health.slis.render(&mut page);
+    api.metrics.render_start(&mut page);
+    exposition(page)
+}
+
+/// Numbers, as Prometheus reads them.
+fn exposition(page: String) -> Answer {
+    let content_type = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores".into();
+    write(Written { code: 200, content_type, gzip: false, body: body::full(page) })
 }
 
 fn discover(api: &Api, exchange: &Exchange, path: &str) -> Result<Answer, Status> {

@@ -140,21 +140,27 @@ fn request(peer: &Peer, path: &str, user: &User) -> Result<Request<Bytes>, Strin
     Ok(request)
 }
 
-/// What the server says it serves. The error is what went wrong, as the object's condition tells it.
-pub async fn document(api: &Api, remote: &Remote) -> Result<Tree, String> {
-    let place = format!("https://{}.{}.svc:{}{}", remote.service, remote.namespace, remote.port, remote.root());
-    let failed = |why: String| format!("failing or missing response from {place}: {why}");
-    let unanswered = |why: String| failed(format!("Get {place:?}: {why}"));
-    let peer = peer(api, remote).map_err(unanswered)?;
+/// What the server says it serves, if it says so in that time. The error is what went wrong, as the object's
+/// condition tells it.
+pub async fn document(api: &Api, remote: &Remote, within: Duration) -> Result<Tree, String> {
+    let peer = peer(api, remote)?;
+    let place = format!("https://{}{}", peer.authority(), remote.root());
+    let asked = tokio::time::timeout(within, ask(api, remote, &peer, &place)).await;
+    let late =
+        || Err(format!("Get {place:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)"));
+    asked.unwrap_or_else(|_| late()).map_err(|why| format!("failing or missing response from {place}: {why}"))
+}
+
+async fn ask(api: &Api, remote: &Remote, peer: &Peer, place: &str) -> Result<Tree, String> {
     let user = User::named("system:kube-aggregator", &["system:masters"]);
-    let request = request(&peer, &remote.root(), &user).map_err(&failed)?;
-    let response = api.aggregator.pool.send(&peer, request).await.map_err(|error| unanswered(error.to_string()))?;
+    let request = request(peer, &remote.root(), &user)?;
+    let response = api.aggregator.pool.send(peer, request).await.map_err(|error| format!("Get {place:?}: {error}"))?;
     let code = response.status();
-    if !code.is_success() && !code.is_redirection() {
-        return Err(failed(format!("bad status from {place}: {}", code.as_u16())));
+    if !code.is_success() {
+        return Err(format!("bad status from {place}: {}", code.as_u16()));
     }
     let read = Limited::new(response.into_body(), DOCUMENT_BYTES_MAX).collect().await;
-    let bytes = read.map_err(|error| failed(error.to_string()))?.to_bytes();
+    let bytes = read.map_err(|error| error.to_string())?.to_bytes();
     Ok(serde_json::from_slice(&bytes).unwrap_or_default())
 }
 

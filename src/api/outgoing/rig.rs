@@ -106,6 +106,21 @@ impl Webhook {
         assert_eq!(world.send(&format!("POST {at}"), slice).await.0, 201);
     }
 
+    /// Makes it the server of a group, which it then is asked about.
+    pub async fn serve_a_group(&self, world: &World) {
+        self.serve_behind_a_service(world).await;
+        let spec = json!({
+            "group": "wardle.example.com", "version": "v1", "groupPriorityMinimum": 10, "versionPriority": 1,
+            "caBundle": base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &self.authority),
+            "service": {"namespace": "default", "name": "hook", "port": 8443},
+        });
+        let (kind, metadata) = ("APIService", json!({"name": "v1.wardle.example.com"}));
+        let api_version = "apiregistration.k8s.io/v1";
+        let service = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec});
+        assert_eq!(world.send(&format!("POST /apis/{api_version}/apiservices"), service).await.0, 201);
+        crate::api::aggregate::start(&world.api, &world.api.scope);
+    }
+
     pub fn port(&self) -> u16 {
         self.url.rsplit(':').next().unwrap().parse().unwrap()
     }

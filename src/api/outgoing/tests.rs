@@ -1,8 +1,9 @@
 //! Webhooks and API servers of the tests' own: how often they are connected to and by what name, and that no
 //! connection of theirs, however it ends, makes a call fail.
 
-use super::rig::{Act, Webhook, create, create_twenty, world};
+use super::rig::{self, Act, Webhook, create, create_twenty, world};
 use super::*;
+use crate::api::tests::World;
 use crate::object::tree::{Tree, TreePath, json};
 
 #[tokio::test]
@@ -31,17 +32,7 @@ async fn requests_name_the_host_as_the_configuration_does_with_its_port() {
 #[tokio::test]
 async fn requests_to_other_api_servers_name_the_address_that_they_are_sent_to() {
     let (webhook, world) = (Webhook::start(|_, _| Act::Answer).await, world().await);
-    webhook.serve_behind_a_service(&world).await;
-    let spec = json!({
-        "group": "wardle.example.com", "version": "v1", "groupPriorityMinimum": 10, "versionPriority": 1,
-        "caBundle": base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &webhook.authority),
-        "service": {"namespace": "default", "name": "hook", "port": 8443},
-    });
-    let metadata = json!({"name": "v1.wardle.example.com"});
-    let service =
-        json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": metadata, "spec": spec});
-    assert_eq!(world.send("POST /apis/apiregistration.k8s.io/v1/apiservices", service).await.0, 201);
-    crate::api::aggregate::start(&world.api, &world.api.scope);
+    webhook.serve_a_group(&world).await;
     let mut asked = (503, Tree::Null);
     for _ in 0..1_000 {
         asked = world.send("GET /apis/wardle.example.com/v1/flunders", Tree::Null).await;
@@ -54,6 +45,36 @@ async fn requests_to_other_api_servers_name_the_address_that_they_are_sent_to() 
     assert_eq!((asked.0, asked.1.text("kind")), (200, "AdmissionReview"));
     let hosts = webhook.hosts();
     assert!(hosts.len() > 1 && hosts.iter().all(|host| *host == format!("192.0.2.7:{}", webhook.port())), "{hosts:?}");
+}
+
+/// The reason and message of whether the other server is available, as soon as there is one.
+async fn availability(world: &World) -> (String, String) {
+    for _ in 0..1_000 {
+        let at = "GET /apis/apiregistration.k8s.io/v1/apiservices/v1.wardle.example.com";
+        let (_, found) = world.send(at, Tree::Null).await;
+        if let [condition] = found.items("status.conditions") {
+            return (condition.text("reason").into(), condition.text("message").into());
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    panic!("no word of it")
+}
+
+#[tokio::test]
+async fn another_api_server_is_there_if_one_of_five_answers_and_gone_if_none_does() {
+    let fourth_answers = |number, _| if number < 3 { Act::Close } else { Act::Answer };
+    let (webhook, world) = (Webhook::start(fourth_answers).await, world().await);
+    webhook.serve_a_group(&world).await;
+    assert_eq!(availability(&world).await, ("Passed".into(), "all checks passed".into()));
+    world.api.scope.cancel();
+
+    let (webhook, world) = (Webhook::start(|_, _| Act::Close).await, rig::world().await);
+    webhook.serve_a_group(&world).await;
+    let place = format!("https://192.0.2.7:{}/apis/wardle.example.com/v1", webhook.port());
+    let message = format!("failing or missing response from {place}: Get \"{place}\": EOF");
+    assert_eq!(availability(&world).await, ("FailedDiscoveryCheck".into(), message));
+    world.api.scope.cancel();
+    assert!(webhook.counts().1 >= 5);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::object::Quoted;
 use crate::object::cel::{Budget, Env, OVER_BUDGET, OVER_LIMIT, Program, Value};
 use crate::object::field::{Complaint, FieldErrors};
-use crate::object::schema::custom::{Props, Rule};
+use crate::object::schema::custom::{Props, Rule, correlated, is_unchanged};
 use crate::object::tree::{Map, Tree, TreePath};
 
 const MESSAGE_BYTES_MAX: usize = 5 * 1024;
@@ -18,7 +18,7 @@ const MESSAGE_BYTES_MAX: usize = 5 * 1024;
 /// Tries every rule of `schema` on `value`.
 pub fn check(value: &Tree, old: Option<&Tree>, schema: &Props, errors: &mut FieldErrors) {
     let mut checking = Checking { budget: Budget::new(Budget::PER_OBJECT), errors, exhausted: false };
-    let nearest = old.map(|old| (old, value));
+    let nearest = old.map(|old| (old, value, schema));
     checking.walk(Spot { value, old, nearest }, schema, "", true);
 }
 
@@ -28,17 +28,17 @@ struct Spot<'t> {
     value: &'t Tree,
     old: Option<&'t Tree>,
     /// The same of the innermost value around it that was there before, which is itself if it was.
-    nearest: Option<(&'t Tree, &'t Tree)>,
+    nearest: Option<(&'t Tree, &'t Tree, &'t Props)>,
 }
 
 impl<'t> Spot<'t> {
-    fn inner(self, value: &'t Tree, old: Option<&'t Tree>) -> Self {
-        Self { value, old, nearest: old.map(|old| (old, value)).or(self.nearest) }
+    fn inner(self, value: &'t Tree, old: Option<&'t Tree>, schema: &'t Props) -> Self {
+        Self { value, old, nearest: old.map(|old| (old, value, schema)).or(self.nearest) }
     }
 
     /// Whether nothing here is new.
     fn is_unchanged(self) -> bool {
-        self.nearest.is_some_and(|(old, value)| old == value)
+        self.nearest.is_some_and(|(old, value, schema)| is_unchanged(value, old, schema))
     }
 }
 
@@ -49,7 +49,7 @@ struct Checking<'e> {
 }
 
 impl Checking<'_> {
-    fn walk(&mut self, spot: Spot<'_>, schema: &Props, path: &str, is_root: bool) {
+    fn walk<'t>(&mut self, spot: Spot<'t>, schema: &'t Props, path: &str, is_root: bool) {
         let Spot { value, old, .. } = spot;
         if value.is_null() || self.exhausted {
             return;
@@ -66,7 +66,7 @@ impl Checking<'_> {
                         (true, path) => format!("{path}.{key}"),
                         (false, path) => format!("{path}[{key}]"),
                     };
-                    let mut below = spot.inner(inner, old.and_then(|old| old.get(key)));
+                    let mut below = spot.inner(inner, old.and_then(|old| old.get(key)), child);
                     if is_root && matches!(key.as_str(), "apiVersion" | "kind") {
                         below.nearest = None; // both states are shown in one version
                     }
@@ -77,7 +77,7 @@ impl Checking<'_> {
                 let Some(items) = schema.items.as_deref().filter(|items| items.any(&has_rules)) else { return };
                 for (at, item) in list.iter().enumerate() {
                     let before = old.and_then(|old| correlated(item, old, schema));
-                    self.walk(spot.inner(item, before), items, &format!("{path}[{at}]"), false);
+                    self.walk(spot.inner(item, before, items), items, &format!("{path}[{at}]"), false);
                 }
             }
             _ => (),
@@ -232,14 +232,6 @@ fn visible(tree: &Tree, schema: &Props) -> Tree {
         seen.set("metadata", Tree::Object(meta));
     }
     seen
-}
-
-fn correlated<'t>(item: &Tree, old: &'t Tree, schema: &Props) -> Option<&'t Tree> {
-    if schema.list_type != "map" {
-        return None;
-    }
-    let same = |other: &&Tree| schema.list_map_keys.iter().all(|key| item.get(key) == other.get(key));
-    old.as_array()?.iter().find(same)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! OpenAPI walk, pruning and defaulting ([`settle`]), and the complaints about values ([`validate`]).
 //! Which schemas are acceptable at all is for the rules of CustomResourceDefinitions.
 
+mod change;
 mod format;
 mod lists;
 mod pattern;
@@ -12,6 +13,7 @@ mod settle;
 mod types;
 mod values;
 
+pub use change::{correlated, is_unchanged};
 pub use format::{fits as fits_format, is_supported as is_supported_format};
 pub use lists::check_lists;
 pub use pattern::compile as compile_pattern;

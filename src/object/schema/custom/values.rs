@@ -2,6 +2,7 @@
 //!
 //! On updates, what was invalid before and has not changed is let pass ("ratcheting").
 
+use super::change::{correlated, is_unchanged};
 use super::format;
 use super::go_number;
 use super::props::{Additional, Props};
@@ -78,7 +79,7 @@ fn check(value: &Tree, old: Option<&Tree>, schema: &Props, path: &str) -> Found 
         check_map(map, old, schema, path, &mut found);
     }
     found.checks += 2;
-    if !found.is_valid() && old == Some(value) {
+    if !found.is_valid() && old.is_some_and(|old| is_unchanged(value, old, schema)) {
         found.errors = FieldErrors::default();
     }
     found
@@ -287,15 +288,6 @@ fn check_list(list: &[Tree], old: Option<&Tree>, schema: &Props, path: &str, fou
         found.invalid(path, "", "shouldn't contain duplicates");
     }
     found.checks += 2;
-}
-
-/// The element of a list's old state that `item` was: only lists that are maps can tell.
-fn correlated<'t>(item: &Tree, old: &'t Tree, schema: &Props) -> Option<&'t Tree> {
-    if schema.list_type != "map" {
-        return None;
-    }
-    let same = |other: &&Tree| schema.list_map_keys.iter().all(|key| item.get(key) == other.get(key));
-    old.as_array()?.iter().find(same)
 }
 
 fn check_enum(value: &Tree, schema: &Props, path: &str, found: &mut Found) {
