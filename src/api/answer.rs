@@ -15,6 +15,10 @@ use super::respond::Written;
 
 pub type Answer = Response<AnswerBody>;
 
+/// An extension of answers that go on until somebody ends them, with little to do in between.
+#[derive(Clone, Copy)]
+pub struct Lasts;
+
 /// The largest body that is read.
 pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 

@@ -2,8 +2,8 @@
 //!
 //! An HTTP/2 connection writes frame by frame, and with TLS each write is a record and a system call,
 //! on both sides. What is written while the connection is polled is gathered here, and sent when the
-//! poll is over: while others share the connection, one turn of the run queue later, so that streams
-//! that are about to write, such as the watches that one event woke, go along.
+//! poll is over: while requests are under way on it, one turn of the run queue later, so that those that are
+//! about to write, such as the answers to the writes of one batch of the log, go along.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

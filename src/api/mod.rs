@@ -44,6 +44,7 @@ pub mod settings;
 pub mod slis;
 pub mod started;
 mod stream;
+mod streams;
 mod strict;
 pub mod subresources;
 pub mod version;

@@ -17,11 +17,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::answer::Answer;
+use super::answer::{Answer, Lasts};
 use super::body;
 use super::exchange::Peer;
 use super::gather::Gather;
 use super::pipeline::Api;
+use super::streams::{self, Streams};
 use crate::base::service::Scope;
 use crate::security::pki::SERVER_USER;
 
@@ -165,19 +166,25 @@ async fn accept<S: Site>(
 
 async fn serve_connection<S: Site>(api: Arc<S>, stream: TlsStream<TcpStream>, peer: Arc<Peer>, scope: Scope) {
     let address = peer.address;
-    // Each request that is under way, and each answer that is still being made, has one more of it.
+    // Each request that is under way, and each answer that is still being made, has one more of it. What lasts has none:
+    // it writes when the connection runs.
     let under_way = Arc::new(());
     let one_more = under_way.clone();
     let service = service_fn(move |request| {
         let (api, peer, one_more) = (api.clone(), peer.clone(), one_more.clone());
         // In a box, because it is large and moved on several times before it runs.
         Box::pin(async move {
-            let answer = S::answer(api, request, peer).await;
+            let mut answer = S::answer(api, request, peer).await;
+            if answer.extensions_mut().remove::<Lasts>().is_some() {
+                streams::last();
+                return Ok(answer);
+            }
             Ok::<_, std::convert::Infallible>(answer.map(|body| body::holding(body, one_more)))
         })
     });
+    let streams = Streams::new(scope.clone());
     let has_others = || Arc::strong_count(&under_way) > 2;
-    let mut builder = auto::Builder::new(Spawner(scope.clone()));
+    let mut builder = auto::Builder::new(streams.clone());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX);
     builder
         .http2()
@@ -197,17 +204,7 @@ async fn serve_connection<S: Site>(api: Arc<S>, stream: TlsStream<TcpStream>, pe
             }
         }
     };
-    if let Err(error) = gather.drive(served, has_others).await {
+    if let Err(error) = gather.drive(streams.run(served), has_others).await {
         tracing::debug!(%address, %error, "connection ended");
-    }
-}
-
-/// Runs HTTP/2 streams as tasks of the scope.
-#[derive(Clone)]
-struct Spawner(Scope);
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner {
-    fn execute(&self, task: F) {
-        self.0.spawn("http2", task);
     }
 }

@@ -12,7 +12,7 @@ use crate::object::tree::{Tree, json};
 use crate::object::{Call, Encoding, Event, ObjectRef, Revision, Status, Verb};
 use crate::resources::Resource;
 
-use super::answer::{Answer, write};
+use super::answer::{Answer, Lasts, write};
 use super::body::{self, BoxError};
 use super::exchange::Exchange;
 use super::flow::Seat;
@@ -65,7 +65,9 @@ pub fn watch(api: &Arc<Api>, exchange: &Exchange, resource: Arc<Resource>, seat:
     let watching = api.flow.estimates().watching(&exchange.line);
     let chunks = Beginning { events: api.watch_authorized(call)?, seat }.map(move |event| {
         let _held = (&watching, &counted);
-        writer.view.now = api_clock.now();
+        if writer.view.format.shape == Shape::Table {
+            writer.view.now = api_clock.now();
+        }
         let frame = writer.event(event);
         sent.add(1);
         sizes.observe_number(frame.len() as f64);
@@ -77,6 +79,7 @@ pub fn watch(api: &Arc<Api>, exchange: &Exchange, resource: Arc<Resource>, seat:
     };
     let mut answer = write(Written { code: 200, content_type, gzip: false, body: body::stream(chunks) });
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    answer.extensions_mut().insert(Lasts);
     Ok(answer)
 }
 

@@ -7,15 +7,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::event::EventRef;
 use super::range::{KeyRange, ranges_of};
 use super::ring::{Kept, Next, Record, Ring, RingLimits, undo};
 use super::state::{Position, State};
+use super::waiters::Waiters;
 use super::watch::{Watch, WatchError};
 use crate::object::Revision;
 
@@ -45,7 +47,6 @@ pub(super) struct Past {
 pub(super) struct Queue {
     pub(super) range: KeyRange,
     events: Mutex<Events>,
-    pub(super) woken: Notify,
 }
 
 #[derive(Default)]
@@ -54,6 +55,7 @@ pub(super) struct Events {
     first: u64,
     events: VecDeque<EventRef>,
     watchers: usize,
+    pub(super) waiters: Waiters,
     /// Something came that the watchers have not been woken for.
     unheard: bool,
     pub(super) closed: bool,
@@ -114,7 +116,7 @@ impl Hub {
             self.state.store(Arc::new(state));
             for queue in std::mem::take(&mut inner.queues).into_values() {
                 queue.lock().cut();
-                queue.woken.notify_waiters();
+                queue.wake();
             }
             self.published.store(revision.0, Ordering::Release);
         }
@@ -212,7 +214,7 @@ impl Hub {
         inner.closed = true;
         for queue in inner.queues.values() {
             queue.lock().closed = true;
-            queue.woken.notify_waiters();
+            queue.wake();
         }
     }
 
@@ -234,7 +236,7 @@ impl Inner {
 
 impl Queue {
     fn new(range: KeyRange) -> Arc<Self> {
-        Arc::new(Self { range, events: Mutex::default(), woken: Notify::new() })
+        Arc::new(Self { range, events: Mutex::default() })
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Events> {
@@ -249,8 +251,12 @@ impl Queue {
     }
 
     fn wake(&self) {
-        self.lock().unheard = false;
-        self.woken.notify_waiters();
+        let waiting = {
+            let mut events = self.lock();
+            events.unheard = false;
+            events.waiters.take()
+        };
+        waiting.for_each(Waker::wake);
     }
 
     /// Lets go of `event` if it is the oldest here.

@@ -35,6 +35,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod waiters;
 mod watch;
 mod wire;
 

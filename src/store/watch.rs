@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use super::event::EventRef;
 use super::hub::{Hub, Past, Queue};
 use super::ring::Next;
 use super::state::State;
+use super::waiters::Seat;
 use crate::object::Revision;
 
 /// How many events a watch takes out of the shared queue at once.
@@ -51,12 +53,13 @@ pub struct Watch {
     /// Everything before this revision was taken, and so many of its own events.
     from: Revision,
     of_from: usize,
+    seat: Seat,
 }
 
 impl Watch {
     pub(super) fn new(hub: Arc<Hub>, queue: Arc<Queue>, past: Past, from: Revision) -> Self {
         let (taken, of_from) = (VecDeque::new(), usize::MAX);
-        let mut watch = Self { hub, queue, place: None, taken, start: from, from, of_from };
+        let mut watch = Self { hub, queue, place: None, taken, start: from, from, of_from, seat: Seat::default() };
         if let Next::Fresh(events) = past.next {
             watch.take_fresh(events, past.end);
         }
@@ -65,21 +68,21 @@ impl Watch {
 
     /// The next event, as soon as there is one. Cancelling loses nothing.
     pub async fn next(&mut self) -> Result<EventRef, WatchEnd> {
-        loop {
-            let queue = self.queue.clone();
-            let woken = queue.woken.notified(); // before looking: a wake-up in between counts
-            match self.try_next() {
-                Ok(Some(event)) => return Ok(event),
-                Ok(None) => woken.await,
-                Err(end) => return Err(end),
-            }
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// As [`Watch::next`].
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<EventRef, WatchEnd>> {
+        if self.taken.is_empty() {
+            self.take(Some(context.waker()))?;
         }
+        self.taken.pop_front().map_or(Poll::Pending, |event| Poll::Ready(Ok(event)))
     }
 
     /// The next event if it is there already.
     pub fn try_next(&mut self) -> Result<Option<EventRef>, WatchEnd> {
         if self.taken.is_empty() {
-            self.take()?;
+            self.take(None)?;
         }
         Ok(self.taken.pop_front())
     }
@@ -88,16 +91,17 @@ impl Watch {
     /// read. What a bookmark may say.
     pub fn progress(&mut self) -> Option<Revision> {
         let published = self.hub.published(); // before looking: what is published is in the queue
-        if self.taken.is_empty() && self.take().is_err() {
+        if self.taken.is_empty() && self.take(None).is_err() {
             return None;
         }
         self.taken.is_empty().then(|| published.max(self.start))
     }
 
-    fn take(&mut self) -> Result<(), WatchEnd> {
+    /// Takes what is there. If that is nothing, `waker` is woken when something comes.
+    fn take(&mut self, waker: Option<&Waker>) -> Result<(), WatchEnd> {
         loop {
             if let Some(place) = self.place {
-                self.place = self.take_queued(place)?;
+                self.place = self.take_queued(place, waker)?;
             }
             if self.place.is_some() || !self.taken.is_empty() {
                 return Ok(());
@@ -109,21 +113,23 @@ impl Watch {
     }
 
     /// Takes some events at `place` of the queue, and tells where to go on; `None` where they are gone.
-    fn take_queued(&mut self, place: u64) -> Result<Option<u64>, WatchEnd> {
+    fn take_queued(&mut self, place: u64, waker: Option<&Waker>) -> Result<Option<u64>, WatchEnd> {
         let queue = self.queue.clone();
-        let events = queue.lock();
+        let mut events = queue.lock();
         if events.cut {
             return Err(WatchEnd::TooSlow);
         }
         let Some(new) = events.from(place) else { return Ok(None) };
-        let before = self.taken.len();
         let mut end = place;
         for event in new.take(TAKE_MAX) {
             end += 1;
             self.put(event.clone());
         }
-        if events.closed && self.taken.len() == before && end == events.end() {
-            return Err(WatchEnd::Closed);
+        match waker {
+            _ if end > place => (),
+            _ if events.closed => return Err(WatchEnd::Closed),
+            Some(waker) => events.waiters.wait(&mut self.seat, waker),
+            None => (),
         }
         Ok(Some(end))
     }
@@ -173,6 +179,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        self.queue.lock().waiters.leave(&self.seat);
         self.hub.leave(&self.queue);
     }
 }

@@ -6,10 +6,11 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
-use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
+use tokio::time::{Instant, Sleep};
 
 use super::Api;
 use super::act::Act;
@@ -39,9 +40,12 @@ struct Watching {
     watch: Watch,
     selection: Selection,
     ready: VecDeque<Event>,
-    bookmarks: Option<Interval>,
-    /// Kept, since setting up a timer for each event costs more than the event.
-    deadline: Pin<Box<Sleep>>,
+    /// When the next bookmark is due, for who wants them.
+    bookmark: Option<Instant>,
+    deadline: Instant,
+    /// For the earlier of the two. Kept, since setting up a timer for each event costs more than the event.
+    timer: Pin<Box<Sleep>>,
+    is_over: bool,
 }
 
 impl Api {
@@ -92,11 +96,6 @@ impl Api {
             }
         }
         let options = &act.call.options;
-        let bookmarks = options.allow_watch_bookmarks.then(|| {
-            let mut interval = tokio::time::interval_at(Instant::now() + BOOKMARK_EVERY, BOOKMARK_EVERY);
-            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            interval
-        });
         let secs = match options.timeout_seconds {
             Some(secs) if secs > 0 => secs as u64,
             // Plus up to as long again, so that they do not all come back at once.
@@ -105,15 +104,11 @@ impl Api {
                 least + self.rand.next_u64() % least
             }
         };
-        let deadline = Box::pin(tokio::time::sleep(Duration::from_secs(secs)));
-        let watching = Watching { watch, selection, ready, bookmarks, deadline };
-        let events = stream::unfold(Some(watching), |watching| async move {
-            let mut watching = watching?;
-            match watching.next().await? {
-                Ok(event) => Some((Ok(event), Some(watching))),
-                Err(status) => Some((Err(status), None)),
-            }
-        });
+        let now = Instant::now();
+        let deadline = now + Duration::from_secs(secs);
+        let bookmark = options.allow_watch_bookmarks.then_some(now + BOOKMARK_EVERY);
+        let timer = Box::pin(tokio::time::sleep_until(bookmark.unwrap_or(deadline).min(deadline)));
+        let events = Watching { watch, selection, ready, bookmark, deadline, timer, is_over: false };
         if !act.resource.is_custom {
             return Ok(Box::pin(events));
         }
@@ -148,41 +143,53 @@ fn closed(error: WatchError) -> Status {
     Status::new(crate::object::Reason::ServiceUnavailable, error.to_string())
 }
 
-impl Watching {
-    /// The next event; none when time is up.
-    async fn next(&mut self) -> Option<Result<Event, Status>> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(Ok(event));
-            }
-            tokio::select! {
-                biased;
-                event = self.watch.next() => match event {
-                    Ok(event) => {
-                        if let Some(event) = selected(&self.selection, &event) {
-                            return Some(Ok(event));
-                        }
-                    }
-                    Err(WatchEnd::TooSlow) => return Some(Err(Status::expired("too old resource version: the watch fell behind"))),
-                    Err(WatchEnd::Closed) => return None,
-                },
-                () = tick(&mut self.bookmarks) => {
-                    if let Some(revision) = self.watch.progress() {
-                        return Some(Ok(Event::Bookmark { revision, initial_done: false }));
-                    }
-                }
-                () = &mut self.deadline => return None,
-            }
+impl Stream for Watching {
+    type Item = Result<Event, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.is_over {
+            return Poll::Ready(None);
         }
+        let polled = self.poll_event(context);
+        self.is_over = matches!(polled, Poll::Ready(None | Some(Err(_))));
+        polled
     }
 }
 
-async fn tick(interval: &mut Option<Interval>) {
-    match interval {
-        Some(interval) => {
-            interval.tick().await;
+impl Watching {
+    /// The next event; none when time is up.
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Event, Status>>> {
+        if let Some(event) = self.ready.pop_front() {
+            return Poll::Ready(Some(Ok(event)));
         }
-        None => std::future::pending().await,
+        while let Poll::Ready(event) = self.watch.poll_next(context) {
+            match event {
+                Ok(event) => {
+                    if let Some(event) = selected(&self.selection, &event) {
+                        return Poll::Ready(Some(Ok(event)));
+                    }
+                }
+                Err(WatchEnd::TooSlow) => {
+                    let message = "too old resource version: the watch fell behind";
+                    return Poll::Ready(Some(Err(Status::expired(message))));
+                }
+                Err(WatchEnd::Closed) => return Poll::Ready(None),
+            }
+        }
+        while self.timer.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
+            if now >= self.deadline {
+                return Poll::Ready(None);
+            }
+            let next = now + BOOKMARK_EVERY;
+            self.timer.as_mut().reset(next.min(self.deadline));
+            if self.bookmark.as_mut().is_some_and(|due| std::mem::replace(due, next) <= now)
+                && let Some(revision) = self.watch.progress()
+            {
+                return Poll::Ready(Some(Ok(Event::Bookmark { revision, initial_done: false })));
+            }
+        }
+        Poll::Pending
     }
 }
 
