@@ -1,99 +1,10 @@
 //! A place in an object, for checks that have to say where something is wrong.
 
-use std::fmt;
-use std::ops::Deref;
-
+use super::path::Path;
 use crate::object::field::{Complaint, FieldErrors};
 use crate::object::tree::{Tree, TreePath};
 
 static MISSING: Tree = Tree::Null;
-
-/// Longer paths take memory of their own.
-const SHORT_MAX: usize = 62;
-
-/// A path as complaints show it. Most are made for nothing, since most objects are fine: short ones
-/// take no memory of their own.
-#[derive(Clone)]
-pub struct Path(Text);
-
-#[derive(Clone)]
-enum Text {
-    Short { len: u8, bytes: [u8; SHORT_MAX] },
-    Long(String),
-}
-
-impl Path {
-    fn then(&self, parts: &[&str]) -> Self {
-        let added: usize = parts.iter().map(|part| part.len()).sum();
-        match &self.0 {
-            Text::Short { len, bytes } if usize::from(*len) + added <= SHORT_MAX => {
-                let (mut at, mut bytes) = (usize::from(*len), *bytes);
-                for part in parts {
-                    bytes[at..at + part.len()].copy_from_slice(part.as_bytes());
-                    at += part.len();
-                }
-                Self(Text::Short { len: at as u8, bytes })
-            }
-            _ => Self(Text::Long([&[&**self], parts].concat().concat())),
-        }
-    }
-
-    fn child(&self, steps: &str) -> Self {
-        if self.is_empty() { Self::from(steps) } else { self.then(&[".", steps]) }
-    }
-
-    fn index(&self, at: usize) -> Self {
-        match "0123456789".get(at..=at) {
-            Some(digit) => self.then(&["[", digit, "]"]),
-            None => self.then(&["[", &at.to_string(), "]"]),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        matches!(self.0, Text::Short { len: 0, .. })
-    }
-}
-
-impl Default for Path {
-    fn default() -> Self {
-        Self(Text::Short { len: 0, bytes: [0; SHORT_MAX] })
-    }
-}
-
-impl Deref for Path {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        match &self.0 {
-            Text::Short { len, bytes } => std::str::from_utf8(&bytes[..usize::from(*len)]).unwrap_or_default(),
-            Text::Long(text) => text,
-        }
-    }
-}
-
-impl From<&str> for Path {
-    fn from(text: &str) -> Self {
-        Self::default().then(&[text])
-    }
-}
-
-impl From<String> for Path {
-    fn from(text: String) -> Self {
-        if text.len() <= SHORT_MAX { Self::from(text.as_str()) } else { Self(Text::Long(text)) }
-    }
-}
-
-impl fmt::Display for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self)
-    }
-}
-
-impl fmt::Debug for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&**self, f)
-    }
-}
 
 /// What is at a path of an object: `null` where nothing is. Cheap to make, path and all.
 #[derive(Clone, Debug)]

@@ -31,6 +31,7 @@ pub mod names;
 pub mod networking;
 pub mod node;
 pub mod numbers;
+pub mod path;
 pub mod podspec;
 pub mod policy;
 pub mod quantities;

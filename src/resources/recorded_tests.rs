@@ -6,10 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::object::field::FieldErrors;
 use crate::object::schema;
 use crate::object::tree::{Tree, TreePath};
 
+use super::path::{complaints, errors_of};
 use super::{Registry, Resource, meta};
 
 /// How many steps are as upstream has them; only ever raised.
@@ -89,14 +89,15 @@ fn create(resource: &Resource, version: &str, namespace: Option<&str>, body: &Tr
         tree.set("spec.serviceAccountName", "default");
         tree.set("spec.serviceAccount", "default");
     }
-    let mut errors = FieldErrors::default();
-    meta::validate(resource, &tree, None, &mut errors);
-    resource.rules.validate(&tree, None, &mut errors);
+    let errors = errors_of(|errors| {
+        meta::validate(resource, &tree, None, errors);
+        resource.rules.validate(&tree, None, errors);
+    });
     if !errors.is_empty() {
         let status = errors.into_status(&resource.complaint_gvk(version), tree.text("metadata.name"));
         return Outcome::Invalid(status.to_json());
     }
-    let warnings = resource.rules.warnings(&tree, None);
+    let warnings = complaints(|| resource.rules.warnings(&tree, None));
     let mut object =
         if asked == *resource.storage { tree } else { resource.rules.convert(tree, &resource.storage, &asked) };
     schema::fill(&mut object, of(version));

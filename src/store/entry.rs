@@ -49,6 +49,11 @@ impl EntryBuilder {
         Self { data, ops: 0 }
     }
 
+    /// Makes room for so many bytes more, so that what is there is not moved.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.data.reserve_exact(bytes);
+    }
+
     pub fn push(&mut self, encoded: &[u8]) {
         self.data.extend_from_slice(encoded);
         self.ops += 1;

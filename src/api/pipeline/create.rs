@@ -2,12 +2,13 @@
 
 use crate::base::rand;
 use crate::object::tree::{Tree, TreePath};
-use crate::object::{Answer, FieldErrors, Reason, Reply, Status};
+use crate::object::{Answer, Reason, Reply, Status};
 
 use super::act::Act;
 use super::{Api, deposed, metadata, stored};
 use crate::api::admission::{Attributes, Operation};
 use crate::api::alloc::Reservations;
+use crate::resources::path::{complaints, errors_of};
 use crate::resources::{Verbs, meta};
 use crate::store::{Command, Outcome};
 
@@ -98,15 +99,16 @@ impl Api {
         rules.prepare_create(tree);
         let reservations = self.allocator.reserve(&attributes, tree)?;
 
-        let mut errors = FieldErrors::default();
-        meta::validate(&act.resource, tree, None, &mut errors);
-        rules.validate(tree, None, &mut errors);
+        let errors = errors_of(|errors| {
+            meta::validate(&act.resource, tree, None, errors);
+            rules.validate(tree, None, errors);
+        });
         if !errors.is_empty() {
             return Err(
                 errors.into_status(&act.resource.complaint_gvk(&act.version().name), tree.text("metadata.name"))
             );
         }
-        warnings.extend(rules.warnings(tree, None));
+        warnings.extend(complaints(|| rules.warnings(tree, None)));
         self.admission.validate(&attributes, Some(tree), &mut warnings)?;
         self.validate_by_policies(&attributes, Some(tree), &mut warnings)?;
         self.validate_by_hooks(&attributes, Some(tree), &mut warnings).await?;

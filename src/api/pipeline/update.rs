@@ -11,6 +11,7 @@ use crate::object::patch::keep_times;
 use crate::object::tree::{Tree, TreePath};
 use crate::object::{Answer, Call, FieldErrors, Key, ObjectRef, Reply, Status, Verb};
 use crate::resources::meta;
+use crate::resources::path::{complaints, errors_of};
 use crate::store::{Command, Outcome, Payload, State};
 
 use super::act::Act;
@@ -140,13 +141,14 @@ impl Api {
         }
         let reservations = self.allocator.reserve(&attributes, &mut new)?;
 
-        let mut errors = FieldErrors::default();
-        meta::validate(&act.resource, &new, Some(&old), &mut errors);
-        match part {
-            Part::Main => rules.validate(&new, Some(&old), &mut errors),
-            Part::Status => rules.validate_status(&new, &old, &mut errors),
-            Part::Special(name) => rules.validate_subresource(name, &new, &old, &mut errors),
-        }
+        let mut errors = errors_of(|errors| {
+            meta::validate(&act.resource, &new, Some(&old), errors);
+            match part {
+                Part::Main => rules.validate(&new, Some(&old), errors),
+                Part::Status => rules.validate_status(&new, &old, errors),
+                Part::Special(name) => rules.validate_subresource(name, &new, &old, errors),
+            }
+        });
         warnings.extend(errors.take_tolerated());
         if !errors.is_empty() {
             drop(attributes);
@@ -154,7 +156,7 @@ impl Api {
             return Err(errors.into_status(&act.gvk(), act.name()));
         }
         if part == Part::Main {
-            warnings.extend(rules.warnings(&new, Some(&old)));
+            warnings.extend(complaints(|| rules.warnings(&new, Some(&old))));
         }
         keep_times(&mut new, &old);
         self.admission.validate(&attributes, Some(&new), &mut warnings)?;

@@ -113,16 +113,17 @@ pub fn check_windows(spec: &At, errors: &mut FieldErrors) {
         "runAsUser",
         "runAsGroup",
     ];
-    let refuse = |place: At, errors: &mut FieldErrors| {
-        let unset_flag = place.path.ends_with("hostPID") || place.path.ends_with("hostIPC");
+    let refuse = |around: &At, field: &str, errors: &mut FieldErrors| {
+        let unset_flag = field.ends_with("hostPID") || field.ends_with("hostIPC");
+        let place = around.child(field);
         if place.exists() && (!unset_flag || place.flag()) {
             place.forbidden(errors, "cannot be set for a windows pod");
         }
     };
-    POD.iter().for_each(|field| refuse(spec.child(field), errors));
+    POD.iter().for_each(|field| refuse(spec, field, errors));
     for container in each_container(spec) {
         let context = container.child("securityContext");
-        CONTAINER.iter().for_each(|field| refuse(context.child(field), errors));
+        CONTAINER.iter().for_each(|field| refuse(&context, field, errors));
     }
 }
 

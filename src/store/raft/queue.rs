@@ -63,6 +63,8 @@ impl Queue {
     /// The entry with as many waiting proposals as it may hold, and who waits for them.
     pub fn fill(&mut self, mut entry: EntryBuilder) -> (EntryBuilder, Vec<Reply>) {
         let mut replies = Vec::with_capacity(self.waiting.len());
+        let waiting: usize = self.waiting.iter().map(|next| next.encoded.len()).sum();
+        entry.reserve(waiting.min(ENTRY_BYTES_MAX));
         while let Some(next) = self.waiting.front() {
             if entry.ops > 0 && entry.len() + next.encoded.len() > ENTRY_BYTES_MAX {
                 break;

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use crate::object::codec::json::to_json;
+use crate::object::codec::json::{to_json, write_string};
 use crate::object::quote::Quoted;
 use crate::object::schema::{Schema, decode_untyped};
 use crate::object::tree::{Map, Name, Tree};
@@ -272,18 +272,41 @@ impl Element {
 
     /// As `fieldsV1` names it.
     pub fn write(&self) -> String {
-        let json = |tree: &Tree| String::from_utf8_lossy(&to_json(tree, None)).into_owned();
         match self {
             Self::Field(name) => ["f:", name].concat(),
             Self::Key(fields) => {
-                let shown =
-                    fields.iter().map(|(name, value)| format!("{}:{}", json(&name.as_str().into()), json(&value.0)));
-                format!("k:{{{}}}", shown.collect::<Vec<_>>().join(","))
+                let mut out = Vec::with_capacity(64);
+                out.extend_from_slice(b"k:");
+                for (at, (name, value)) in fields.iter().enumerate() {
+                    out.push(if at == 0 { b'{' } else { b',' });
+                    write_string(&mut out, name);
+                    out.push(b':');
+                    value.write(&mut out);
+                }
+                out.push(b'}');
+                text(out)
             }
-            Self::Value(value) => format!("v:{}", json(&value.0)),
+            Self::Value(value) => {
+                let mut out = b"v:".to_vec();
+                value.write(&mut out);
+                text(out)
+            }
             Self::Index(index) => format!("i:{index}"),
         }
     }
+}
+
+impl Scalar {
+    fn write(&self, out: &mut Vec<u8>) {
+        match &self.0 {
+            Tree::String(text) => write_string(out, text),
+            other => out.extend_from_slice(&to_json(other, None)),
+        }
+    }
+}
+
+fn text(json: Vec<u8>) -> String {
+    String::from_utf8(json).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// A path as messages show it.
