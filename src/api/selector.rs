@@ -102,7 +102,7 @@ impl Requirement {
                 errors.invalid(format!("values[{at}][{key}]"), value.as_str(), complaint);
             }
         }
-        match errors.0.as_slice() {
+        match errors.list.as_slice() {
             [] => Ok(Self { key, operator, values }),
             [one] => Err(format!("{}: {}", one.field, one.body)),
             many => {

@@ -63,14 +63,15 @@ pub struct FieldError {
 
 /// Complaints in the order they were found; empty means valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FieldErrors(pub Vec<FieldError>, Tolerated);
-
-/// What is wrong and may stay so, each as a warning.
-type Tolerated = Vec<String>;
+pub struct FieldErrors {
+    pub list: Vec<FieldError>,
+    /// What is wrong and may stay so, each as a warning.
+    tolerated: Vec<String>,
+}
 
 impl FieldErrors {
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     pub fn required(&mut self, field: impl Into<String>, detail: impl fmt::Display) {
@@ -87,18 +88,18 @@ impl FieldErrors {
 
     /// Makes warnings of complaints: what they are about was as wrong before.
     pub fn tolerate(&mut self, complaints: Self) {
-        self.1.extend(complaints.0.into_iter().map(|error| format!("{}: {}", error.field, error.body)));
+        self.tolerated.extend(complaints.list.into_iter().map(|error| format!("{}: {}", error.field, error.body)));
     }
 
     /// The warnings, which are told whether there are complaints or not.
     pub fn take_tolerated(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.1)
+        std::mem::take(&mut self.tolerated)
     }
 
     /// As [`FieldErrors::invalid`], for a value that upstream shows in another form.
     pub fn invalid_shown(&mut self, field: impl Into<String>, shown: &str, detail: impl fmt::Display) {
         let body = format!("{}: {shown}: {detail}", Complaint::Invalid.words());
-        self.0.push(FieldError { complaint: Complaint::Invalid, field: field.into(), body });
+        self.list.push(FieldError { complaint: Complaint::Invalid, field: field.into(), body });
     }
 
     pub fn type_invalid(&mut self, field: impl Into<String>, value: impl Into<Tree>, detail: impl fmt::Display) {
@@ -113,7 +114,7 @@ impl FieldErrors {
     pub fn duplicate_shown(&mut self, field: impl Into<String>, shown: &str, detail: &str) {
         let tail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
         let body = format!("{}: {shown}{tail}", Complaint::Duplicate.words());
-        self.0.push(FieldError { complaint: Complaint::Duplicate, field: field.into(), body });
+        self.list.push(FieldError { complaint: Complaint::Duplicate, field: field.into(), body });
     }
 
     pub fn not_found(&mut self, field: impl Into<String>, value: impl Into<Tree>) {
@@ -131,7 +132,7 @@ impl FieldErrors {
     pub fn not_supported_shown(&mut self, field: impl Into<String>, shown: &str, supported: &[&str]) {
         let names: Vec<String> = supported.iter().map(|name| format!("{name:?}")).collect();
         let body = format!("{}: {shown}: supported values: {}", Complaint::NotSupported.words(), names.join(", "));
-        self.0.push(FieldError { complaint: Complaint::NotSupported, field: field.into(), body });
+        self.list.push(FieldError { complaint: Complaint::NotSupported, field: field.into(), body });
     }
 
     /// Wrong in a way that no single value shows.
@@ -159,13 +160,13 @@ impl FieldErrors {
         let detail = detail.to_string();
         let tail = if detail.is_empty() { detail } else { format!(": {detail}") };
         let body = format!("{}{shown}{tail}", complaint.words());
-        self.0.push(FieldError { complaint, field: field.into(), body });
+        self.list.push(FieldError { complaint, field: field.into(), body });
     }
 
     /// All of them as one text, each said once.
     pub fn message(&self) -> String {
         let mut lines: Vec<String> = Vec::new();
-        for line in self.0.iter().map(|error| format!("{}: {}", error.field, error.body)) {
+        for line in self.list.iter().map(|error| format!("{}: {}", error.field, error.body)) {
             if !lines.contains(&line) {
                 lines.push(line);
             }
@@ -182,7 +183,7 @@ impl FieldErrors {
         let told = self.message();
         let group_kind =
             if kind.group.is_empty() { kind.kind.to_string() } else { format!("{}.{}", kind.kind, kind.group) };
-        let causes = self.0.into_iter().map(|error| Cause {
+        let causes = self.list.into_iter().map(|error| Cause {
             reason: error.complaint.reason().into(),
             message: error.body,
             field: error.field,

@@ -46,9 +46,9 @@ pub fn check_legacy(place: &At, errors: &mut FieldErrors) -> Option<IpAddr> {
 
 /// An address in its canonical spelling.
 pub fn check_strict(place: &At, errors: &mut FieldErrors) -> Option<IpAddr> {
-    let before = errors.0.len();
+    let before = errors.list.len();
     let address = check_legacy(place, errors)?;
-    if errors.0.len() == before && address.to_string() != place.str() {
+    if errors.list.len() == before && address.to_string() != place.str() {
         place.invalid_text(errors, format!("must be in canonical form (\"{address}\")"));
     }
     Some(address)
@@ -82,9 +82,9 @@ pub fn check_network_legacy(place: &At, errors: &mut FieldErrors) -> Option<IpNe
 
 /// A network in its canonical spelling.
 pub fn check_network_strict(place: &At, errors: &mut FieldErrors) -> Option<IpNet> {
-    let before = errors.0.len();
+    let before = errors.list.len();
     let network = check_network_legacy(place, errors)?;
-    if errors.0.len() == before && network.to_string() != place.str() {
+    if errors.list.len() == before && network.to_string() != place.str() {
         place.invalid_text(errors, format!("must be in canonical form (\"{network}\")"));
     }
     Some(network)

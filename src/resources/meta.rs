@@ -23,9 +23,9 @@ pub fn validate(resource: &Resource, new: &Tree, old: Option<&Tree>, errors: &mu
         // each cause so often.
         Some(old) => {
             check_create(&meta, resource.is_namespaced(), &names::path_segment, errors);
-            let before = errors.0.len();
+            let before = errors.list.len();
             check_update(new, old, errors);
-            errors.0.extend_from_within(before..);
+            errors.list.extend_from_within(before..);
         }
     }
     // Only upstream's core validation looks at finalizers without a domain; apps and batch use it too.

@@ -151,7 +151,7 @@ mod tests {
                     errors.required(&*place, "");
                 }
             });
-            (runs.get(), found.0.into_iter().map(|error| error.field).collect::<Vec<_>>())
+            (runs.get(), found.list.into_iter().map(|error| error.field).collect::<Vec<_>>())
         };
         assert_eq!(check(false), (1, vec![]));
         assert_eq!(check(true), (2, vec!["spec.list[12][key]".to_owned()]));

@@ -89,7 +89,7 @@ fn check(binding: &Tree) -> Result<(), Status> {
     if binding.text("target.name").is_empty() {
         errors.required("target.name", "");
     }
-    match errors.0.first() {
+    match errors.list.first() {
         Some(error) => Err(Status::new(Reason::Unknown, format!("{}: {}", error.field, error.body))),
         None => Ok(()),
     }

@@ -198,7 +198,7 @@ mod tests {
         let mut errors = FieldErrors::default();
         let tree = Tree::from(source);
         Expressions::new(false).check(&At::root(&tree), wanted, &mut errors);
-        errors.0.into_iter().map(|error| error.body.to_string()).collect()
+        errors.list.into_iter().map(|error| error.body.to_string()).collect()
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
         let told = |expressions: &mut Expressions, name: &str, source: &str| {
             let mut errors = FieldErrors::default();
             expressions.declare(name, &At::root(&Tree::from(source)), &mut errors);
-            let body = errors.0.first().map(|error| error.body.lines().next().unwrap_or_default().to_owned());
+            let body = errors.list.first().map(|error| error.body.lines().next().unwrap_or_default().to_owned());
             body.map(|body| body.rsplit_once("ERROR: <input>:").map_or(body.clone(), |(_, why)| why.to_owned()))
         };
         assert_eq!(told(&mut expressions, "a", "variables.b").as_deref(), Some("1:10: undefined field 'b'"));

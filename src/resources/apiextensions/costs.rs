@@ -81,7 +81,7 @@ impl Total {
 
     /// Hands over all complaints, at last the one about the sum.
     pub fn finish(self, schema: &At, errors: &mut FieldErrors) {
-        errors.0.extend(self.errors.0);
+        errors.list.extend(self.errors.list);
         if self.cost <= TOTAL_MAX {
             return;
         }

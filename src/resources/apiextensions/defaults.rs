@@ -46,12 +46,12 @@ fn check_default(default: &Tree, schema: &Props, place: &str, errors: &mut Field
     let mut found = FieldErrors::default();
     validate(default, None, schema, &mut found);
     check_lists(default, schema, "", &mut found);
-    for mut error in found.0 {
+    for mut error in found.list {
         error.field = match error.field.as_str() {
             "<nil>" => place.to_owned(),
             inner if inner.starts_with('[') => format!("{place}{inner}"),
             inner => format!("{place}.{inner}"),
         };
-        errors.0.push(error);
+        errors.list.push(error);
     }
 }

@@ -46,13 +46,13 @@ pub fn check_validation(validation: &At, has_status: bool, errors: &mut FieldErr
     if schema.child("nullable").flag() {
         errors.forbidden(schema.path_to("nullable"), "nullable cannot be true at the root");
     }
-    let before = errors.0.len();
+    let before = errors.list.len();
     structural::check(&schema, errors);
-    if errors.0.len() == before {
+    if errors.list.len() == before {
         super::defaults::check(&schema, errors);
     }
     // Rules are looked at only where there is nothing else to say of the schema.
-    let rules = (errors.0.len() == before).then(Around::root);
+    let rules = (errors.list.len() == before).then(Around::root);
     let mut total = Total::default();
     check_schema(&schema, &Context { root: true, rules, ..Context::default() }, &mut total, errors);
     total.finish(&schema, errors);
@@ -92,7 +92,7 @@ fn check_schema(schema: &At, context: &Context, total: &mut Total, errors: &mut 
     if !schema.exists() {
         return;
     }
-    let before = errors.0.len();
+    let before = errors.list.len();
     check_unsupported(schema, context, errors);
     if schema.child("uniqueItems").flag() {
         let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
@@ -143,7 +143,7 @@ fn check_schema(schema: &At, context: &Context, total: &mut Total, errors: &mut 
     check_extensions(schema, errors);
     check_map_keys(schema, errors);
     check_rules(schema, errors);
-    if let Some(around) = context.rules.as_ref().filter(|_| errors.0.len() == before) {
+    if let Some(around) = context.rules.as_ref().filter(|_| errors.list.len() == before) {
         expressions::check(schema, around, context.root, total);
     }
 }

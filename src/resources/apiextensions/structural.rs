@@ -20,8 +20,8 @@ pub fn check(schema: &At, errors: &mut FieldErrors) {
     let mut found = FieldErrors::default();
     check_level(schema, Level::Root, &mut found);
     check_complete(schema, schema, &mut found);
-    found.0.sort_by_key(|error| format!("{}: {}", error.field, error.body));
-    errors.0.extend(found.0);
+    found.list.sort_by_key(|error| format!("{}: {}", error.field, error.body));
+    errors.list.extend(found.list);
 }
 
 fn is_readable(schema: &At) -> bool {

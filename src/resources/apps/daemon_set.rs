@@ -68,9 +68,9 @@ impl Rules for DaemonSet {
         }
         let spec = At::root(new).child("spec");
         let (selector, pods) = (spec.child("selector"), spec.child("template"));
-        let before = errors.0.len();
+        let before = errors.list.len();
         labels::check_selector(&selector, errors);
-        if errors.0.len() == before {
+        if errors.list.len() == before {
             template::check_selected(&pods, &selector, errors);
         }
         if selector.exists() && labels::is_empty_selector(selector.value) {

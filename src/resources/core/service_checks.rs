@@ -49,9 +49,9 @@ pub fn check(service: &Tree, errors: &mut FieldErrors) {
     check_affinity(&spec, errors);
     check_addresses(&spec, headless, errors);
     for address in spec.child("externalIPs").items() {
-        let before = errors.0.len();
+        let before = errors.list.len();
         ip::check_legacy(&address, errors);
-        if errors.0.len() == before {
+        if errors.list.len() == before {
             ip::check_reachable(&address, errors);
         }
     }
@@ -170,9 +170,9 @@ fn check_addresses(spec: &At, headless: bool, errors: &mut FieldErrors) {
             }
             continue;
         }
-        let before = errors.0.len();
+        let before = errors.list.len();
         addresses.extend(ip::check_legacy(&address, errors));
-        invalid |= errors.0.len() > before;
+        invalid |= errors.list.len() > before;
     }
     if list.len() > 2 {
         list.invalid(errors, "may only hold up to 2 values");

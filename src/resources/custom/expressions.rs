@@ -131,7 +131,7 @@ impl Checking<'_> {
         if !uses_old && spot.is_unchanged() {
             self.errors.tolerate(broken);
         } else {
-            self.errors.0.extend(broken.0);
+            self.errors.list.extend(broken.list);
         }
     }
 

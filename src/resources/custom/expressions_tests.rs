@@ -6,7 +6,7 @@ use crate::object::tree::json;
 fn told(schema: Tree, value: Tree, old: Option<Tree>) -> Vec<String> {
     let mut errors = FieldErrors::default();
     check(&value, old.as_ref(), &Props::read(&schema).unwrap(), &mut errors);
-    errors.0.into_iter().map(|error| format!("{}: {}", error.field, error.body)).collect()
+    errors.list.into_iter().map(|error| format!("{}: {}", error.field, error.body)).collect()
 }
 
 fn schema() -> Tree {
@@ -44,7 +44,7 @@ fn updated(schema: Tree, value: Tree, old: Tree) -> (Vec<String>, Vec<String>) {
     let mut errors = FieldErrors::default();
     check(&value, Some(&old), &Props::read(&schema).unwrap(), &mut errors);
     let warnings = errors.take_tolerated();
-    (warnings, errors.0.into_iter().map(|error| format!("{}: {}", error.field, error.body)).collect())
+    (warnings, errors.list.into_iter().map(|error| format!("{}: {}", error.field, error.body)).collect())
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn rules_that_cost_too_much_together_are_told_so() {
         let one = json!(1);
         let spot = Spot { value: &one, old: None, nearest: None };
         checking.walk(spot, &Props::read(&schema).unwrap(), "n", true);
-        errors.0.into_iter().map(|error| error.body.to_string()).collect::<Vec<_>>()
+        errors.list.into_iter().map(|error| error.body.to_string()).collect::<Vec<_>>()
     };
     let why = "due to running out of cost budget, no further validation rules will be run";
     assert_eq!(

@@ -78,8 +78,8 @@ impl Rules for CustomRules {
         let Some(version) = self.version_of(new) else { return };
         let mut whole = FieldErrors::default();
         validate(new, Some(old), &version.schema, &mut whole);
-        whole.0.retain(|error| is_within(&error.field, "status"));
-        errors.0.extend(whole.0);
+        whole.list.retain(|error| is_within(&error.field, "status"));
+        errors.list.extend(whole.list);
         version.check_scale(new, false, errors);
         version.check_rest(new, Some(old), "status", errors);
     }
@@ -123,12 +123,12 @@ impl VersionRules {
         if before.is_empty() {
             let mut lists = FieldErrors::default();
             check_lists(new, &self.schema, "", &mut lists);
-            errors.0.extend(lists.0.into_iter().filter(|error| is_within(&error.field, within)));
+            errors.list.extend(lists.list.into_iter().filter(|error| is_within(&error.field, within)));
         }
         if !self.has_rules {
             return;
         }
-        if errors.0.iter().any(|error| blocks_rules(error.complaint)) {
+        if errors.list.iter().any(|error| blocks_rules(error.complaint)) {
             return errors.invalid("<nil>", Tree::Null, UNCHECKED);
         }
         expressions::check(new, old, &self.schema, errors);

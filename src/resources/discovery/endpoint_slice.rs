@@ -131,14 +131,14 @@ fn check_endpoints(endpoints: &At, kind: &str, errors: &mut FieldErrors) {
 
 /// The wrong family is a complaint about the list.
 fn check_address(address: &At, list: &str, kind: &str, errors: &mut FieldErrors) {
-    let before = errors.0.len();
+    let before = errors.list.len();
     let parsed = match kind {
         "IPv4" => ip::check_legacy(address, errors),
         "IPv6" => ip::check_strict(address, errors),
         "FQDN" => return check_domain(address, errors),
         _ => return,
     };
-    let Some(parsed) = parsed.filter(|_| errors.0.len() == before) else { return };
+    let Some(parsed) = parsed.filter(|_| errors.list.len() == before) else { return };
     if parsed.is_ipv4() != (kind == "IPv4") {
         errors.invalid(list, address.str(), format!("must be an {kind} address"));
     }

@@ -62,6 +62,6 @@ impl Rules for IPAddress {
         let (text, mut errors) = (Tree::from(name), FieldErrors::default());
         ip::check_strict(&At::new(&text, ""), &mut errors);
         let detail = |body: String| body.rsplit_once("\": ").map_or(body.clone(), |(_, detail)| detail.to_owned());
-        errors.0.into_iter().map(|error| detail(error.body)).collect()
+        errors.list.into_iter().map(|error| detail(error.body)).collect()
     }
 }

@@ -77,7 +77,7 @@ pub fn check(new: &Tree, old: &Tree, errors: &mut FieldErrors) {
 }
 
 fn check_order(spec: &At, old: &Tree, errors: &mut FieldErrors) -> bool {
-    let count = errors.0.len();
+    let count = errors.list.len();
     for list in ["containers", "initContainers"] {
         let containers = spec.child(list);
         if containers.len() != old.items(list).len() {
@@ -91,7 +91,7 @@ fn check_order(spec: &At, old: &Tree, errors: &mut FieldErrors) -> bool {
             }
         }
     }
-    errors.0.len() == count
+    errors.list.len() == count
 }
 
 fn check_removed(resources: &At, old: &Tree, errors: &mut FieldErrors) {
@@ -104,7 +104,7 @@ fn check_removed(resources: &At, old: &Tree, errors: &mut FieldErrors) {
 }
 
 fn check_only_amounts(spec: &At, old: &Tree, errors: &mut FieldErrors) {
-    let count = errors.0.len();
+    let count = errors.list.len();
     let mut rest = spec.value.clone();
     let detail = "only cpu and memory resources are mutable";
     for list in ["containers", "initContainers"] {
@@ -123,7 +123,7 @@ fn check_only_amounts(spec: &At, old: &Tree, errors: &mut FieldErrors) {
         }
     }
     restore(&mut rest, old);
-    if errors.0.len() == count && &rest != old {
+    if errors.list.len() == count && &rest != old {
         spec.forbidden(errors, detail);
     }
 }

@@ -48,9 +48,9 @@ pub fn check_selector(selector: &At, owner: &str, errors: &mut FieldErrors) -> b
         selector.required(errors, "");
         return true;
     }
-    let before = errors.0.len();
+    let before = errors.list.len();
     labels::check_selector(selector, errors);
-    let readable = errors.0.len() == before;
+    let readable = errors.list.len() == before;
     if labels::is_empty_selector(selector.value) {
         errors.invalid(&*selector.path, json!({}), format!("empty selector is invalid for {owner}"));
     }

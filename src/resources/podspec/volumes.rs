@@ -60,7 +60,7 @@ pub fn check_volumes<'t>(volumes: &At<'t>, pod: &str, errors: &mut FieldErrors) 
         .map(|volume| format!("{pod}-{}", volume.text("name")))
         .collect();
     for volume in volumes.items() {
-        let before = errors.0.len();
+        let before = errors.list.len();
         check_source(&volume, pod, errors);
         let name = volume.child("name");
         if name.is_empty() {
@@ -71,7 +71,7 @@ pub fn check_volumes<'t>(volumes: &At<'t>, pod: &str, errors: &mut FieldErrors) 
         if valid.contains_key(name.str()) {
             name.duplicate(errors);
         }
-        if errors.0.len() == before {
+        if errors.list.len() == before {
             valid.insert(name.str(), volume.value);
         }
         let claim = volume.child("persistentVolumeClaim.claimName");

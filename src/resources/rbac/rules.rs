@@ -30,9 +30,9 @@ impl Rules for RoleRules {
             selectors.required(errors, "at least one clusterRoleSelector required if aggregationRule is non-nil");
         }
         for selector in selectors.items() {
-            let before = errors.0.len();
+            let before = errors.list.len();
             labels::check_selector(&selector, errors);
-            if errors.0.len() > before {
+            if errors.list.len() > before {
                 errors.invalid(&*selector.path, Tree::Null, "invalid label selector.");
             }
         }

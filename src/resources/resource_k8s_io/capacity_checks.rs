@@ -109,7 +109,7 @@ mod tests {
     fn told(policy: Tree) -> Vec<String> {
         let mut errors = FieldErrors::default();
         check_policy(&At::new(&policy, "p"), &At::new(&json!("10Gi"), "v"), &mut errors);
-        errors.0.into_iter().map(|error| format!("{}: {}", error.field, error.body)).collect()
+        errors.list.into_iter().map(|error| format!("{}: {}", error.field, error.body)).collect()
     }
 
     #[test]

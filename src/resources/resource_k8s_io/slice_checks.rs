@@ -341,7 +341,7 @@ mod tests {
         let spec = At::new(&spec, "spec");
         check(&spec, &mut errors);
         check_contents(&spec, &mut errors);
-        errors.0.into_iter().map(|error| format!("{}: {}", error.field, error.body)).collect()
+        errors.list.into_iter().map(|error| format!("{}: {}", error.field, error.body)).collect()
     }
 
     fn slice(devices: Tree) -> Tree {

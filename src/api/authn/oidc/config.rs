@@ -136,7 +136,7 @@ fn issuer(
     const FIELDS: &[&str] =
         &["url", "discoveryURL", "certificateAuthority", "audiences", "audienceMatchPolicy", "egressSelectorType"];
     only(said, &at, FIELDS, unknown);
-    let before = errors.0.len();
+    let before = errors.list.len();
     let url = said.text("url");
     match url {
         "" => errors.required(format!("{at}.url"), ""),
@@ -160,7 +160,7 @@ fn issuer(
         );
     }
     let mapping = mapping(entry, path, errors, unknown);
-    (errors.0.len() == before).then(|| IssuerConfig {
+    (errors.list.len() == before).then(|| IssuerConfig {
         url: url.to_owned(),
         discovery_url: (!discovery.is_empty()).then(|| discovery.to_owned()),
         authorities: (!authorities.is_empty()).then(|| authorities.to_owned()),

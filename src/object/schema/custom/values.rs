@@ -14,7 +14,7 @@ use crate::object::tree::{Map, Tree};
 /// With `old`, unchanged parts of the object may stay as wrong as they were.
 pub fn validate(value: &Tree, old: Option<&Tree>, schema: &Props, errors: &mut FieldErrors) {
     let found = check(value, old, schema, "");
-    errors.0.extend(found.errors.0);
+    errors.list.extend(found.errors.list);
 }
 
 /// What checking one value found.
@@ -27,7 +27,7 @@ struct Found {
 
 impl Found {
     fn merge(&mut self, other: Self) {
-        self.errors.0.extend(other.errors.0);
+        self.errors.list.extend(other.errors.list);
         self.checks += other.checks;
     }
 
@@ -344,7 +344,7 @@ mod tests {
     fn told(schema: Tree, value: Tree, old: Option<Tree>) -> Vec<String> {
         let mut errors = FieldErrors::default();
         validate(&value, old.as_ref(), &Props::read(&schema).unwrap(), &mut errors);
-        errors.0.into_iter().map(|error| format!("{}: {}", error.field, error.body)).collect()
+        errors.list.into_iter().map(|error| format!("{}: {}", error.field, error.body)).collect()
     }
 
     fn spec(properties: Tree) -> Tree {
