@@ -134,7 +134,9 @@ build() {
             RUSTFLAGS="$RUSTFLAGS $smaller"
         fi
         rm -rf "$probe"
-        export JEMALLOC_SYS_WITH_MALLOC_CONF="narenas:1,tcache_max:4096,dirty_decay_ms:1000,muzzy_decay_ms:0,background_thread:true"
+        # Threads keep few pieces each: those of one that rests hold pages which nobody else can use.
+        malloc="narenas:1,tcache_max:4096,tcache_nslots_small_min:4,tcache_nslots_small_max:10"
+        export JEMALLOC_SYS_WITH_MALLOC_CONF="$malloc,dirty_decay_ms:1000,muzzy_decay_ms:0,background_thread:true"
         if profile=$(train); then
             # What is hot is known, so only the rest has to be small.
             export CARGO_PROFILE_RELEASE_OPT_LEVEL=2
