@@ -39,11 +39,15 @@ struct Lasting {
     phase: AtomicU8,
 }
 
-/// Nobody need be told that the connection has to be polled: it will be, in a moment.
-const ABOUT_TO_POLL: u8 = 1;
+/// Nobody runs it: who wants it wakes it.
+const IDLE: u8 = 0;
+/// The streams run, and then the connection will.
+const RUNNING: u8 = 1;
 /// As that, and somebody wanted it.
 const WANTED: u8 = 2;
-const IDLE: u8 = 0;
+/// How often the streams run before others have their turn. A set of futures asks for a second time whenever
+/// all of it has run.
+const ROUNDS_MAX: usize = 3;
 
 /// Says that the answer to the request that is being polled will last. Over HTTP/1, where a connection has one
 /// request at a time, nothing follows from it.
@@ -63,12 +67,16 @@ impl Streams {
         let waker = Waker::from(self.lasting.clone());
         std::future::poll_fn(|context| {
             self.lasting.connection.register(context.waker());
-            self.lasting.phase.store(ABOUT_TO_POLL, Ordering::Release);
-            lasting.extend(self.lasting.take());
             // First, so that the connection sends what they write.
-            while let Poll::Ready(Some(())) = lasting.poll_next_unpin(context) {}
-            // Acquires what was done before it was wanted.
-            self.lasting.phase.swap(IDLE, Ordering::AcqRel);
+            let is_done = (0..ROUNDS_MAX).any(|_| {
+                self.lasting.phase.store(RUNNING, Ordering::Release);
+                lasting.extend(self.lasting.take());
+                while let Poll::Ready(Some(())) = lasting.poll_next_unpin(&mut Context::from_waker(&waker)) {}
+                self.lasting.phase.swap(IDLE, Ordering::AcqRel) == RUNNING
+            });
+            if !is_done {
+                context.waker().wake_by_ref();
+            }
             connection.as_mut().poll(&mut Context::from_waker(&waker))
         })
         .await
@@ -98,7 +106,7 @@ impl Lasting {
     }
 }
 
-/// Wakes the connection, unless it is about to be polled anyway.
+/// Wakes the connection, unless it is running.
 impl Wake for Lasting {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
@@ -170,6 +178,39 @@ mod tests {
         assert_eq!(connection.await.unwrap(), Ok("over"));
         assert_eq!(Arc::strong_count(&times), 1, "the stream went with the connection");
         assert!(scope.stop(std::time::Duration::from_secs(1)).await);
+    }
+
+    #[tokio::test]
+    async fn what_a_stream_writes_costs_the_connection_no_second_turn() {
+        let streams = Streams::new(Scope::root("test"));
+        let (woken, writes) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+        let (turns, waker) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Waker::noop().clone())));
+        let (woken_again, written, connection_waker) = (woken.clone(), writes.clone(), waker.clone());
+        streams.execute(async move {
+            last();
+            loop {
+                woken_again.notified().await;
+                written.fetch_add(1, Ordering::SeqCst);
+                connection_waker.lock().unwrap().wake_by_ref();
+            }
+        });
+        let counted = turns.clone();
+        let connection = std::future::poll_fn(move |context| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            waker.lock().unwrap().clone_from(context.waker());
+            Poll::<()>::Pending
+        });
+        let connection = tokio::spawn(async move { streams.run(connection).await });
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        let before = turns.load(Ordering::SeqCst);
+        woken.notify_one();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((writes.load(Ordering::SeqCst), turns.load(Ordering::SeqCst)), (1, before + 1));
+        connection.abort();
     }
 
     #[tokio::test]
