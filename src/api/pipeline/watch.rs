@@ -208,3 +208,56 @@ fn selected(selection: &Selection, event: &EventRef) -> Option<Event> {
         EventKind::Delete { object, previous } => selection.matches(previous).then(|| Event::Deleted(object.clone())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::tests::{World, world};
+    use crate::object::tree::{Tree, json};
+    use crate::object::{Options, Target, User, Verb};
+
+    fn watch(world: &World, options: Options) -> Events {
+        let target = Target {
+            version: "v1".into(),
+            resource: "configmaps".into(),
+            namespace: "default".into(),
+            ..Target::default()
+        };
+        let user = User::named("admin", &["system:masters"]);
+        let (body, user_agent) = (Default::default(), "test".into());
+        world.api.watch(Call { user, verb: Verb::Watch, target, options, body, user_agent }).unwrap()
+    }
+
+    /// What comes, and after how many seconds.
+    async fn told(mut events: Events) -> Vec<(String, u64)> {
+        let (since, mut told) = (Instant::now(), Vec::new());
+        while let Some(event) = events.next().await {
+            let kind = match event.unwrap() {
+                Event::Bookmark { revision, initial_done } => format!("bookmark {revision} {initial_done}"),
+                Event::Added(object) => format!("added {}", object.key().name()),
+                other => format!("{other:?}"),
+            };
+            told.push((kind, since.elapsed().as_secs()));
+        }
+        told.push(("end".into(), since.elapsed().as_secs()));
+        told
+    }
+
+    #[tokio::test]
+    async fn bookmarks_come_each_minute_for_who_wants_them_until_time_is_up() {
+        let world = world().await;
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+        assert_eq!(world.send("POST /api/v1/namespaces/default/configmaps", object).await.0, 201);
+        let (_, found) = world.send("GET /api/v1/namespaces/default/configmaps?limit=1", Tree::Null).await;
+        let revision = found["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+        let wanted = Options { timeout_seconds: Some(150), allow_watch_bookmarks: true, ..Options::default() };
+        let unwanted = Options { timeout_seconds: Some(150), ..Options::default() };
+        let both = (watch(&world, wanted), watch(&world, unwanted));
+        tokio::time::pause();
+        let (with, without) = tokio::join!(told(both.0), told(both.1));
+        let bookmark = format!("bookmark {revision} false");
+        let expected = [("added a", 0), (&*bookmark, 60), (&*bookmark, 120), ("end", 150)];
+        assert_eq!(with, expected.map(|(kind, secs)| (kind.to_owned(), secs)));
+        assert_eq!(without, [("added a".to_owned(), 0), ("end".into(), 150)]);
+    }
+}
