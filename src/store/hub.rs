@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::event::EventRef;
 use super::range::{KeyRange, ranges_of};
-use super::ring::{Kept, Next, Record, Ring, RingLimits, undo};
+use super::ring::{Kept, Next, Record, Ring, RingLimits, give_back, undo};
 use super::state::{Position, State};
 use super::waiters::Waiters;
 use super::watch::{Watch, WatchError};
@@ -265,6 +265,7 @@ impl Queue {
         if events.events.front().is_some_and(|first| Arc::ptr_eq(first, event)) {
             events.events.pop_front();
             events.first += 1;
+            give_back(&mut events.events);
         }
     }
 }

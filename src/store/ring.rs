@@ -142,6 +142,7 @@ impl Ring {
         if self.fresh > self.limits.fresh {
             self.pack(&mut gone);
         }
+        give_back(&mut self.records);
         gone
     }
 
@@ -234,4 +235,35 @@ pub(super) fn undo(
     }
     past.revision = revision;
     Ok(past)
+}
+
+/// Gives back the room that a burst left, once it is mostly empty: nobody knows when the next one comes.
+pub(super) fn give_back<T>(queue: &mut VecDeque<T>) {
+    const ROOM_MIN: usize = 64;
+    if queue.capacity() > ROOM_MIN && queue.capacity() > 4 * queue.len() {
+        queue.shrink_to((2 * queue.len()).max(ROOM_MIN));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_gives_back_what_a_burst_left_and_nothing_else() {
+        let mut queue: VecDeque<u64> = (0..4_000).collect();
+        let full = queue.capacity();
+        queue.truncate(2_000);
+        give_back(&mut queue);
+        assert_eq!(queue.capacity(), full);
+        queue.truncate(500);
+        give_back(&mut queue);
+        assert!((1_000..2_000).contains(&queue.capacity()), "{}", queue.capacity());
+        queue.clear();
+        give_back(&mut queue);
+        let least = queue.capacity();
+        assert!(least < 200, "{least}");
+        give_back(&mut queue);
+        assert_eq!(queue.capacity(), least);
+    }
 }
