@@ -134,11 +134,11 @@ build() {
             RUSTFLAGS="$RUSTFLAGS $smaller"
         fi
         rm -rf "$probe"
-        # Threads keep few pieces each: those of one that rests hold pages which nobody else can use. Pieces of a size
-        # share two pages and not up to seven, which one of them holds; those of a stored object sixteen, since
-        # the books for each group of pages stay.
+        # Threads keep few pieces each: those of one that rests hold pages which nobody else can use. Small pieces share two
+        # pages and not up to seven, which one of them holds; those of a stored object about sixteen, without a
+        # rest, since the books for each group of pages stay.
         malloc="narenas:1,tcache_max:1024,tcache_nslots_small_min:2,tcache_nslots_small_max:8"
-        malloc="$malloc,slab_sizes:4097-8192:16|97-1024:2"
+        malloc="$malloc,slab_sizes:4097-6144:15|6145-7168:14|7169-8192:16|97-512:2|896-1024:2"
         export JEMALLOC_SYS_WITH_MALLOC_CONF="$malloc,dirty_decay_ms:1000,muzzy_decay_ms:0,background_thread:true"
         if profile=$(train); then
             # What is hot is known, so only the rest has to be small.
