@@ -351,9 +351,7 @@ impl Metrics {
         self.render_start(&mut page);
         page
     }
-}
 
-impl Metrics {
     pub fn render_start(&self, page: &mut String) {
         let _ = write!(
             page,

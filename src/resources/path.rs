@@ -12,10 +12,12 @@ const SHORT_MAX: usize = 62;
 thread_local! {
     /// Whether paths stay [`Text::Untold`].
     static UNTOLD: Cell<bool> = const { Cell::new(false) };
+    /// Whether somebody wanted to read one of those.
+    static WANTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What `check` complains of. Nearly all objects are fine, and then no path is needed: it runs without them, and again
-/// only where it says something. What it decides must not depend on what a path says.
+/// only where it says something and wanted a path for it. What it decides must not depend on what a path says.
 pub fn complaints<T: Default + PartialEq>(check: impl Fn() -> T) -> T {
     struct ToldAgain(bool);
     impl Drop for ToldAgain {
@@ -23,11 +25,12 @@ pub fn complaints<T: Default + PartialEq>(check: impl Fn() -> T) -> T {
             UNTOLD.set(self.0);
         }
     }
+    WANTED.set(false);
     let found = {
         let _told_again = ToldAgain(UNTOLD.replace(true));
         check()
     };
-    if found == T::default() { found } else { check() }
+    if found == T::default() || !WANTED.get() { found } else { check() }
 }
 
 /// As [`complaints`], of checks that add to a list of errors.
@@ -104,7 +107,10 @@ impl Deref for Path {
 
     fn deref(&self) -> &str {
         match &self.0 {
-            Text::Untold => "",
+            Text::Untold => {
+                WANTED.set(true);
+                ""
+            }
             Text::Short { len, bytes } => std::str::from_utf8(&bytes[..usize::from(*len)]).unwrap_or_default(),
             Text::Long(text) => text,
         }
@@ -155,6 +161,12 @@ mod tests {
         };
         assert_eq!(check(false), (1, vec![]));
         assert_eq!(check(true), (2, vec!["spec.list[12][key]".to_owned()]));
+        let plain = |errors: &mut FieldErrors| {
+            runs.set(runs.get() + 1);
+            errors.required("plain", "");
+        };
+        runs.set(0);
+        assert_eq!((errors_of(plain).list.len(), runs.get()), (1, 1), "it needs no path");
         let panicked = std::panic::catch_unwind(|| errors_of(|_| panic!("on purpose")));
         assert!(panicked.is_err() && &*Path::from("x").child("y") == "x.y", "paths are told again after a panic");
     }

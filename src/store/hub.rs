@@ -110,16 +110,16 @@ impl Hub {
     /// and every watch ends.
     pub fn reset(&self, state: State) {
         let revision = state.revision();
-        {
+        let ended = {
             let mut inner = self.lock();
             inner.ring = inner.ring.anew(&state);
             self.state.store(Arc::new(state));
-            for queue in std::mem::take(&mut inner.queues).into_values() {
-                queue.lock().cut();
-                queue.wake();
-            }
+            let ended = std::mem::take(&mut inner.queues);
+            ended.values().for_each(|queue| queue.lock().cut());
             self.published.store(revision.0, Ordering::Release);
-        }
+            ended
+        };
+        ended.values().for_each(|queue| queue.wake());
         self.advanced.send_if_modified(|seen| std::mem::replace(seen, revision) < revision);
     }
 
@@ -210,9 +210,12 @@ impl Hub {
 
     /// Ends every watch after what it has still to deliver.
     pub fn close(&self) {
-        let mut inner = self.lock();
-        inner.closed = true;
-        for queue in inner.queues.values() {
+        let queues: Vec<Arc<Queue>> = {
+            let mut inner = self.lock();
+            inner.closed = true;
+            inner.queues.values().cloned().collect()
+        };
+        for queue in queues {
             queue.lock().closed = true;
             queue.wake();
         }
